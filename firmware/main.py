@@ -1,0 +1,3 @@
+import ugpt.app
+
+ugpt.app.main()

@@ -1,0 +1,99 @@
+"""Every fact that differs between the ESP32, the virtual board and CPython, and only here."""
+
+import gc
+import os
+import sys
+import time
+
+if sys.implementation.name != "micropython":
+    NAME = "cpython"
+elif sys.platform == "esp32":
+    NAME = "esp32"
+else:
+    NAME = "virtual"
+
+ON_HARDWARE = NAME == "esp32"
+ROOT = "/" if ON_HARDWARE else ""  # where the file system with our files is
+NAMES_TO_MAKE = None if ON_HARDWARE else 20  # after training; None: for ever
+NAME_PAUSE_MS = 1000 if ON_HARDWARE else 0  # slowly enough to read
+PARTITION = "names"
+
+
+def description():
+    """Return the machine and its MicroPython or Python version, without spaces."""
+    version = ".".join(str(part) for part in sys.implementation.version[:3])
+    return "%s-%s" % (NAME, version)
+
+
+def free_memory():
+    """Return the free heap in bytes; 0 in CPython, which does not say."""
+    return gc.mem_free() if NAME != "cpython" else 0
+
+
+def hardware_seed():
+    """Return a seed from the hardware's random numbers, 1 to 2**32 - 1."""
+    return int.from_bytes(os.urandom(4), "little") or 1
+
+
+if NAME == "cpython":
+
+    def ticks_us():
+        """Return a time in microseconds, of use only to `elapsed_us`."""
+        return time.perf_counter_ns() // 1000
+
+    def elapsed_us(start):
+        """Return the microseconds since ticks_us() gave `start`."""
+        return ticks_us() - start
+
+    def pause_ms(duration):
+        """Do nothing for `duration` milliseconds."""
+        time.sleep(duration / 1000)
+
+else:
+    ticks_us = time.ticks_us
+    pause_ms = time.sleep_ms
+
+    def elapsed_us(start):
+        """Return the microseconds since ticks_us() gave `start`, up to 9 minutes."""
+        return time.ticks_diff(time.ticks_us(), start)
+
+
+class _File:
+    """A source for `dataset.Dataset`: the bytes of a file."""
+
+    def __init__(self, name):
+        self.name = name
+        self._file = open(name, "rb")
+
+    def readinto(self, offset, buffer):
+        self._file.seek(offset)
+        return self._file.readinto(buffer)
+
+
+class _Partition:
+    """A source for `dataset.Dataset`: the bytes of a flash partition."""
+
+    BLOCK_SIZE = 4096
+
+    def __init__(self, partition):
+        self.name = "partition " + PARTITION
+        self._partition = partition
+
+    def readinto(self, offset, buffer):
+        block, start = divmod(offset, self.BLOCK_SIZE)
+        self._partition.readblocks(block, buffer, start)
+        return len(buffer)
+
+
+def open_names():
+    """Return the source of the documents: the partition, or the file names.bin.
+
+    Raises OSError where there is neither.
+    """
+    if ON_HARDWARE:
+        from esp32 import Partition
+
+        found = Partition.find(Partition.TYPE_DATA, label=PARTITION)
+        if found:
+            return _Partition(found[0])
+    return _File(ROOT + "names.bin")

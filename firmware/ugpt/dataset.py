@@ -1,0 +1,71 @@
+"""The documents in flash: a header of 32 bytes, then records of 16, read one at a time.
+
+A record is a length byte and up to 15 letters, padded with zeros. None of the list is ever held
+in memory: a draw reads one record.
+"""
+
+import struct
+from binascii import crc32
+
+from .tokenizer import encode_into
+
+MAGIC = b"UGPTNAME"
+VERSION = 1
+HEADER = "<8sIIII8x"  # magic, version, count, record size, CRC32 of all records
+HEADER_SIZE = 32
+RECORD_SIZE = 16
+MAX_LETTERS = RECORD_SIZE - 1
+
+
+class DatasetError(Exception):
+    """There is no data, or it is damaged; the message says which and what to do."""
+
+
+class Dataset:
+    """The documents behind `source`, which has `name` and `readinto(offset, buffer)`.
+
+    `readinto` returns how many bytes it read. Raises DatasetError if the header is not a whole,
+    known one.
+    """
+
+    def __init__(self, source):
+        self.source = source
+        self.record = bytearray(RECORD_SIZE)
+        header = bytearray(HEADER_SIZE)
+        self._read(0, header)
+        magic, version, count, record_size, self.crc = struct.unpack(HEADER, header)
+        if magic != MAGIC:
+            raise DatasetError("%s holds no names: write them there again" % source.name)
+        if version != VERSION or record_size != RECORD_SIZE:
+            raise DatasetError(
+                "%s has format version %d with records of %d bytes, this program reads version %d"
+                " with %d" % (source.name, version, record_size, VERSION, RECORD_SIZE)
+            )
+        if count < 1:
+            raise DatasetError("%s is empty: it needs at least one name" % source.name)
+        self.count = count
+
+    def _read(self, offset, buffer):
+        if self.source.readinto(offset, buffer) != len(buffer):
+            raise DatasetError("%s is cut short: write it again" % self.source.name)
+
+    def check(self):
+        """Raise DatasetError unless every record is as it was written (CRC32)."""
+        chunk = bytearray(256 * RECORD_SIZE)
+        end = HEADER_SIZE + self.count * RECORD_SIZE
+        crc = 0
+        for offset in range(HEADER_SIZE, end, len(chunk)):
+            part = memoryview(chunk)[: min(len(chunk), end - offset)]
+            self._read(offset, part)
+            crc = crc32(part, crc)
+        if crc != self.crc:
+            raise DatasetError("%s is damaged (CRC32 differs): write it again" % self.source.name)
+
+    def read_into(self, index, tokens):
+        """Write the tokens of document `index`, cut to fit, into `tokens`; return how many."""
+        record = self.record
+        self._read(HEADER_SIZE + index * RECORD_SIZE, record)
+        length = record[0]
+        if length > MAX_LETTERS:
+            raise DatasetError("%s is damaged (record %d)" % (self.source.name, index))
+        return encode_into(tokens, memoryview(record)[1:], length)

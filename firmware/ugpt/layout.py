@@ -1,0 +1,57 @@
+"""Sizes of the model and the one table of its parameters: name, shape, offset."""
+
+
+class Sizes:
+    """The sizes that fix every shape; the defaults are microgpt's 4,192 parameters."""
+
+    def __init__(
+        self,
+        vocab_size=27,
+        n_embd=16,
+        n_head=4,
+        n_layer=1,
+        block_size=16,
+        tie_lm_head=False,
+    ):
+        if min(vocab_size, n_embd, n_head, n_layer, block_size) < 1:
+            raise ValueError("every size must be at least 1")
+        if n_embd % n_head:
+            raise ValueError("n_embd %d is not divisible by n_head %d" % (n_embd, n_head))
+        self.vocab_size = vocab_size
+        self.n_embd = n_embd
+        self.n_head = n_head
+        self.n_layer = n_layer
+        self.block_size = block_size
+        self.tie_lm_head = tie_lm_head
+        self.head_dim = n_embd // n_head
+        self.n_hidden = 4 * n_embd
+
+
+def parameter_table(sizes):
+    """Return [(name, (rows, columns), offset)] in flat order, which is the order of initialisation.
+
+    Matrices are [out][in], row-major. attn_wq, attn_wk and attn_wv of a layer stand next to each
+    other, so that the three are also one matrix of 3 * n_embd rows.
+    """
+    width = sizes.n_embd
+    shapes = [("wte", (sizes.vocab_size, width)), ("wpe", (sizes.block_size, width))]
+    for i in range(sizes.n_layer):
+        prefix = "layer%d." % i
+        for name in ("attn_wq", "attn_wk", "attn_wv", "attn_wo"):
+            shapes.append((prefix + name, (width, width)))
+        shapes.append((prefix + "mlp_fc1", (sizes.n_hidden, width)))
+        shapes.append((prefix + "mlp_fc2", (width, sizes.n_hidden)))
+    if not sizes.tie_lm_head:
+        shapes.append(("lm_head", (sizes.vocab_size, width)))
+    table = []
+    offset = 0
+    for name, (rows, columns) in shapes:
+        table.append((name, (rows, columns), offset))
+        offset += rows * columns
+    return table
+
+
+def parameter_count(sizes):
+    """Return the number of parameters."""
+    _, (rows, columns), offset = parameter_table(sizes)[-1]
+    return offset + rows * columns

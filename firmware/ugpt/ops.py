@@ -1,0 +1,286 @@
+"""The kernels in plain Python: the reference, and the way for boards without a floating-point unit.
+
+A kernel works on a whole document, all `n` positions of it, in place, on buffers that its caller
+allocated. Its first arguments are handles from `view`, here memoryviews over array('f') (tokens:
+bytes), and it writes to the first of them; the others are small ints. Matrices are row-major with
+a row a position, weights are [out][in], and a gradient is stored, not added to what was there.
+`c` is a handle for a backend's CONSTANTS. Every other backend has the same names, arguments
+and meaning.
+
+A float is an object on the heap here, so what costs is the number of floats read and made.
+"""
+
+from array import array
+from math import exp, log, sqrt
+
+NAME = "portable"
+CONSTANTS = array("f", (1e-5,))  # what `c` points to: [0] is RMSNorm's eps
+
+
+def view(buffer, offset, length):
+    """Return the handle for `length` elements of a flat array from `offset` on."""
+    return memoryview(buffer)[offset : offset + length]
+
+
+def embed(x, wte, wpe, tokens, n, width):
+    """x[t] = wte[tokens[t]] + wpe[t]."""
+    o = 0
+    for t in range(n):
+        i = tokens[t] * width
+        for o in range(t * width, t * width + width):
+            x[o] = wte[i] + wpe[o]
+            i += 1
+
+
+def embed_backward(dwte, dwpe, dx, tokens, n, width, vocab_size, block_size):
+    """dwte[v] = the sum of dx[t] over every t with tokens[t] == v; dwpe[t] = dx[t]."""
+    for i in range(vocab_size * width):
+        dwte[i] = 0.0
+    for t in range(n):
+        i = tokens[t] * width
+        for o in range(t * width, t * width + width):
+            dwte[i] += dx[o]
+            dwpe[o] = dx[o]
+            i += 1
+    for o in range(n * width, block_size * width):
+        dwpe[o] = 0.0
+
+
+def rmsnorm(y, scale, x, n, width, c):
+    """y[t] = x[t] * scale[t], scale[t] = 1 / sqrt(mean(x[t]**2) + eps) (Zhang & Sennrich, 2019)."""
+    eps = c[0]
+    for t in range(n):
+        start = t * width
+        total = 0.0
+        for i in range(start, start + width):
+            v = x[i]
+            total += v * v
+        factor = 1.0 / sqrt(total / width + eps)
+        scale[t] = factor
+        for i in range(start, start + width):
+            y[i] = x[i] * factor
+
+
+def rmsnorm_backward(dx, dy, y, scale, n, width):
+    """dx[t] = scale[t] * (dy[t] - y[t] * mean(dy[t] * y[t])); dx may be dy."""
+    for t in range(n):
+        start = t * width
+        total = 0.0
+        for i in range(start, start + width):
+            total += dy[i] * y[i]
+        mean = total / width
+        factor = scale[t]
+        for i in range(start, start + width):
+            dx[i] = factor * (dy[i] - y[i] * mean)
+
+
+def linear(y, w, x, n, n_out, n_in):
+    """y[t][o] = sum over i of w[o][i] * x[t][i]."""
+    _matmul(y, x, n_in, 1, w, 1, n_in, n, n_out, n_in)
+
+
+def linear_backward_x(dx, w, dy, n, n_out, n_in):
+    """dx[t][i] = sum over o of w[o][i] * dy[t][o]."""
+    _matmul(dx, dy, n_out, 1, w, n_in, 1, n, n_in, n_out)
+
+
+def linear_backward_w(dw, dy, x, n, n_out, n_in):
+    """dw[o][i] = sum over t of dy[t][o] * x[t][i]."""
+    _matmul(dw, dy, 1, n_out, x, n_in, 1, n_out, n_in, n)
+
+
+def _matmul(out, a, a_row, a_step, b, b_step, b_column, rows, columns, depth):
+    """out[r][k] = sum over d of a[r * a_row + d * a_step] * b[d * b_step + k * b_column].
+
+    Four columns at a time, so that an element of `a` becomes an object once for four products.
+    """
+    tiled = columns - columns % 4
+    terms = range(depth)
+    o = 0
+    for r in range(rows):
+        first = r * a_row
+        for k in range(0, tiled, 4):
+            sum0 = sum1 = sum2 = sum3 = 0.0
+            i = first
+            j0 = k * b_column
+            j1 = j0 + b_column
+            j2 = j1 + b_column
+            j3 = j2 + b_column
+            for _ in terms:
+                v = a[i]
+                sum0 += v * b[j0]
+                sum1 += v * b[j1]
+                sum2 += v * b[j2]
+                sum3 += v * b[j3]
+                i += a_step
+                j0 += b_step
+                j1 += b_step
+                j2 += b_step
+                j3 += b_step
+            out[o] = sum0
+            out[o + 1] = sum1
+            out[o + 2] = sum2
+            out[o + 3] = sum3
+            o += 4
+        for k in range(tiled, columns):
+            sum0 = 0.0
+            i = first
+            j0 = k * b_column
+            for _ in terms:
+                sum0 += a[i] * b[j0]
+                i += a_step
+                j0 += b_step
+            out[o] = sum0
+            o += 1
+
+
+def add(y, a, b, count):
+    """y[i] = a[i] + b[i]; y may be either."""
+    for i in range(count):
+        y[i] = a[i] + b[i]
+
+
+def relu(x, count):
+    """x[i] = max(x[i], 0)."""
+    for i in range(count):
+        if x[i] < 0.0:
+            x[i] = 0.0
+
+
+def relu_backward(dx, y, count):
+    """dx[i] = 0 where y[i], the output of relu, is 0."""
+    for i in range(count):
+        if y[i] <= 0.0:
+            dx[i] = 0.0
+
+
+def attention(out, p, qkv, first, n, n_head, head_dim, c):
+    """Causal attention of the positions first..n-1 to all up to themselves.
+
+    qkv[t] is query, key and value of position t, each of n_head * head_dim. Writes the weights
+    p[head][t][s], s <= t, with n rows and columns a head, and out[t - first]. The entries of p
+    with s > t are neither written nor read.
+    """
+    width = n_head * head_dim
+    row = 3 * width
+    temperature = 1.0 / sqrt(head_dim)
+    for head in range(n_head):
+        for t in range(first, n):
+            q = t * row + head * head_dim
+            start = (head * n + t) * n
+            largest = None
+            k = head * head_dim + width
+            for i in range(start, start + t + 1):
+                score = 0.0
+                for j in range(head_dim):
+                    score += qkv[q + j] * qkv[k + j]
+                score *= temperature
+                p[i] = score
+                if largest is None or score > largest:
+                    largest = score
+                k += row
+            total = 0.0
+            for i in range(start, start + t + 1):
+                weight = exp(p[i] - largest)
+                p[i] = weight
+                total += weight
+            for i in range(start, start + t + 1):
+                p[i] /= total
+            o = (t - first) * width + head * head_dim
+            for j in range(head_dim):
+                v = head * head_dim + 2 * width + j
+                total = 0.0
+                for i in range(start, start + t + 1):
+                    total += p[i] * qkv[v]
+                    v += row
+                out[o + j] = total
+
+
+def attention_backward(dqkv, dout, out, p, qkv, n, n_head, head_dim, c):
+    """dqkv of `attention` from position 0 on, complete: keys and values gather from later positions.
+
+    The softmax's inner sum over p * dp equals dout . out (Dao et al., "FlashAttention", 2022,
+    appendix B.2), so that one pass over the keys is enough.
+    """
+    width = n_head * head_dim
+    row = 3 * width
+    temperature = 1.0 / sqrt(head_dim)
+    for head in range(n_head):
+        for t in range(n):
+            o = t * width + head * head_dim
+            q = t * row + head * head_dim
+            inner = 0.0
+            for j in range(head_dim):
+                inner += dout[o + j] * out[o + j]
+                dqkv[q + j] = 0.0
+            k = head * head_dim + width
+            i = (head * n + t) * n
+            for s in range(t + 1):
+                v = k + width
+                weight = p[i]
+                dp = 0.0
+                for j in range(head_dim):
+                    dp += dout[o + j] * qkv[v + j]
+                dscore = weight * (dp - inner) * temperature
+                for j in range(head_dim):
+                    dqkv[q + j] += dscore * qkv[k + j]
+                    if s == t:  # the first position that attends to s: store, then add
+                        dqkv[k + j] = dscore * qkv[q + j]
+                        dqkv[v + j] = weight * dout[o + j]
+                    else:
+                        dqkv[k + j] += dscore * qkv[q + j]
+                        dqkv[v + j] += weight * dout[o + j]
+                k += row
+                i += 1
+
+
+def cross_entropy(logits, loss, targets, n, vocab_size, c):
+    """loss[0] = mean over t of -log softmax(logits[t])[targets[t]]; logits become their gradient."""
+    mean = 0.0
+    for t in range(n):
+        start = t * vocab_size
+        largest = logits[start]
+        for i in range(start, start + vocab_size):
+            if logits[i] > largest:
+                largest = logits[i]
+        target = start + targets[t]
+        shifted = logits[target] - largest
+        total = 0.0
+        for i in range(start, start + vocab_size):
+            v = exp(logits[i] - largest)
+            logits[i] = v
+            total += v
+        mean += log(total) - shifted
+        factor = 1.0 / (total * n)
+        for i in range(start, start + vocab_size):
+            logits[i] *= factor
+        logits[target] -= 1.0 / n
+    loss[0] = mean / n
+
+
+def softmax(p, x, factor, count, c):
+    """p = softmax(x * factor[0]); factor[0] is 1 / temperature."""
+    inverse = factor[0]
+    largest = x[0]
+    for i in range(count):
+        if x[i] > largest:
+            largest = x[i]
+    total = 0.0
+    for i in range(count):
+        v = exp((x[i] - largest) * inverse)
+        p[i] = v
+        total += v
+    for i in range(count):
+        p[i] /= total
+
+
+def adam(params, grads, m, v, count, k):
+    """One step of Adam (Kingma & Ba, 2015, algorithm 1), with the coefficients of `adam.Adam` in k."""
+    beta1, gain1, beta2, gain2, rate, correction2, eps = k
+    for i in range(count):
+        g = grads[i]
+        m_i = beta1 * m[i] + gain1 * g
+        v_i = beta2 * v[i] + gain2 * g * g
+        m[i] = m_i
+        v[i] = v_i
+        params[i] -= rate * m_i / (sqrt(v_i * correction2) + eps)

@@ -1,0 +1,51 @@
+"""The run's log: one whole line an event, key:value pairs apart by spaces, remarks behind `#`."""
+
+from . import __version__
+
+
+def remark(text):
+    """Log a line for people."""
+    print("#", text)
+
+
+class Report:
+    """Logs every `log_every`th step and the last, with the mean loss of the steps in between."""
+
+    def __init__(self, log_every):
+        self.log_every = log_every
+        self._losses = 0.0
+        self._us = 0
+        self._steps = 0
+
+    def start(self, board, kernels, seed, parameters, steps, data):
+        """Log what this run is; always the first remark."""
+        remark(
+            "microgpt-esp32 %s board:%s kernels:%s seed:%d parameters:%d steps:%d data:%d"
+            % (__version__, board, kernels, seed, parameters, steps, data)
+        )
+
+    def step(self, step, steps, loss, lr, us, free):
+        """Take in one step of `us` microseconds, and log it if its turn has come."""
+        self._losses += loss
+        self._us += us
+        self._steps += 1
+        if step % self.log_every and step + 1 < steps:
+            return
+        print(
+            "step:%d loss:%.4f mean:%.4f lr:%.5f ms:%.1f free:%d"
+            % (
+                step,
+                loss,
+                self._losses / self._steps,
+                lr,
+                self._us / 1000 / self._steps,
+                free,
+            )
+        )
+        self._losses = 0.0
+        self._us = 0
+        self._steps = 0
+
+    def name(self, text):
+        """Log a generated name."""
+        print("name:" + text)

@@ -1,0 +1,1 @@
+"""What stands between the computer and the board: data, builds, runs."""
