@@ -45,8 +45,14 @@ def read_settings(path):
         else:
             remark(
                 "%s: %s must be %s from %s to %s: using %s"
-                % (path, name, "a number" if float in kinds else "a whole number",
-                   lowest, highest, default)
+                % (
+                    path,
+                    name,
+                    "a number" if float in kinds else "a whole number",
+                    lowest,
+                    highest,
+                    default,
+                )
             )
     return settings
 

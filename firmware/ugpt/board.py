@@ -63,7 +63,7 @@ class _File:
 
     def __init__(self, name):
         self.name = name
-        self._file = open(name, "rb")
+        self._file = open(name, "rb")  # noqa: SIM115 - open as long as the run
 
     def readinto(self, offset, buffer):
         self._file.seek(offset)

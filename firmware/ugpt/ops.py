@@ -197,7 +197,7 @@ def attention(out, p, qkv, first, n, n_head, head_dim, c):
 
 
 def attention_backward(dqkv, dout, out, p, qkv, n, n_head, head_dim, c):
-    """dqkv of `attention` from position 0 on, complete: keys and values gather from later positions.
+    """dqkv of `attention` from position 0 on; keys and values gather from all later positions.
 
     The softmax's inner sum over p * dp equals dout . out (Dao et al., "FlashAttention", 2022,
     appendix B.2), so that one pass over the keys is enough.
@@ -235,7 +235,7 @@ def attention_backward(dqkv, dout, out, p, qkv, n, n_head, head_dim, c):
 
 
 def cross_entropy(logits, loss, targets, n, vocab_size, c):
-    """loss[0] = mean over t of -log softmax(logits[t])[targets[t]]; logits become their gradient."""
+    """loss[0] = mean of -log softmax(logits[t])[targets[t]]; logits become their gradient."""
     mean = 0.0
     for t in range(n):
         start = t * vocab_size
@@ -275,7 +275,7 @@ def softmax(p, x, factor, count, c):
 
 
 def adam(params, grads, m, v, count, k):
-    """One step of Adam (Kingma & Ba, 2015, algorithm 1), with the coefficients of `adam.Adam` in k."""
+    """A step of Adam (Kingma & Ba, 2015, algorithm 1); k holds the coefficients of `adam.Adam`."""
     beta1, gain1, beta2, gain2, rate, correction2, eps = k
     for i in range(count):
         g = grads[i]

@@ -1,0 +1,76 @@
+"""The generator: Marsaglia's sequence, and draws that follow their distributions."""
+
+from support import raises
+from ugpt.rng import Rng
+
+
+def test_known_sequence():
+    rng = Rng(1)
+    assert [rng.next() for _ in range(5)] == [270369, 67634689, 2647435461, 307599695, 2398689233]
+    rng = Rng(2463534242)  # the seed of Marsaglia's paper
+    assert rng.next() == 723471715
+
+
+def test_a_seed_outside_32_bits_or_0_is_refused():
+    for seed in (0, -1, 1 << 32):
+        assert raises(ValueError, Rng, seed)
+
+
+def test_state_is_all_there_is():
+    rng = Rng(7)
+    rng.gauss()
+    rng.uniform()
+    again = Rng(rng.state)
+    assert [rng.gauss() for _ in range(5)] == [again.gauss() for _ in range(5)]
+
+
+def test_uniform_range_and_mean():
+    rng = Rng(42)
+    draws = [rng.uniform() for _ in range(4000)]
+    assert min(draws) >= 0.0
+    assert max(draws) < 1.0
+    assert abs(sum(draws) / 4000 - 0.5) < 0.02  # 4 standard errors
+    assert all(draw * 16777216 == int(draw * 16777216) for draw in draws)
+
+
+def test_below_range_and_spread():
+    rng = Rng(3)
+    counts = [0] * 10
+    for _ in range(5000):
+        counts[rng.below(10)] += 1
+    assert all(abs(count - 500) < 90 for count in counts)  # 4 standard deviations
+
+
+def test_gauss_mean_and_variance():
+    rng = Rng(42)
+    count = 10000
+    total = squares = beyond = 0.0
+    for _ in range(count):
+        draw = rng.gauss()
+        total += draw
+        squares += draw * draw
+        beyond += abs(draw) > 1.96
+    assert abs(total / count) < 0.04  # 4 standard errors
+    assert abs(squares / count - (total / count) ** 2 - 1.0) < 0.057
+    assert abs(beyond / count - 0.05) < 0.009
+
+
+def test_categorical_frequencies():
+    rng = Rng(11)
+    weights = [0.0, 1.0, 0.0, 3.0, 4.0, 0.0]
+    counts = [0] * 6
+    for _ in range(8000):
+        counts[rng.draw(weights, 6)] += 1
+    assert counts[0] == counts[2] == counts[5] == 0
+    for i, expected in ((1, 1000), (3, 3000), (4, 4000)):
+        assert abs(counts[i] - expected) < 180  # 4 standard deviations
+
+
+def test_draw_looks_at_count_weights_only():
+    rng = Rng(5)
+    assert all(rng.draw([1.0, 1.0, 100.0], 2) < 2 for _ in range(100))
+
+
+def test_one_weight_is_always_drawn():
+    rng = Rng(5)
+    assert all(rng.draw([0.0, 1e-30], 2) == 1 for _ in range(100))

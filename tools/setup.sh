@@ -1,0 +1,17 @@
+#!/bin/sh
+# Set up .venv with the project and everything its tests need; $1 is the Python to use.
+set -eu
+python=$1
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
+    echo "error: $python is not Python 3.11 or later: install it, or run make PYTHON=/path/to/python3" >&2
+    exit 1
+}
+if [ ! -x .venv/bin/python ]; then
+    echo "setting up .venv (once)"
+    if ! "$python" -m venv .venv >/dev/null 2>&1; then
+        rm -rf .venv
+        echo "error: $python cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv" >&2
+        exit 1
+    fi
+fi
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[board,plot,dev]'
