@@ -14,7 +14,8 @@ from array import array
 from math import exp, log, sqrt
 
 NAME = "portable"
-CONSTANTS = array("f", (1e-5,))  # what `c` points to: [0] is RMSNorm's eps
+EPS = 1e-5  # RMSNorm's, inside the root
+CONSTANTS = array("f", (EPS,))  # what `c` points to
 
 
 def view(buffer, offset, length):

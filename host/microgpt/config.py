@@ -1,0 +1,72 @@
+"""What a model and a run are made of; both refuse impossible values with a ValueError."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from ugpt.layout import Sizes
+
+Order = Literal["sequential", "shuffled", "random"]
+ORDERS = ("sequential", "shuffled", "random")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and switches of a model; the defaults are microgpt's."""
+
+    n_embd: int = 16
+    n_head: int = 4
+    n_layer: int = 1
+    block_size: int = 16
+    tie_lm_head: bool = False
+    input_rmsnorm: bool = True
+
+    def __post_init__(self) -> None:
+        _check_whole(self, "n_embd", "n_head", "n_layer", "block_size")
+        for name in ("tie_lm_head", "input_rmsnorm"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        self.sizes(vocab_size=1)
+
+    def sizes(self, vocab_size: int) -> Sizes:
+        """Return these sizes for `ugpt.layout`, whose parameter table is the only one."""
+        return Sizes(
+            vocab_size,
+            self.n_embd,
+            self.n_head,
+            self.n_layer,
+            self.block_size,
+            self.tie_lm_head,
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run: `steps` of one document each, the learning rate falling in a straight line to 0.
+
+    `order`: "sequential" takes the documents as they come, "shuffled" shuffles them once, as
+    microgpt.py does, "random" draws each. The seed fixes the order.
+    """
+
+    steps: int = 1000
+    lr: float = 0.01
+    seed: int = 42
+    order: Order = "shuffled"
+
+    def __post_init__(self) -> None:
+        _check_whole(self, "steps")
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr must be a number above 0, not {self.lr!r}")
+        if self.order not in ORDERS:
+            raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {self.order!r}")
+
+
+def _check_whole(config: ModelConfig | TrainConfig, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1 on, not {value!r}")
+
+
+def field_names(config: type) -> list[str]:
+    """Return the names of a configuration's fields."""
+    return [field.name for field in fields(config)]

@@ -1,0 +1,97 @@
+"""What every engine offers, and the making of a new model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from ugpt.layout import parameter_count, parameter_table
+from ugpt.model import INIT_STD
+
+from microgpt.config import ModelConfig
+from microgpt.tokenizer import Tokenizer
+
+DTYPES = ("float32", "float64")
+
+Matrices = dict[str, np.ndarray]
+
+
+class Model(ABC):
+    """A model and the state of its optimizer, in one of the engines."""
+
+    engine: str
+    dtype: str
+    weights: Matrices  # {name: (rows, columns)}, names and shapes of `ugpt.layout`
+
+    def __init__(self, config: ModelConfig, tokenizer: Tokenizer) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self.sizes = config.sizes(tokenizer.vocab_size)
+        self.table = parameter_table(self.sizes)
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of parameters."""
+        return parameter_count(self.sizes)
+
+    def positions(self, tokens: Sequence[int]) -> int:
+        """Return n, the positions of a document that count; ValueError if there is none."""
+        if len(tokens) < 2:
+            raise ValueError("a document needs at least 2 tokens")
+        return min(self.config.block_size, len(tokens) - 1)
+
+    @abstractmethod
+    def loss_and_grads(self, tokens: Sequence[int]) -> tuple[float, Matrices]:
+        """Return the mean cross-entropy over the positions, and its gradient, {name: matrix}."""
+
+    @abstractmethod
+    def train_step(self, tokens: Sequence[int], step: int, lr: float) -> float:
+        """Learn from one document by Adam, `step` counting from 0; return the loss before that."""
+
+    @abstractmethod
+    def stepper(self) -> Callable[[int], Sequence[float]]:
+        """Return a function that takes one token after the other and gives the next one's logits.
+
+        It keeps keys and values, so that a call computes one position; block_size calls at most.
+        """
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to `folder`; see `microgpt.folder.save`."""
+        from microgpt.folder import save
+
+        save(self, folder)
+
+
+def build(
+    config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, engine: str, dtype: str
+) -> Model:
+    """Return a model of `engine` with these weights; ValueError for an unknown engine or dtype."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    if engine == "scalar":
+        from microgpt.scalar import ScalarModel
+
+        return ScalarModel(config, tokenizer, weights)
+    if engine == "tensor":
+        from microgpt.tensor import TensorModel
+
+        return TensorModel(config, tokenizer, weights, dtype)
+    raise ValueError(f"engine must be scalar or tensor, not {engine!r}")
+
+
+def create(
+    config: ModelConfig,
+    charset: str = "abcdefghijklmnopqrstuvwxyz",
+    seed: int = 42,
+    engine: str = "tensor",
+    dtype: str = "float32",
+) -> Model:
+    """Return a new model, its weights drawn from N(0, 0.08) in flat order; the seed fixes them.
+
+    `dtype` is for engine "tensor"; "scalar" computes in Python's own floats, float64.
+    """
+    tokenizer = Tokenizer(charset)
+    rng = np.random.default_rng(seed)
+    table = parameter_table(config.sizes(tokenizer.vocab_size))
+    weights = {name: rng.normal(0.0, INIT_STD, shape) for name, shape, _ in table}
+    return build(config, tokenizer, weights, engine, dtype)
