@@ -265,7 +265,7 @@ class _Layer:
         add(stream, branch, x)
 
         dot(self.fc1, self.norm2.forward(x), hidden)
-        maximum(hidden, self.zero, hidden)
+        maximum(hidden, self.zero, out=hidden)
         dot(self.fc2, hidden, branch)
         add(x, branch, x)
 
