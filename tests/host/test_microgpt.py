@@ -4,9 +4,8 @@ import json
 import random
 from pathlib import Path
 
-import pytest
-
 import microgpt
+import pytest
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "names-makemore-2018.txt"
 STEPS = 1000
