@@ -163,7 +163,7 @@ def show_progress(records: Iterable[microgpt.Record], steps: int) -> Iterator[mi
 @click.option("--seed", default=42, show_default=True)
 @click.option("--engine", type=click.Choice(ENGINES), default="tensor", show_default=True)
 def generate(folder: Path, num_samples: int, temperature: float, seed: int, engine: str) -> None:
-    """Make up documents with the model in FOLDER, a line each.
+    """Make up documents with a model.
 
     Example: microgpt generate runs/2026-01-31-120000-tensor --temperature 0.8
     """
@@ -178,7 +178,7 @@ cli.add_command(generate, "sample")
 @cli.command()
 @click.argument("folder", type=Path)
 def info(folder: Path) -> None:
-    """Say what the model in FOLDER is: sizes, switches, vocabulary, matrices."""
+    """Say what a model is: sizes, vocabulary, matrices."""
     model = microgpt.load(folder)
     table = Table(box=None)
     for heading in ("matrix", "shape", "parameters"):
@@ -205,8 +205,9 @@ def info(folder: Path) -> None:
 def gradcheck(
     documents: tuple[str, ...], seed: int, tolerance: float | None, **sizes: int | bool
 ) -> None:
-    """Hold tensor's gradients against finite differences and the scalar engine's, every one.
+    """Check every gradient of a new model.
 
+    Holds those of engine tensor against finite differences and against engine scalar's.
     Errors are relative to the largest gradient of their matrix. Exit code 1 above the tolerance.
     """
     from microgpt.gradcheck import TOLERANCE, gradcheck
