@@ -1,0 +1,156 @@
+"""Link 2: engine tensor against engine scalar, and against finite differences."""
+
+import microgpt
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from microgpt.gradcheck import TOLERANCE, gradcheck
+from microgpt.model import Matrices, Model, build
+
+DOCUMENTS = ("emma", "a", "", "maryalexandrina")  # 17 tokens: the whole block
+CONFIGS = {
+    "the board's": microgpt.ModelConfig(),
+    "tied": microgpt.ModelConfig(tie_lm_head=True),
+    "no input norm": microgpt.ModelConfig(input_rmsnorm=False),
+    "tied, no input norm": microgpt.ModelConfig(tie_lm_head=True, input_rmsnorm=False),
+    "two layers": microgpt.ModelConfig(n_embd=12, n_head=3, n_layer=2, block_size=7),
+    "one of everything": microgpt.ModelConfig(n_embd=1, n_head=1, n_layer=1, block_size=1),
+}
+LIMITS = {"float64": 1e-9, "float32": 1e-4}
+configurations = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+dtypes = pytest.mark.parametrize("dtype", LIMITS)
+
+
+def engines(config: microgpt.ModelConfig, dtype: str) -> tuple[Model, Model]:
+    """Return tensor and scalar with the same weights, the kind a few steps of training leave."""
+    trained = microgpt.create(config, dtype="float64")
+    list(microgpt.train(trained, ["emma", "olivia"], microgpt.TrainConfig(steps=4)))
+    return (
+        build(config, trained.tokenizer, trained.weights, "tensor", dtype),
+        build(config, trained.tokenizer, trained.weights, "scalar", "float64"),
+    )
+
+
+def assert_close(found: Matrices, expected: Matrices, limit: float) -> None:
+    """Hold each matrix to `limit` times the largest entry of what is expected of it."""
+    assert found.keys() == expected.keys()
+    for name, matrix in expected.items():
+        largest = np.abs(matrix).max()
+        assert np.abs(found[name] - matrix).max() <= limit * largest + 1e-15, name
+
+
+@configurations
+@dtypes
+def test_loss_and_every_gradient(config: microgpt.ModelConfig, dtype: str) -> None:
+    tensor, scalar = engines(config, dtype)
+    for text in DOCUMENTS:
+        tokens = tensor.tokenizer.encode(text)
+        loss, grads = tensor.loss_and_grads(tokens)
+        expected_loss, expected = scalar.loss_and_grads(tokens)
+        assert loss == pytest.approx(expected_loss, rel=LIMITS[dtype])
+        assert_close(grads, expected, LIMITS[dtype])
+
+
+@configurations
+@dtypes
+def test_logits_one_position_at_a_time(config: microgpt.ModelConfig, dtype: str) -> None:
+    tensor, scalar = engines(config, dtype)
+    steps = tensor.stepper(), scalar.stepper()
+    for token in tensor.tokenizer.encode("maryalexandrina")[: config.block_size]:
+        found, expected = (np.asarray(step(token)) for step in steps)
+        assert np.abs(found - expected).max() <= LIMITS[dtype] * np.abs(expected).max()
+
+
+@configurations
+@dtypes
+def test_weights_after_20_steps(config: microgpt.ModelConfig, dtype: str) -> None:
+    tensor, scalar = engines(config, dtype)
+    docs = ["emma", "olivia", "ava", "isabella", "maryalexandrina"]
+    train = microgpt.TrainConfig(steps=20)
+    for model in (tensor, scalar):
+        list(microgpt.train(model, docs, train))
+    assert_close(tensor.weights, scalar.weights, LIMITS[dtype])
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    head_dim=st.integers(1, 4),
+    n_head=st.integers(1, 3),
+    n_layer=st.integers(1, 2),
+    block_size=st.integers(1, 6),
+    tie=st.booleans(),
+    norm=st.booleans(),
+    text=st.text("abc", max_size=8),
+)
+def test_any_size(
+    head_dim: int, n_head: int, n_layer: int, block_size: int, tie: bool, norm: bool, text: str
+) -> None:
+    config = microgpt.ModelConfig(head_dim * n_head, n_head, n_layer, block_size, tie, norm)
+    tensor = microgpt.create(config, "abc", dtype="float64")
+    scalar = microgpt.create(config, "abc", engine="scalar")
+    tokens = tensor.tokenizer.encode(text)
+    loss, grads = tensor.loss_and_grads(tokens)
+    expected_loss, expected = scalar.loss_and_grads(tokens)
+    assert loss == pytest.approx(expected_loss, rel=1e-9)
+    assert_close(grads, expected, 1e-9)
+
+
+@configurations
+def test_finite_differences(config: microgpt.ModelConfig) -> None:
+    tensor, _ = engines(config, "float64")
+    for text in ("emma", "olivia", "maryalexandrina"):
+        errors = gradcheck(tensor, tensor.tokenizer.encode(text))
+        assert len(errors) == len(tensor.table)
+        assert max(errors.values()) < TOLERANCE, errors
+
+
+def test_gradcheck_notices_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor, _ = engines(microgpt.ModelConfig(), "float64")
+    right = tensor.loss_and_grads
+
+    def without_one_key(tokens: list[int]) -> tuple[float, Matrices]:
+        loss, grads = right(tokens)
+        grads["layer0.attn_wk"][3, 5] *= 1.001
+        return loss, grads
+
+    monkeypatch.setattr(tensor, "loss_and_grads", without_one_key)
+    errors = gradcheck(tensor, tensor.tokenizer.encode("emma"))
+    assert [name for name, error in errors.items() if error > TOLERANCE] == ["layer0.attn_wk"]
+
+
+def test_stale_buffers_are_never_read() -> None:
+    tensor, _ = engines(microgpt.ModelConfig(), "float64")
+    tokens = tensor.tokenizer.encode("emma")
+    loss, grads = tensor.loss_and_grads(tokens)
+    tensor.grads.fill(np.nan)
+    poison(tensor._passes[5])
+    again, grads_again = tensor.loss_and_grads(tokens)
+    assert again == loss
+    for name, matrix in grads.items():
+        assert (grads_again[name] == matrix).all(), name
+
+
+def poison(part: object) -> None:
+    """Fill with NaN every buffer that a pass writes; what it only reads is left."""
+    constants = ("ones", "average", "mask", "scale", "zero", "identity", "count", "eps")
+    read_only = (*constants, "onehot", "positions", "head", "embedding", "wo", "fc1", "fc2", "wqkv")
+    for name, value in vars(part).items():
+        if isinstance(value, np.ndarray) and name.strip("_") not in read_only:
+            if value.base is None and value.dtype.kind == "f":
+                value.fill(np.nan)
+        elif name.strip("_") in ("norm", "norm1", "norm2", "attention"):
+            poison(value)
+        elif name == "_layers":
+            for layer in value:
+                poison(layer)
+
+
+def test_far_logits_give_a_finite_loss() -> None:
+    for engine in ("tensor", "scalar"):
+        model = microgpt.create(microgpt.ModelConfig(), engine=engine, dtype="float64")
+        weights = {name: matrix * 1e4 for name, matrix in model.weights.items()}
+        model = build(model.config, model.tokenizer, weights, engine, "float64")
+        loss, grads = model.loss_and_grads(model.tokenizer.encode("emma"))
+        assert np.isfinite(loss)
+        assert all(np.isfinite(matrix).all() for matrix in grads.values())

@@ -1,0 +1,99 @@
+"""The training loop and sampling: order, records, errors, repeatability."""
+
+from itertools import islice
+
+import microgpt
+import numpy as np
+import pytest
+from microgpt.training import document_order
+
+DOCS = ["emma", "olivia", "ava", "isabella", "sophia"]
+
+
+def order(kind: str, seed: int = 42, count: int = 12) -> list[int]:
+    return list(islice(document_order(5, microgpt.TrainConfig(seed=seed, order=kind)), count))
+
+
+def test_orders() -> None:
+    assert order("sequential") == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    shuffled = order("shuffled", count=10)
+    assert sorted(shuffled[:5]) == [0, 1, 2, 3, 4]
+    assert shuffled[5:] == shuffled[:5]
+    assert order("shuffled", seed=1) != order("shuffled", seed=2)
+    assert order("random") == order("random")
+    assert set(order("random", count=100)) == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("engine", ["tensor", "scalar"])
+def test_records(engine: str) -> None:
+    model = microgpt.create(microgpt.ModelConfig(), engine=engine)
+    config = microgpt.TrainConfig(steps=4, lr=0.01)
+    records = list(microgpt.train(model, DOCS, config))
+    assert [record.step for record in records] == [0, 1, 2, 3]
+    assert [record.lr for record in records] == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+    assert records[0].loss == pytest.approx(np.log(27), abs=0.3)
+
+
+def test_a_run_can_be_stopped_after_any_step() -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    records = microgpt.train(model, DOCS, microgpt.TrainConfig(steps=10**9))
+    assert [record.step for record in islice(records, 3)] == [0, 1, 2]
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    losses = []
+    for _ in range(2):
+        model = microgpt.create(microgpt.ModelConfig(), seed=3)
+        config = microgpt.TrainConfig(steps=50, seed=3)
+        losses.append([record.loss for record in microgpt.train(model, DOCS, config)])
+    assert losses[0] == losses[1]
+
+
+def test_it_learns() -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    config = microgpt.TrainConfig(steps=300)
+    losses = [record.loss for record in microgpt.train(model, DOCS, config)]
+    assert sum(losses[-20:]) / 20 < 0.5
+    names = microgpt.generate(model, num_samples=20, temperature=0.1)
+    assert set(names) <= set(DOCS)
+
+
+def test_generate() -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    names = microgpt.generate(model, num_samples=20, seed=5)
+    assert len(names) == 20
+    assert names == microgpt.generate(model, num_samples=20, seed=5)
+    assert names != microgpt.generate(model, num_samples=20, seed=6)
+    assert all(len(name) <= 16 for name in names)
+
+
+def test_impossible_requests() -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    with pytest.raises(microgpt.TrainingError, match="no documents"):
+        next(microgpt.train(model, [], microgpt.TrainConfig()))
+    with pytest.raises(microgpt.TrainingError, match="document 1: 'E' in 'Emma'"):
+        next(microgpt.train(model, ["Emma"], microgpt.TrainConfig(order="sequential")))
+    with pytest.raises(ValueError, match="temperature"):
+        microgpt.generate(model, temperature=0)
+    with pytest.raises(ValueError, match="num_samples"):
+        microgpt.generate(model, num_samples=0)
+    with pytest.raises(ValueError, match="engine"):
+        microgpt.create(microgpt.ModelConfig(), engine="steam")
+    with pytest.raises(ValueError, match="dtype"):
+        microgpt.create(microgpt.ModelConfig(), dtype="int8")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_loss_that_is_no_number_ends_the_run() -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    model.weights["wte"][:] = np.nan
+    with pytest.raises(microgpt.TrainingError, match="lower lr"):
+        list(microgpt.train(model, DOCS, microgpt.TrainConfig()))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"steps": 0}, {"steps": 1.5}, {"lr": 0}, {"lr": float("inf")}, {"order": "sorted"}]
+)
+def test_impossible_configurations(bad: dict) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        microgpt.TrainConfig(**bad)
