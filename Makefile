@@ -7,6 +7,7 @@ NAMES ?= data/names.txt
 
 BIN := .venv/bin
 READY := .venv/.ready
+READY_DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,13 +16,17 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml tools/setup.sh
-	@sh tools/setup.sh $(PYTHON)
+	@sh tools/setup.sh $(PYTHON) board,plot
 	@touch $@
+
+$(READY_DEV): pyproject.toml tools/setup.sh
+	@sh tools/setup.sh $(PYTHON) board,plot,data,dev
+	@touch $@ $(READY)
 
 run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42]
 	@$(BIN)/python -m tools.virtual --steps $(STEPS) --seed $(SEED) --names $(NAMES)
 
-test: $(READY) ## lint and all tests
+test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pytest

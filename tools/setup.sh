@@ -1,17 +1,18 @@
 #!/bin/sh
-# Set up .venv with the project and everything its tests need; $1 is the Python to use.
+# Set up .venv with the project: $1 is the Python to use, $2 the extras to install.
 set -eu
 python=$1
+extras=$2
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
     echo "error: $python is not Python 3.11 or later: install it, or run make PYTHON=/path/to/python3" >&2
     exit 1
 }
 if [ ! -x .venv/bin/python ]; then
-    echo "setting up .venv (once)"
+    echo "setting up .venv (once, about a minute)"
     if ! "$python" -m venv .venv >/dev/null 2>&1; then
         rm -rf .venv
         echo "error: $python cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv" >&2
         exit 1
     fi
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[board,plot,dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
