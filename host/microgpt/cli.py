@@ -1,7 +1,8 @@
-"""The command `microgpt`: train, generate, info, gradcheck."""
+"""The command `microgpt`: train, generate, info, gradcheck, bench."""
 
 import dataclasses
 import itertools
+import json
 import sys
 import time
 from collections import deque
@@ -249,3 +250,44 @@ def gradient_difference(model: Model, reference: Model, tokens: list[int]) -> di
         name: float(np.abs(grads[name] - matrix).max() / max(np.abs(matrix).max(), 1e-12))
         for name, matrix in expected.items()
     }
+
+
+@cli.command()
+@click.option("--data", "path", type=Path, default=data.NAMES, help="Documents, one a line.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=50, show_default=True, help="A repeat has so many."
+)
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--seed", default=42, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+def bench(path: Path, steps: int, repeats: int, seed: int, as_json: bool) -> None:
+    """Time a training step of scalar and tensor, in one run, on one thread.
+
+    Example: microgpt bench --repeats 9
+    """
+    from microgpt.bench import bench
+
+    docs = data.read_docs(path)
+    with Console(stderr=True).status("warming up") as status:
+        result = bench(docs, data.charset_of(docs), steps, repeats, seed, status.update)
+    result = {"environment": runs.environment(), **result}
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    about, engines = result["protocol"], result["engines"]
+    table = Table(box=None)
+    table.add_column("engine")
+    for heading in ("µs a step", "steps/s", "tokens/s", "times scalar"):
+        table.add_column(heading, justify="right")
+    for engine, row in engines.items():
+        figures = [row["us_per_step"], row["steps_per_s"], row["tokens_per_s"]]
+        cells = [f"{figure:,.0f}" for figure in figures]
+        table.add_row(engine, *cells, f"{result['speedup'][engine]:,.1f}")
+    environment = result["environment"]
+    console.print(f"{environment['processor']}, {environment['system']}, one thread", markup=False)
+    console.print(
+        f"{about['parameters']:,} parameters, a document a step, "
+        f"medians of {about['repeats']} repeats of {about['steps']} steps",
+        markup=False,
+    )
+    console.print(table)
