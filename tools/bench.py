@@ -1,6 +1,6 @@
 """Time a training step: scalar and tensor on the host, the kernels on the virtual board.
 
-    python -m tools.bench
+python -m tools.bench
 """
 
 import argparse
