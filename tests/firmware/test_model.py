@@ -60,8 +60,8 @@ def test_every_17th_gradient_is_the_slope():
 
 
 def test_nan_in_the_buffers_changes_nothing():
+    model = trained_a_little()
     for name in ("emma", "maryalexandrina", ""):
-        model = trained_a_little()
         n = model.set_tokens(encode(name))
         loss = model.loss_and_grads(n)
         grads = bytes(model.grads)
