@@ -28,8 +28,9 @@ def save(model: Model, folder: str | Path) -> None:
     renames leaves the old one as `folder`.old, which `load` puts back. Raises ModelFolderError
     rather than replace a folder with other files in it.
     """
-    folder = Path(folder)
-    others = {p.name for p in folder.iterdir()} - {WEIGHTS, META} if folder.is_dir() else set()
+    folder = Path(folder).resolve()
+    content = folder.iterdir() if folder.is_dir() else ()
+    others = {p.name for p in content if not p.name.startswith(".")} - {WEIGHTS, META}
     if others or (folder.exists() and not folder.is_dir()):
         raise ModelFolderError(f"{folder} holds other files, so it is not replaced: name another")
     config, tokenizer = model.config, model.tokenizer
@@ -72,14 +73,17 @@ def load(folder: str | Path, engine: str = "tensor", dtype: str = "float32") -> 
     finite.
     """
     folder = Path(folder)
-    old = _beside(folder, ".old")
-    if not folder.exists() and (old / META).exists():
-        old.rename(folder)
-    if not (folder / META).exists() and (folder / "model").is_dir():
+    if not (folder / META).exists() and _is_there(folder / "model"):
         folder = folder / "model"
+    if not folder.exists() and _is_there(folder):
+        _beside(folder, ".old").rename(folder)
     config, tokenizer = _read_meta(folder / META)
-    weights = _read_weights(folder / WEIGHTS, config, tokenizer)
+    weights = _read_weights(folder / WEIGHTS, config, tokenizer, dtype)
     return build(config, tokenizer, weights, engine, dtype)
+
+
+def _is_there(folder: Path) -> bool:
+    return folder.is_dir() or _beside(folder, ".old").is_dir()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelFolderError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise ModelFolderError(f"{path} is not a JSON object")
@@ -101,9 +105,11 @@ def _read_meta(path: Path) -> tuple[ModelConfig, Tokenizer]:
         charset = "".join(charset)
     if not isinstance(charset, str):
         raise ModelFolderError(f"{path} has no charset, a string of characters")
+    bos = meta.get("bos", len(charset))  # microgpt.py itself writes none: it is the last token
+    if type(bos) is not int:
+        raise ModelFolderError(f"{path}: bos must be a whole number, not {bos!r}")
     try:
-        # microgpt.py itself writes no bos: there it is the last token.
-        tokenizer = Tokenizer(charset, meta.get("bos", len(charset)))
+        tokenizer = Tokenizer(charset, bos)
         names = field_names(ModelConfig)
         config = ModelConfig(**{name: meta[name] for name in names if name in meta})
     except ValueError as error:
@@ -116,20 +122,24 @@ def _read_meta(path: Path) -> tuple[ModelConfig, Tokenizer]:
     return config, tokenizer
 
 
-def _read_weights(path: Path, config: ModelConfig, tokenizer: Tokenizer) -> Matrices:
+def _read_weights(path: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> Matrices:
     content = _read_json(path)
     weights = {}
     for name, shape, _ in parameter_table(config.sizes(tokenizer.vocab_size)):
         if name not in content:
             raise ModelFolderError(f"{path}: {name} is missing")
         try:
-            matrix = np.array(content[name], dtype=float)
-        except (ValueError, TypeError):
+            matrix = np.array(content[name])
+        except ValueError:
             raise ModelFolderError(f"{path}: {name} is not a matrix of numbers") from None
+        if matrix.dtype.kind not in "fi":  # a huge integer is an object
+            raise ModelFolderError(f"{path}: {name} is not a matrix of numbers")
         if matrix.shape != shape:
             raise ModelFolderError(f"{path}: {name} has shape {matrix.shape}, expected {shape}")
-        if not np.isfinite(matrix).all():
-            raise ModelFolderError(f"{path}: {name} has a value that is not finite")
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(matrix.astype(dtype)).all()
+        if not finite:
+            raise ModelFolderError(f"{path}: {name} has a value that is not finite in {dtype}")
         weights[name] = matrix
     unknown = set(content) - set(weights)
     if unknown:

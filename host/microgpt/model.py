@@ -12,6 +12,7 @@ from microgpt.config import ModelConfig
 from microgpt.tokenizer import Tokenizer
 
 DTYPES = ("float32", "float64")
+ENGINES = ("scalar", "tensor")
 
 Matrices = dict[str, np.ndarray]
 
@@ -35,9 +36,14 @@ class Model(ABC):
         return parameter_count(self.sizes)
 
     def positions(self, tokens: Sequence[int]) -> int:
-        """Return n, the positions of a document that count; ValueError if there is none."""
+        """Return n, the positions of a document that count.
+
+        Raises ValueError if there is none, or a token that is not in the vocabulary.
+        """
         if len(tokens) < 2:
             raise ValueError("a document needs at least 2 tokens")
+        if min(tokens) < 0 or max(tokens) >= self.tokenizer.vocab_size:
+            raise ValueError(f"tokens must be 0 to {self.tokenizer.vocab_size - 1}")
         return min(self.config.block_size, len(tokens) - 1)
 
     @abstractmethod
@@ -47,6 +53,10 @@ class Model(ABC):
     @abstractmethod
     def train_step(self, tokens: Sequence[int], step: int, lr: float) -> float:
         """Learn from one document by Adam, `step` counting from 0; return the loss before that."""
+
+    @abstractmethod
+    def reset_optimizer(self) -> None:
+        """Forget what Adam has gathered; a training begins."""
 
     @abstractmethod
     def stepper(self) -> Callable[[int], Sequence[float]]:
@@ -76,7 +86,7 @@ def build(
         from microgpt.tensor import TensorModel
 
         return TensorModel(config, tokenizer, weights, dtype)
-    raise ValueError(f"engine must be scalar or tensor, not {engine!r}")
+    raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
 
 
 def create(

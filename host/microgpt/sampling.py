@@ -6,16 +6,18 @@ import numpy as np
 
 from microgpt.model import Model
 
+LOWEST_TEMPERATURE = 0.01  # below, it is always the likeliest token
+
 
 def generate(
     model: Model, num_samples: int = 1, temperature: float = 0.5, seed: int = 42
 ) -> list[str]:
     """Return `num_samples` documents, each at most block_size tokens; the seed fixes them.
 
-    Raises ValueError unless `temperature` is above 0 and `num_samples` at least 1.
+    Raises ValueError if `temperature` is below LOWEST_TEMPERATURE or `num_samples` below 1.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, not {temperature!r}")
+    if not LOWEST_TEMPERATURE <= temperature < float("inf"):
+        raise ValueError(f"temperature must be at least {LOWEST_TEMPERATURE}, not {temperature!r}")
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, not {num_samples!r}")
     rng = random.Random(seed)

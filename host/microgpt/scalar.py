@@ -133,6 +133,9 @@ class ScalarModel(Model):
             for name, _, _ in self.table
         }
         self._parameters = [p for matrix in self._w.values() for row in matrix for p in row]
+        self.reset_optimizer()
+
+    def reset_optimizer(self) -> None:
         self._m = [0.0] * len(self._parameters)
         self._v = [0.0] * len(self._parameters)
 

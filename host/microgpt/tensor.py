@@ -44,8 +44,11 @@ class TensorModel(Model):
         self.weights = self.by_name(self.params)
         for name, matrix in self.weights.items():
             matrix[...] = weights[name]
-        self._adam = _Adam(self.params, self.grads)
+        self.reset_optimizer()
         self._passes: dict[int, _Pass] = {}
+
+    def reset_optimizer(self) -> None:
+        self._adam = _Adam(self.params, self.grads)
 
     def by_name(self, flat: Array) -> dict[str, Array]:
         return {

@@ -25,11 +25,14 @@ class Record:
 def train(model: Model, docs: Sequence[str], config: TrainConfig) -> Iterator[Record]:
     """Train `model` in place and yield a record a step; stop when you like.
 
+    Weights go on from what they are, Adam's moments begin anew.
+
     Raises TrainingError if there is no document, if one has a character outside the vocabulary,
     or if the loss is no longer a number.
     """
     if not docs:
         raise TrainingError("there are no documents to train on")
+    model.reset_optimizer()
     order = document_order(len(docs), config)
     for step in range(config.steps):
         index = next(order)

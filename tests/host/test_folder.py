@@ -67,6 +67,8 @@ BROKEN_WEIGHTS = {
     "layer0.attn_wq has a value that is not finite": lambda w: w["layer0.attn_wq"][0].__setitem__(
         0, float("nan")
     ),
+    "wpe has a value that is not finite": lambda w: w["wpe"][0].__setitem__(0, 1e300),
+    "lm_head is not a matrix of numbers": lambda w: w["lm_head"][0].__setitem__(0, 10**400),
     "layer0.attn_wo is not a matrix": lambda w: w["layer0.attn_wo"][2].__setitem__(3, "x"),
     "layer9.attn_wq is not a matrix of this model": lambda w: w.update({"layer9.attn_wq": []}),
 }
@@ -74,6 +76,7 @@ BROKEN_META = {
     "no charset": lambda m: m.pop("charset"),
     "vocab_size is 30": lambda m: m.update(vocab_size=30),
     "bos must be": lambda m: m.update(bos=5),
+    "bos must be a whole number": lambda m: m.update(bos=0.0),
     "not divisible": lambda m: m.update(n_head=3),
     "n_embd must be a whole number": lambda m: m.update(n_embd="16"),
     "tie_lm_head must be": lambda m: m.update(tie_lm_head=1),
@@ -101,7 +104,7 @@ def test_broken_meta_is_named(tmp_path: Path, model: microgpt.Model, message: st
 
 
 @pytest.mark.parametrize("name", ["weights.json", "meta.json"])
-@pytest.mark.parametrize("content", ["", "{", "[]", b"\xff\xfe"])
+@pytest.mark.parametrize("content", ["", "{", "[]", b"\xff\xfe", "[" * 100_000])
 def test_broken_json_is_named(
     tmp_path: Path, model: microgpt.Model, name: str, content: str | bytes
 ) -> None:
@@ -155,6 +158,23 @@ def test_a_save_cut_short_loses_nothing(
     loaded = microgpt.load(target).weights["wte"]
     old, new = model.weights["wte"], other.weights["wte"]
     assert (loaded == new).all() if finished else (loaded == old).all() or (loaded == new).all()
+
+
+def test_a_runs_model_is_found_and_put_back(tmp_path: Path, model: microgpt.Model) -> None:
+    model.save(tmp_path / "run" / "model")
+    assert microgpt.load(tmp_path / "run").config == model.config
+    (tmp_path / "run" / "model").rename(tmp_path / "run" / "model.old")  # as a kill leaves it
+    assert microgpt.load(tmp_path / "run").config == model.config
+
+
+def test_the_folder_may_be_the_current_one(
+    tmp_path: Path, model: microgpt.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / ".DS_Store").write_text("")
+    monkeypatch.chdir(tmp_path / "m")
+    model.save(".")
+    assert microgpt.load(tmp_path / "m").config == model.config
 
 
 def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path, model: microgpt.Model) -> None:

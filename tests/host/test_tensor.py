@@ -37,7 +37,7 @@ def assert_close(found: Matrices, expected: Matrices, limit: float) -> None:
     assert found.keys() == expected.keys()
     for name, matrix in expected.items():
         largest = np.abs(matrix).max()
-        assert np.abs(found[name] - matrix).max() <= limit * largest + 1e-15, name
+        assert np.abs(found[name] - matrix).max() <= limit * largest + 1e-15, name  # False for NaN
 
 
 @configurations
@@ -116,6 +116,59 @@ def test_gradcheck_notices_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tensor, "loss_and_grads", without_one_key)
     errors = gradcheck(tensor, tensor.tokenizer.encode("emma"))
     assert [name for name, error in errors.items() if error > TOLERANCE] == ["layer0.attn_wk"]
+
+
+def test_gradcheck_notices_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor, _ = engines(microgpt.ModelConfig(n_embd=4, n_head=2, block_size=4), "float64")
+    right = tensor.loss_and_grads
+
+    def with_nan(tokens: list[int]) -> tuple[float, Matrices]:
+        loss, grads = right(tokens)
+        grads["wpe"][0, 0] = np.nan
+        return loss, grads
+
+    monkeypatch.setattr(tensor, "loss_and_grads", with_nan)
+    assert np.isnan(gradcheck(tensor, tensor.tokenizer.encode("emma"))["wpe"])
+
+
+@pytest.mark.parametrize("seed", [5, 17])
+def test_gradcheck_steps_around_the_kink_of_a_relu(seed: int) -> None:
+    tensor = microgpt.create(microgpt.ModelConfig(), seed=seed, dtype="float64")
+    for text in ("emma", "a", "maryalexandrina"):
+        errors = gradcheck(tensor, tensor.tokenizer.encode(text))
+        assert max(errors.values()) < TOLERANCE, errors
+
+
+def test_the_scalar_engine_against_finite_differences() -> None:
+    config = microgpt.ModelConfig(n_embd=4, n_head=2, block_size=4)
+    _, scalar = engines(config, "float64")
+    tokens = scalar.tokenizer.encode("abc")
+    _, grads = scalar.loss_and_grads(tokens)
+    weights = scalar.weights
+
+    def loss() -> float:
+        return build(config, scalar.tokenizer, weights, "scalar", "float64").loss_and_grads(tokens)[
+            0
+        ]
+
+    for name, matrix in weights.items():
+        largest = max(np.abs(grads[name]).max(), 1e-4)
+        for index in list(np.ndindex(matrix.shape))[::7]:
+            value = matrix[index]
+            matrix[index] = value + 1e-6
+            above = loss()
+            matrix[index] = value - 1e-6
+            below = loss()
+            matrix[index] = value
+            assert abs((above - below) / 2e-6 - grads[name][index]) < 1e-5 * largest, name
+
+
+@pytest.mark.parametrize("engine", ["tensor", "scalar"])
+@pytest.mark.parametrize("tokens", [[99, 1, 0], [0, -1, 0], [0]])
+def test_tokens_that_are_none_are_refused(engine: str, tokens: list[int]) -> None:
+    model = microgpt.create(microgpt.ModelConfig(), engine=engine)
+    with pytest.raises(ValueError, match="token"):
+        model.loss_and_grads(tokens)
 
 
 def test_stale_buffers_are_never_read() -> None:

@@ -5,6 +5,7 @@ from itertools import islice
 import microgpt
 import numpy as np
 import pytest
+from microgpt.model import build
 from microgpt.training import document_order
 
 DOCS = ["emma", "olivia", "ava", "isabella", "sophia"]
@@ -47,6 +48,18 @@ def test_the_same_seed_gives_the_same_run() -> None:
         config = microgpt.TrainConfig(steps=50, seed=3)
         losses.append([record.loss for record in microgpt.train(model, DOCS, config)])
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("engine", ["tensor", "scalar"])
+def test_a_second_training_starts_adam_anew(engine: str) -> None:
+    config = microgpt.TrainConfig(steps=2)
+    once, twice = (microgpt.create(microgpt.ModelConfig(), engine=engine) for _ in range(2))
+    list(microgpt.train(twice, DOCS, config))
+    for name, matrix in once.weights.items():
+        assert not (twice.weights[name] == matrix).all()
+    weights = {name: np.array(matrix) for name, matrix in twice.weights.items()}
+    fresh = build(once.config, once.tokenizer, weights, engine, "float32")
+    assert list(microgpt.train(twice, DOCS, config)) == list(microgpt.train(fresh, DOCS, config))
 
 
 def test_it_learns() -> None:
