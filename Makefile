@@ -24,7 +24,7 @@ $(READY_DEV): pyproject.toml tools/setup.sh
 	@touch $@ $(READY)
 
 run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42]
-	@$(BIN)/python -m tools.virtual --steps $(STEPS) --seed $(SEED) --names $(NAMES)
+	@$(BIN)/python -m tools.virtual --steps $(STEPS) --seed $(SEED) --names "$(NAMES)"
 
 test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/ruff check .

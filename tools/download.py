@@ -1,8 +1,8 @@
 """Fetch one known file over HTTPS, and keep it only if it is what it should be."""
 
 import hashlib
-import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from tools.errors import ToolError
@@ -21,7 +21,7 @@ def download(url: str, target: Path, sha256: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
             data = response.read()
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise ToolError(
             f"cannot fetch {url} ({reason}): download it elsewhere and put it at {target}"

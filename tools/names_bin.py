@@ -25,13 +25,15 @@ def letters_of(line: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", line.lower()) if "a" <= c <= "z")
 
 
-def pack(lines: Iterable[str]) -> tuple[bytes, Counter[str]]:
-    """Return names.bin for `lines`, and how many were dropped for which reason.
+def pack(lines: Iterable[str]) -> tuple[bytes, Counter[str], int]:
+    """Return names.bin for `lines`, how many were dropped for which reason, and how many cut.
 
-    The format is that of `ugpt.dataset`: a header of 32 bytes, then a record of 16 a document.
+    A document is cut if it had letters that are not a to z even without their accents. The format
+    is that of `ugpt.dataset`: a header of 32 bytes, then a record of 16 a document.
     """
     records = bytearray()
     dropped: Counter[str] = Counter()
+    cut = 0
     for line in lines:
         letters = letters_of(line)
         if not line.strip():
@@ -41,11 +43,11 @@ def pack(lines: Iterable[str]) -> tuple[bytes, Counter[str]]:
         elif len(letters) > MAX_LETTERS:
             dropped[TOO_LONG] += 1
         else:
+            cut += sum(map(str.isalpha, unicodedata.normalize("NFC", line))) > len(letters)
             records += struct.pack(f"B{MAX_LETTERS}s", len(letters), letters.encode())
     count = len(records) // RECORD_SIZE
-    return struct.pack(
-        HEADER, MAGIC, VERSION, count, RECORD_SIZE, crc32(records)
-    ) + records, dropped
+    header = struct.pack(HEADER, MAGIC, VERSION, count, RECORD_SIZE, crc32(records))
+    return header + records, dropped, cut
 
 
 def read_lines(path: Path) -> list[str]:
@@ -64,19 +66,20 @@ def write(source: Path, target: Path) -> str:
     Raises ToolError, and leaves `target` as it was, if there is no document to keep.
     """
     lines = read_lines(source)
-    data, dropped = pack(lines)
+    if target.exists() and target.samefile(source):
+        raise ToolError(f"{target} is the text file itself: name another file to write")
+    data, dropped, cut = pack(lines)
     reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
     count = len(lines) - dropped.total()
     if not count:
-        raise ToolError(
-            f"{source} has no document with a letter from a to z ({reasons or 'empty'})"
-        )
+        raise ToolError(f"{source} has no document to keep ({reasons or 'it is empty'})")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(target.name + ".new")
     scratch.write_bytes(data)
     scratch.replace(target)
-    kept = f"{target}: {count} documents, {len(data)} bytes"
-    return kept + (f"; dropped {dropped.total()} ({reasons})" if dropped else "; none dropped")
+    said = f"{target}: {count} documents, {len(data)} bytes"
+    said += f"; dropped {dropped.total()} ({reasons})" if dropped else "; none dropped"
+    return said + (f"; {cut} lost letters that are not a to z" if cut else "")
 
 
 def main() -> None:

@@ -7,12 +7,15 @@ extras=$2
     echo "error: $python is not Python 3.11 or later: install it, or run make PYTHON=/path/to/python3" >&2
     exit 1
 }
-if [ ! -x .venv/bin/python ]; then
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     echo "setting up .venv (once, about a minute)"
-    if ! "$python" -m venv .venv >/dev/null 2>&1; then
+    rm -rf .venv
+    "$python" -m venv .venv >/dev/null 2>&1 ||
+        "$python" -m virtualenv --quiet .venv >/dev/null 2>&1 ||
+        uv venv --quiet --seed --python "$python" .venv >/dev/null 2>&1 || {
         rm -rf .venv
         echo "error: $python cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv" >&2
         exit 1
-    fi
+    }
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"

@@ -7,10 +7,13 @@ from pathlib import Path
 import microgpt
 import pytest
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "names-makemore-2018.txt"
+ROOT = Path(__file__).parents[2]
+FETCHED = ROOT / "data" / "names-makemore.txt"
+REFERENCE = ROOT.parent / "shared" / "data" / "names-makemore-2018.txt"
+DATA = REFERENCE if REFERENCE.exists() else FETCHED
 STEPS = 1000
 
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"needs {DATA.name} in ../shared/data")
+pytestmark = pytest.mark.skipif(not DATA.exists(), reason="needs make names-makemore")
 
 
 @pytest.fixture(scope="module")

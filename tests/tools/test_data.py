@@ -66,30 +66,32 @@ def test_names_txt_can_be_derived_again(tmp_path: Path) -> None:
 
 
 def test_all_of_names_txt_is_packed() -> None:
-    data, dropped = names_bin.pack(NAMES.read_text().splitlines())
+    data, dropped, cut = names_bin.pack(NAMES.read_text().splitlines())
     assert not dropped
+    assert not cut
     assert len(data) == 32 + 16 * 32469
     assert read_back(data) == NAMES.read_text().split()
 
 
 @given(st.lists(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=15), min_size=1))
 def test_round_trip(names: list[str]) -> None:
-    data, dropped = names_bin.pack(names)
+    data, dropped, cut = names_bin.pack(names)
     assert not dropped
     assert read_back(data) == names
 
 
 @given(st.lists(st.text()))
 def test_every_line_is_kept_or_counted(lines: list[str]) -> None:
-    data, dropped = names_bin.pack(lines)
+    data, dropped, cut = names_bin.pack(lines)
     assert (len(data) - 32) / 16 + dropped.total() == len(lines)
 
 
 def test_what_is_dropped_and_why() -> None:
     lines = ["Emma", "", "  ", "123", "x" * 15, "x" * 16, "José-María", "Łucja"]
-    data, dropped = names_bin.pack(lines)
+    data, dropped, cut = names_bin.pack(lines)
     assert read_back(data) == ["emma", "x" * 15, "josemaria", "ucja"]
     assert dropped == {"empty": 2, "no letter": 1, "over 15 letters": 1}
+    assert cut == 1  # the Ł
 
 
 def names_bin_command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -107,8 +109,8 @@ def test_the_command_reports(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "has no document"),
-        (b"\n123\n", "has no document"),
+        (b"", "has no document to keep"),
+        (b"\n123\n", "has no document to keep"),
         (b"\xff\xfe\x00", "is not UTF-8 text"),
         (None, "cannot read"),
     ],
@@ -127,6 +129,15 @@ def test_bad_input_is_one_line_and_keeps_the_old_file(
     assert target.read_bytes() == b"old"
 
 
+def test_the_text_file_itself_is_not_overwritten(tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("emma\n")
+    result = names_bin_command(str(source), str(source))
+    assert result.returncode == 1
+    assert "the text file itself" in result.stderr
+    assert source.read_text() == "emma\n"
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> tuple[str, Path]:
     """The address of a real HTTP server on this machine, and the folder it serves."""
@@ -136,6 +147,14 @@ def server(tmp_path: Path) -> tuple[str, Path]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=served)
+
+        def do_GET(self) -> None:
+            if self.path != "/cut":
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            return self.wfile.write(b"short")
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -159,8 +178,9 @@ def test_download_keeps_only_the_right_file(tmp_path: Path, server: tuple[str, P
     with pytest.raises(ToolError, match="expected"):
         download(f"{address}/f", target, sha256)
     assert target.read_bytes() == b"old"
-    with pytest.raises(ToolError, match="cannot fetch"):
-        download(f"{address}/g", target, sha256)
+    for missing in ("g", "cut"):
+        with pytest.raises(ToolError, match="cannot fetch"):
+            download(f"{address}/{missing}", target, sha256)
 
 
 def test_names_makemore_offline_is_one_line(tmp_path: Path) -> None:
