@@ -62,14 +62,14 @@ class Value:
     __rmul__ = __mul__
 
     def backward(self) -> None:
-        """Add to every Value behind this one its gradient: the derivative of this one by it."""
+        """Add to every Value this one came from the derivative of this one with respect to it."""
         self.grad = 1.0
         for value in reversed(self._topological_order()):
             for before, slope in zip(value._inputs, value._slopes, strict=True):
                 before.grad += slope * value.grad
 
     def _topological_order(self) -> list["Value"]:
-        """Return every Value behind this one, each after its inputs; a stack, not recursion."""
+        """Return every Value this one came from, each after its inputs; a stack, not recursion."""
         order = []
         seen = {self}
         stack = [(self, iter(self._inputs))]
