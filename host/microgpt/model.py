@@ -42,9 +42,13 @@ class Model(ABC):
         """
         if len(tokens) < 2:
             raise ValueError("a document needs at least 2 tokens")
-        if min(tokens) < 0 or max(tokens) >= self.tokenizer.vocab_size:
-            raise ValueError(f"tokens must be 0 to {self.tokenizer.vocab_size - 1}")
+        self.check_tokens(min(tokens), max(tokens))
         return min(self.config.block_size, len(tokens) - 1)
+
+    def check_tokens(self, lowest: int, highest: int) -> None:
+        """Raise ValueError if these tokens, or those between, are not in the vocabulary."""
+        if lowest < 0 or highest >= self.tokenizer.vocab_size:
+            raise ValueError(f"tokens must be 0 to {self.tokenizer.vocab_size - 1}")
 
     @abstractmethod
     def loss_and_grads(self, tokens: Sequence[int]) -> tuple[float, Matrices]:
@@ -53,6 +57,23 @@ class Model(ABC):
     @abstractmethod
     def train_step(self, tokens: Sequence[int], step: int, lr: float) -> float:
         """Learn from one document by Adam, `step` counting from 0; return the loss before that."""
+
+    def batch_loss_and_grads(self, documents: Sequence[Sequence[int]]) -> tuple[float, Matrices]:
+        """Return the mean of the documents' losses, and its gradient."""
+        pairs = [self.loss_and_grads(tokens) for tokens in documents]
+        count = len(pairs)
+        mean = {name: sum(grads[name] for _, grads in pairs) / count for name in self.weights}
+        return sum(loss for loss, _ in pairs) / count, mean
+
+    def train_batch(self, documents: Sequence[Sequence[int]], step: int, lr: float) -> float:
+        """Learn from the mean loss of several documents, and return it; see `train_step`."""
+        raise ValueError(f"engine {self.engine} learns from one document a step, not a batch")
+
+    def mean_loss(self, documents: Sequence[Sequence[int]]) -> float:
+        """Return the mean of the documents' losses; engine tensor computes it for every engine."""
+        dtype = "float64" if self.dtype == "float64" else "float32"
+        tensor = build(self.config, self.tokenizer, self.weights, "tensor", dtype)
+        return tensor.mean_loss(documents)
 
     @abstractmethod
     def reset_optimizer(self) -> None:

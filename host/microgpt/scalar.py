@@ -202,18 +202,21 @@ class ScalarModel(Model):
     def _empty_cache(self) -> list[tuple[Matrix, Matrix]]:
         return [([], []) for _ in range(self.config.n_layer)]
 
-    def _loss_and_backward(self, tokens: list[int]) -> float:
+    def _loss_and_backward(self, documents: list[list[int]]) -> float:
         for p in self._parameters:
             p.grad = 0.0
-        loss = self._loss(tokens)
+        loss = sum(self._loss(tokens) for tokens in documents) / len(documents)
         loss.backward()
         return loss.data
 
     def loss_and_grads(self, tokens: list[int]) -> tuple[float, dict[str, np.ndarray]]:
-        return self._loss_and_backward(tokens), self._matrices("grad")
+        return self._loss_and_backward([tokens]), self._matrices("grad")
 
     def train_step(self, tokens: list[int], step: int, lr: float) -> float:
-        loss = self._loss_and_backward(tokens)
+        return self.train_batch([tokens], step, lr)
+
+    def train_batch(self, documents: list[list[int]], step: int, lr: float) -> float:
+        loss = self._loss_and_backward(documents)
         for i, p in enumerate(self._parameters):
             self._m[i] = BETA1 * self._m[i] + (1 - BETA1) * p.grad
             self._v[i] = BETA2 * self._v[i] + (1 - BETA2) * p.grad**2

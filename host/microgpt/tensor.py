@@ -4,21 +4,41 @@ A document of n positions is a matrix with a column a position, so that code rea
 y = w @ x, dx = w.T @ dy, dw = dy @ x.T. Arrays this small cost by the call, not by the number: so
 every buffer and every view of it is made once for each n, each call writes into one, sums run
 over the first axis, where NumPy is quickest, and constants are arrays, not Python floats.
+
+A minibatch is its documents side by side in one such matrix; only attention has to know where one
+ends and the next begins.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
-from numpy import add, divide, dot, exp, log, matmul, maximum, multiply, sign, sqrt, subtract
+from numpy import (
+    add,
+    divide,
+    dot,
+    exp,
+    log,
+    maximum,
+    multiply,
+    sign,
+    sqrt,
+    subtract,
+)
 from ugpt.adam import BETA1, BETA2
 from ugpt.adam import EPS as EPS_ADAM
 from ugpt.ops import EPS as EPS_RMSNORM
 
+from microgpt.attention import Attention, BatchAttention
 from microgpt.config import ModelConfig
 from microgpt.model import Model
 from microgpt.tokenizer import Tokenizer
 
 Array = np.ndarray
+
+BATCH = 64  # documents at a time, where only the loss is wanted
+MOST_HELD = 1 << 27  # numbers in buffers, half a gigabyte in float32
+SHORT = 64  # positions: minibatches of longer documents are computed one document at a time
 
 
 class TensorModel(Model):
@@ -45,7 +65,8 @@ class TensorModel(Model):
         for name, matrix in self.weights.items():
             matrix[...] = weights[name]
         self.reset_optimizer()
-        self._passes: dict[int, _Pass] = {}
+        self._passes: dict[int | tuple[int, int], _Pass] = {}
+        self._held = 0  # numbers in the buffers of all passes, about
 
     def reset_optimizer(self) -> None:
         self._adam = _Adam(self.params, self.grads)
@@ -62,14 +83,33 @@ class TensorModel(Model):
         start = {name: offset for name, _, offset in self.table}[f"layer{layer}.attn_wq"]
         return flat[start : start + 3 * width * width].reshape(3 * width, width)
 
-    def _loss_and_backward(self, tokens: Sequence[int]) -> float:
-        n = self.positions(tokens)
+    def _pass(self, n: int) -> "_Pass":
+        """Return the buffers for a document of n positions."""
         if n not in self._passes:
+            self._make_room(n, n * self.config.n_head * n)
             self._passes[n] = _Pass(self, n)
-        document = self._passes[n]
+        return self._passes[n]
+
+    def _make_room(self, columns: int, attention: int) -> None:
+        """Drop all passes if another one, of so many columns, would be too much memory."""
+        size = self.config.n_layer * (25 * self.config.n_embd * columns + 4 * attention)
+        if self._held + size > MOST_HELD:
+            self._passes.clear()
+            self._held = 0
+        self._held += size
+
+    def _forward(self, tokens: Sequence[int]) -> tuple["_Pass", float]:
+        """Return a pass with the document in it and its loss; what is left is the backward."""
+        n = self.positions(tokens)
+        document = self._pass(n)
         ids = np.array(tokens)
         document.forward(ids[:n])
-        return document.backward(ids[1 : n + 1])
+        return document, document.loss(ids[1 : n + 1])
+
+    def _loss_and_backward(self, tokens: Sequence[int]) -> float:
+        document, loss = self._forward(tokens)
+        document.backward()
+        return loss
 
     def loss_and_grads(self, tokens: Sequence[int]) -> tuple[float, dict[str, Array]]:
         loss = self._loss_and_backward(tokens)
@@ -79,6 +119,70 @@ class TensorModel(Model):
         loss = self._loss_and_backward(tokens)
         self._adam.step(step, lr)
         return loss
+
+    def _batch_forward(
+        self, documents: Sequence[Sequence[int]]
+    ) -> tuple["_BatchPass | None", float]:
+        """Return the same for a batch and its mean loss; no pass if a document is too long."""
+        counts = [min(self.config.block_size, len(tokens) - 1) for tokens in documents]
+        longest = max(counts)
+        if min(counts) < 1 or longest > SHORT:
+            return None, 0.0
+        together = list(chain.from_iterable(documents))
+        self.check_tokens(min(together), max(together))
+        columns = _round_up(sum(counts) + 2 * (longest - 1), 32)
+        key = (longest, columns)
+        if key not in self._passes:
+            self._make_room(columns, longest * self.config.n_embd * columns)
+            self._passes[key] = _BatchPass(self, longest, columns)
+        batch = self._passes[key]
+        return batch, batch.mean_loss(documents, counts)
+
+    def _batch_loss_and_backward(self, documents: Sequence[Sequence[int]]) -> float:
+        batch, loss = self._batch_forward(documents)
+        if batch:
+            batch.backward()
+            return loss
+        total = np.zeros_like(self.grads)
+        loss = 0.0
+        for tokens in documents:
+            loss += self._loss_and_backward(tokens) / len(documents)
+            total += self.grads
+        divide(total, len(documents), self.grads)
+        return loss
+
+    def batch_loss_and_grads(
+        self, documents: Sequence[Sequence[int]]
+    ) -> tuple[float, dict[str, Array]]:
+        loss = self._batch_loss_and_backward(documents)
+        return loss, self.by_name(self.grads.copy())
+
+    def train_batch(self, documents: Sequence[Sequence[int]], step: int, lr: float) -> float:
+        loss = self._batch_loss_and_backward(documents)
+        self._adam.step(step, lr)
+        return loss
+
+    def mean_loss(self, documents: Sequence[Sequence[int]]) -> float:
+        total = 0.0
+        by_length = sorted(documents, key=len)  # neighbours then fill a batch without gaps
+        for start in range(0, len(by_length), BATCH):
+            some = by_length[start : start + BATCH]
+            batch, loss = self._batch_forward(some)
+            if batch:
+                total += loss * len(some)
+            else:
+                total += sum(self._forward(tokens)[1] for tokens in some)
+        return total / len(documents)
+
+    def look(self, tokens: Sequence[int]) -> tuple[Array, Array]:
+        """Return what the model makes of `tokens`, n up to block_size, each of them an input.
+
+        These are the attention's weights, (n_layer, n_head, query, key), and the probabilities of
+        the next token, (n, vocab_size).
+        """
+        document = self._pass(len(tokens))
+        document.forward(np.array(tokens))
+        return document.attention(), softmax(document.logits.T)
 
     def stepper(self) -> Callable[[int], Array]:
         w, config = self.weights, self.config
@@ -105,6 +209,10 @@ class TensorModel(Model):
             return w["wte" if config.tie_lm_head else "lm_head"] @ x
 
         return step
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def softmax(x: Array) -> Array:
@@ -178,72 +286,17 @@ class _RMSNorm:
         return divide(dy, self._root, dy)
 
 
-class _Attention:
-    """Causal attention of all heads over n positions, and back.
-
-    `qkv` and `dqkv` are (3 * n_embd, n). Weights and scores are [key][head, query]: a sum over the
-    keys is then a sum over the first axis.
-    """
-
-    def __init__(self, n_head: int, head_dim: int, n: int, dtype: str) -> None:
-        width = n_head * head_dim
-        self.qkv = np.empty((3 * width, n), dtype)
-        self.dqkv = np.empty((3 * width, n), dtype)
-        self.out = np.empty((width, n), dtype)
-        self._p = np.empty((n, n_head * n), dtype)
-        self._dp = np.empty((n, n_head * n), dtype)
-        self._scratch = np.empty((n, n_head * n), dtype)
-        self._per_query = np.empty(n_head * n, dtype)
-        self._ones = np.ones(n, dtype)
-        self._scale = np.array(head_dim**-0.5, dtype)
-        later = np.tril(np.full((n, n), -np.inf), -1)  # a key after its query
-        self._mask = np.tile(later, n_head).astype(dtype)
-        # The same memory as a matrix a head, the way a product wants it.
-        self._heads = (n_head, head_dim, n)
-        self._q, self._k, self._v = self.qkv.reshape(3, *self._heads)
-        self._dq, self._dk, self._dv = self.dqkv.reshape(3, *self._heads)
-        self._kt, self._vt = self._k.transpose(0, 2, 1), self._v.transpose(0, 2, 1)
-        self._out_heads = self.out.reshape(self._heads)
-        self._p_heads, self._dp_heads = (
-            weights.reshape(n, n_head, n).transpose(1, 0, 2) for weights in (self._p, self._dp)
-        )
-        self._p_heads_t = self._p_heads.transpose(0, 2, 1)
-        self._dp_heads_t = self._dp_heads.transpose(0, 2, 1)
-
-    def forward(self) -> Array:
-        """Return `out`, (n_embd, n), for what is in `qkv`."""
-        p, per_query = self._p, self._per_query
-        matmul(self._kt, self._q, self._p_heads)
-        multiply(p, self._scale, p)
-        add(p, self._mask, p)
-        maximum.reduce(p, 0, None, per_query)
-        subtract(p, per_query, p)
-        exp(p, p)
-        dot(self._ones, p, per_query)
-        divide(p, per_query, p)
-        matmul(self._v, self._p_heads, self._out_heads)
-        return self.out
-
-    def backward(self, dout: Array) -> Array:
-        """Return `dqkv`; `dout` is (n_embd, n)."""
-        dout_heads = dout.reshape(self._heads)
-        p, dp, scratch = self._p, self._dp, self._scratch
-        matmul(dout_heads, self._p_heads_t, self._dv)
-        matmul(self._vt, dout_heads, self._dp_heads)
-        multiply(p, dp, scratch)
-        dot(self._ones, scratch, self._per_query)
-        subtract(dp, self._per_query, dp)
-        multiply(dp, p, dp)
-        multiply(dp, self._scale, dp)  # now the gradient of the scores
-        matmul(self._k, self._dp_heads, self._dq)
-        matmul(self._q, self._dp_heads_t, self._dk)
-        return self.dqkv
-
-
 class _Layer:
     """What one layer needs for n positions: its weights, their gradients, its buffers."""
 
-    def __init__(self, model: TensorModel, grads: dict[str, Array], i: int, n: int) -> None:
+    def __init__(
+        self,
+        model: TensorModel,
+        grads: dict[str, Array],
+        i: int,
+        n: int,
+        attention: Attention | BatchAttention,
+    ) -> None:
         config, dtype = model.config, model.dtype
         width = config.n_embd
         names = [f"layer{i}.{name}" for name in ("attn_wo", "mlp_fc1", "mlp_fc2")]
@@ -253,22 +306,23 @@ class _Layer:
         self.dwqkv = model.fused_qkv(model.grads, i)
         self.norm1 = _RMSNorm(width, n, dtype)
         self.norm2 = _RMSNorm(width, n, dtype)
-        self.attention = _Attention(config.n_head, width // config.n_head, n, dtype)
+        self.attention = attention
         self.branch = np.empty((width, n), dtype)
         self.hidden = np.empty((4 * width, n), dtype)
         self.dhidden = np.empty((4 * width, n), dtype)
         self.slope = np.empty((4 * width, n), dtype)
-        self.zero = np.zeros((), dtype)
+        self.zeros = np.zeros((4 * width, n), dtype)  # with one 0, maximum is slower
 
     def forward(self, stream: Array, x: Array) -> None:
         """Store in x the residual stream plus what attention and MLP make of it; x may be it."""
         attention, branch, hidden = self.attention, self.branch, self.hidden
         dot(self.wqkv, self.norm1.forward(stream), attention.qkv)
-        dot(self.wo, attention.forward(), branch)
+        attention.forward()
+        dot(self.wo, attention.out, branch)
         add(stream, branch, x)
 
         dot(self.fc1, self.norm2.forward(x), hidden)
-        maximum(hidden, self.zero, out=hidden)
+        maximum(hidden, self.zeros, out=hidden)
         dot(self.fc2, hidden, branch)
         add(x, branch, x)
 
@@ -284,10 +338,10 @@ class _Layer:
         add(dx, self.norm2.backward(dbranch), dx)
 
         dot(dx, attention.out.T, self.dwo)
-        dot(self.wo.T, dx, dbranch)
-        dqkv = attention.backward(dbranch)
-        dot(dqkv, self.norm1.y.T, self.dwqkv)
-        dot(self.wqkv.T, dqkv, dbranch)
+        dot(self.wo.T, dx, attention.dout)
+        attention.backward()
+        dot(attention.dqkv, self.norm1.y.T, self.dwqkv)
+        dot(self.wqkv.T, attention.dqkv, dbranch)
         add(dx, self.norm1.backward(dbranch), dx)
 
 
@@ -308,20 +362,27 @@ class _Pass:
         self._embedding = model.params[: rows * width].reshape(rows, width)
         self._dembedding = model.grads[: rows * width].reshape(rows, width)
         self._onehot = np.zeros((rows, n), dtype)
-        self._onehot[vocab_size : vocab_size + n] = np.eye(n)
         self._onehot_inputs = self._onehot[:vocab_size]
+        self._onehot_positions = self._onehot[vocab_size:]
         self._onehot_targets = np.empty((vocab_size, n), dtype)
         self._identity = np.eye(vocab_size, dtype=dtype)
         self._norm = _RMSNorm(width, n, dtype) if config.input_rmsnorm else None
-        self._layers = [_Layer(model, grads, i, n) for i in range(config.n_layer)]
+        self._layers = [
+            _Layer(model, grads, i, n, self._attention(config, n, dtype))
+            for i in range(config.n_layer)
+        ]
         self._embedded = np.empty((width, n), dtype)
         self._x = np.empty((width, n), dtype)
         self._dx = np.empty((width, n), dtype)
-        self._logits = np.empty((vocab_size, n), dtype)
-        self._per_position = np.empty(n, dtype)
+        self.logits = np.empty((vocab_size, n), dtype)
+        self._per_position, self._losses = np.empty((2, n), dtype)
         self._ones = np.ones(vocab_size, dtype)
-        self._positions = np.arange(n)
-        self._count = np.array(n, dtype)
+        self._columns = np.arange(n)
+        self._weights = np.array(1 / n, dtype)  # of each position's loss
+        self._onehot_positions[...] = np.eye(config.block_size, n)
+
+    def _attention(self, config: ModelConfig, n: int, dtype: str) -> Attention:
+        return Attention(config, n, dtype)
 
     def forward(self, inputs: Array) -> None:
         """Compute the logits, (vocabulary, n), after each of `inputs`, n token ids."""
@@ -332,24 +393,32 @@ class _Pass:
         for layer in self._layers:
             layer.forward(stream, self._x)
             stream = self._x
-        dot(self._head, stream, self._logits)
+        dot(self._head, stream, self.logits)
 
-    def backward(self, targets: Array) -> float:
-        """Return the mean cross-entropy against `targets`, and store every gradient."""
-        logits, per_position, dx = self._logits, self._per_position, self._dx
+    def attention(self) -> Array:
+        """Return the weights of every layer, (n_layer, n_head, query, key)."""
+        return np.array([layer.attention.p.transpose(0, 2, 1) for layer in self._layers])
+
+    def loss(self, targets: Array) -> float:
+        """Return the mean cross-entropy of the logits, which become its gradient."""
+        logits, per_position, losses = self.logits, self._per_position, self._losses
         maximum.reduce(logits, 0, None, per_position)
         subtract(logits, per_position, logits)
-        target_logits = logits[targets, self._positions]
+        target_logits = logits[targets, self._columns]
         exp(logits, logits)
         dot(self._ones, logits, per_position)
         divide(logits, per_position, logits)
-        log(per_position, per_position)
-        loss = (per_position.sum() - target_logits.sum()) / len(targets)
+        log(per_position, losses)
+        subtract(losses, target_logits, losses)
 
-        dlogits = logits  # (softmax - one-hot) / n
         self._identity.take(targets, 1, self._onehot_targets, "clip")
-        subtract(dlogits, self._onehot_targets, dlogits)
-        divide(dlogits, self._count, dlogits)
+        subtract(logits, self._onehot_targets, logits)
+        multiply(logits, self._weights, logits)  # (softmax - one-hot) / n
+        return float(multiply(losses, self._weights, losses).sum())
+
+    def backward(self) -> None:
+        """Store every gradient of what `loss` returned."""
+        dlogits, dx = self.logits, self._dx
         dot(dlogits, self._x.T, self._dhead)
         dot(self._head.T, dlogits, dx)
         for layer in reversed(self._layers):
@@ -359,4 +428,46 @@ class _Pass:
         dot(self._onehot, dx.T, self._dembedding)
         if self._tied_dwte is not None:
             add(self._tied_dwte, self._dhead, self._tied_dwte)
-        return float(loss)
+
+
+class _BatchPass(_Pass):
+    """The same over a batch of documents side by side in `columns`, none above `longest` positions.
+
+    The loss is the mean of the documents' losses. A column without a document is token 0 at
+    position 0, whose loss has no weight, so that its gradient is 0.
+    """
+
+    def __init__(self, model: TensorModel, longest: int, columns: int) -> None:
+        self._longest = longest
+        self._mask = np.zeros((longest, 1, columns - longest + 1), model.dtype)
+        super().__init__(model, columns)
+        self._weights = np.zeros(columns, model.dtype)
+        keys, positions = np.arange(longest)[:, None], np.arange(model.config.block_size)
+        # Of a query at this position, only the last position + 1 keys are of its own document.
+        self._masks = np.where(keys + positions < longest - 1, -np.inf, 0).astype(model.dtype)
+        self._every_position = np.eye(model.config.block_size, dtype=model.dtype)
+
+    def _attention(self, config: ModelConfig, n: int, dtype: str) -> BatchAttention:
+        return BatchAttention(config, self._mask, n, dtype)
+
+    def mean_loss(self, documents: Sequence[Sequence[int]], counts: Sequence[int]) -> float:
+        """Return the mean loss of `documents`, over the first `counts` positions of each."""
+        n = np.array(counts)
+        cut = (tokens[: count + 1] for tokens, count in zip(documents, counts, strict=True))
+        tokens = np.array(list(chain.from_iterable(cut)))
+        followed = np.ones(len(tokens), bool)
+        followed[np.cumsum(n + 1) - 1] = False
+        first = np.cumsum(n) - n
+
+        columns = len(self._columns)
+        filled = slice(self._longest - 1, self._longest - 1 + n.sum())
+        inputs, targets, positions = np.zeros((3, columns), np.intp)
+        inputs[filled] = tokens[followed]
+        targets[filled] = tokens[1:][followed[:-1]]
+        positions[filled] = np.arange(n.sum()) - np.repeat(first, n)
+        self._weights[:] = 0
+        self._weights[filled] = np.repeat(1 / (n * len(n)), n)
+        self._every_position.take(positions, 1, self._onehot_positions, "clip")
+        self._masks.take(positions[self._longest - 1 :], 1, self._mask[:, 0], "clip")
+        self.forward(inputs)
+        return self.loss(targets)

@@ -169,6 +169,8 @@ def test_tokens_that_are_none_are_refused(engine: str, tokens: list[int]) -> Non
     model = microgpt.create(microgpt.ModelConfig(), engine=engine)
     with pytest.raises(ValueError, match="token"):
         model.loss_and_grads(tokens)
+    with pytest.raises(ValueError, match="token"):
+        model.batch_loss_and_grads([[0, 1, 0], tokens])
 
 
 def test_stale_buffers_are_never_read() -> None:
@@ -183,15 +185,68 @@ def test_stale_buffers_are_never_read() -> None:
         assert (grads_again[name] == matrix).all(), name
 
 
+BATCHES = [
+    ["emma"],
+    ["a", "", "emma", "maryalexandrina", "bo"],
+    ["olivia", "ava", "x"] * 10,
+]
+
+
+@configurations
+@dtypes
+def test_the_gradient_of_a_batch_is_the_mean(config: microgpt.ModelConfig, dtype: str) -> None:
+    tensor, _ = engines(config, dtype)
+    for batch in [*BATCHES, BATCHES[1]]:  # the last one finds used buffers
+        documents = [tensor.tokenizer.encode(text) for text in batch]
+        loss, grads = tensor.batch_loss_and_grads(documents)
+        expected_loss, expected = Model.batch_loss_and_grads(tensor, documents)
+        assert loss == pytest.approx(expected_loss, rel=LIMITS[dtype])
+        assert_close(grads, expected, LIMITS[dtype])
+        assert tensor.mean_loss(documents) == pytest.approx(expected_loss, rel=LIMITS[dtype])
+
+
+def test_a_batch_of_long_documents() -> None:
+    tensor, _ = engines(microgpt.ModelConfig(block_size=80), "float64")
+    documents = [tensor.tokenizer.encode(text) for text in ("emma" * 20, "bo", "ava")]
+    loss, grads = tensor.batch_loss_and_grads(documents)
+    expected_loss, expected = Model.batch_loss_and_grads(tensor, documents)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert tensor.mean_loss(documents) == pytest.approx(expected_loss, rel=1e-12)
+    assert_close(grads, expected, 1e-12)
+
+
+@given(st.lists(st.text("abc", max_size=12), min_size=1, max_size=9))
+@settings(max_examples=60, deadline=None)
+def test_any_batch(texts: list[str]) -> None:
+    tensor = microgpt.create(
+        microgpt.ModelConfig(n_embd=4, n_head=2, block_size=8), dtype="float64"
+    )
+    documents = [tensor.tokenizer.encode(text) for text in texts]
+    loss, grads = tensor.batch_loss_and_grads(documents)
+    expected_loss, expected = Model.batch_loss_and_grads(tensor, documents)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert_close(grads, expected, 1e-9)
+
+
+def test_batches_train_both_engines_alike() -> None:
+    tensor, scalar = engines(microgpt.ModelConfig(n_embd=4, n_head=2), "float64")
+    documents = [tensor.tokenizer.encode(text) for text in ("emma", "bo", "ava")]
+    for step in range(3):
+        losses = [model.train_batch(documents, step, 0.01) for model in (tensor, scalar)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+    assert_close(tensor.weights, scalar.weights, 1e-9)
+
+
 def poison(part: object) -> None:
     """Fill with NaN every buffer that a pass writes; what it only reads is left."""
-    constants = ("ones", "average", "mask", "scale", "zero", "identity", "count", "eps")
-    read_only = (*constants, "onehot", "positions", "head", "embedding", "wo", "fc1", "fc2", "wqkv")
+    constants = ("ones", "average", "mask", "scale", "zeros", "identity", "weights", "eps")
+    onehot = ("onehot", "onehot_positions")
+    read_only = (*constants, *onehot, "head", "embedding", "wo", "fc1", "fc2", "wqkv")
     for name, value in vars(part).items():
         if isinstance(value, np.ndarray) and name.strip("_") not in read_only:
-            if value.base is None and value.dtype.kind == "f":
+            if value.dtype.kind == "f":
                 value.fill(np.nan)
-        elif name.strip("_") in ("norm", "norm1", "norm2", "attention"):
+        elif name.strip("_") in ("norm", "norm1", "norm2", "attention", "softmax"):
             poison(value)
         elif name == "_layers":
             for layer in value:
@@ -206,3 +261,16 @@ def test_far_logits_give_a_finite_loss() -> None:
         loss, grads = model.loss_and_grads(model.tokenizer.encode("emma"))
         assert np.isfinite(loss)
         assert all(np.isfinite(matrix).all() for matrix in grads.values())
+
+
+def test_buffers_for_many_lengths_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = microgpt.create(microgpt.ModelConfig(block_size=40), dtype="float64")
+    texts = ["ab" * n for n in range(20)]
+    documents = [model.tokenizer.encode(text) for text in texts]
+    losses = [model.loss_and_grads(tokens)[0] for tokens in documents]
+    unbounded = len(model._passes)
+    monkeypatch.setattr("microgpt.tensor.MOST_HELD", 100_000)
+    model._passes.clear()
+    assert [model.loss_and_grads(tokens)[0] for tokens in documents] == losses
+    assert model.mean_loss(documents) == pytest.approx(sum(losses) / len(losses), rel=1e-12)
+    assert len(model._passes) < unbounded / 2
