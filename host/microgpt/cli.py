@@ -1,27 +1,20 @@
-"""The command `microgpt`: train, generate, info, gradcheck, bench."""
+"""The command `microgpt`: train, generate, info, gradcheck, and those of `cli_lab`."""
 
 import dataclasses
-import json
 import sys
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 import microgpt
-from microgpt import data, runs
-from microgpt.config import ORDERS
+from microgpt import cli_lab, data, runs
+from microgpt.config import ORDERS, field_names
 from microgpt.model import DTYPES, ENGINES
-
-PLAIN_LINES = 20  # in a pipe: about this many of a run's steps
-
-console = Console(highlight=False, soft_wrap=True)
+from microgpt.plan import Plan, differences, read_plan
+from microgpt.terminal import PATH, console, model_options, show_progress
 
 
 def main() -> None:
@@ -44,120 +37,111 @@ def main() -> None:
         sys.exit(1)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nTab completion in bash; for zsh or fish, zsh_source or fish_source:\n"
+    '  eval "$(_MICROGPT_COMPLETE=bash_source microgpt)"',
+)
 @click.version_option(package_name="microgpt-esp32")
 def cli() -> None:
     """Train and sample microgpt: the board's model, and larger ones."""
 
 
-def model_options(command: Callable) -> Callable:
-    """The sizes and switches of a new model, as options."""
-    for field in reversed(dataclasses.fields(microgpt.ModelConfig)):
-        name = "--" + field.name.replace("_", "-")
-        if isinstance(field.default, bool):
-            name += "/--no-" + field.name.replace("_", "-")
-        option = click.option(name, field.name, default=field.default, show_default=True)
-        command = option(command)
-    return command
-
-
 @cli.command()
-@click.option("--data", "path", type=Path, default=data.NAMES, help="Documents, one a line.")
-@click.option("--steps", default=1000, show_default=True, help="Steps, a document each.")
+@click.option("--data", "path", type=PATH, default=data.NAMES, help="Documents, one a line.")
+@click.option("--steps", default=1000, show_default=True, help="Steps.")
+@click.option("--stop-after", type=int, help="End after so many of the steps.")
+@click.option("--batch", default=1, show_default=True, help="Documents a step.")
 @click.option("--lr", default=0.01, show_default=True, help="Learning rate of the first step.")
 @click.option("--seed", default=42, show_default=True, help="Fixes weights and order.")
 @click.option("--order", type=click.Choice(ORDERS), default="shuffled", show_default=True)
+@click.option("--holdout", default=0.0, show_default=True, help="Share kept out of training.")
 @click.option("--engine", type=click.Choice(ENGINES), default="tensor", show_default=True)
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
-@click.option("--out", type=Path, help="The run's folder [default: a new one under runs/].")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="1 repeats.")
+@click.option("--from", "start", type=PATH, help="Go on from this model; Adam begins anew.")
+@click.option("--out", type=PATH, help="The run's folder [default: a new one under runs/].")
+@click.option("--repeat", "earlier", type=PATH, help="Do this run again; report differences.")
 @model_options
+@click.pass_context
 def train(
+    context: click.Context,
     path: Path,
-    steps: int,
-    lr: float,
-    seed: int,
-    order: str,
     engine: str,
     dtype: str,
+    threads: int,
+    start: Path | None,
     out: Path | None,
-    **sizes: int | bool,
+    earlier: Path | None,
+    **settings: int | float | bool | str | None,
 ) -> None:
     """Train a model from scratch, and leave a run's folder.
 
-    Example: microgpt train --steps 2000 --n-embd 32 --out runs/first
+    \b
+    Examples: microgpt train --steps 2000 --n-embd 32 --out runs/first
+              microgpt train --from runs/first --steps 500 --lr 0.001
+              microgpt train --repeat runs/first
     """
-    docs = data.read_docs(path)
-    model_config = microgpt.ModelConfig(**sizes)
-    config = microgpt.TrainConfig(steps=steps, lr=lr, seed=seed, order=order)
-    charset = data.charset_of(docs)
-    model = microgpt.create(model_config, charset, seed, engine, dtype)
-    about = {
-        "engine": engine,
-        "dtype": model.dtype,
-        "seed": seed,
-        "model": dataclasses.asdict(model_config),
-        "train": dataclasses.asdict(config),
-        "parameters": model.parameter_count,
-        "data": {"path": str(path), "documents": len(docs), "sha256": data.sha256_of(path)},
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
-    folder = out or runs.new_folder(engine)
+    if earlier:
+        if given - {"earlier", "path", "out"}:
+            raise click.UsageError("--repeat takes everything else from the run", context)
+        plan = read_plan(earlier, path if "path" in given else None)
+    else:
+        names = field_names(microgpt.ModelConfig)
+        if start and given & set(names):
+            raise click.UsageError("--from takes the sizes from the model", context)
+        config = microgpt.ModelConfig(**{name: settings.pop(name) for name in names})
+        plan = Plan(path, config, microgpt.TrainConfig(**settings), engine, dtype, start, threads)
+    folder = out or runs.new_folder(plan.engine)
     if folder.exists():
         raise ValueError(f"{folder} exists already: name another with --out")
+    interrupted = carry_out(plan, folder)
+    console.print(
+        ("interrupted: " if interrupted else "") + f"the run is in {folder}", markup=False
+    )
+    if interrupted:
+        sys.exit(130)
+    if earlier:
+        report_repeat(earlier, folder)
+
+
+def carry_out(plan: Plan, folder: Path) -> bool:
+    """Do a run and record it in `folder`; return whether Ctrl-C ended it."""
+    model, docs = plan.prepare()
+    steps = min(plan.train.steps, plan.train.stop_after or plan.train.steps)
     interrupted = False
-    with runs.Run(folder, about) as run:
-        records = microgpt.train(model, docs, config)
+    with threadpool_limits(plan.threads), runs.Run(folder, plan.about(model, docs)) as run:
+        records = microgpt.train(model, docs, plan.train)
         try:
             for record in show_progress(records, steps):
-                run.log(dataclasses.asdict(record))
+                run.log({k: v for k, v in dataclasses.asdict(record).items() if v is not None})
         except KeyboardInterrupt:
             interrupted = True
         model.save(folder / "model")
         remark = run.close()
     if remark:
         console.print(remark, markup=False)
-    console.print(
-        ("interrupted: " if interrupted else "") + f"the run is in {folder}", markup=False
-    )
-    sys.exit(130 if interrupted else 0)
+    return interrupted
 
 
-def show_progress(records: Iterable[microgpt.Record], steps: int) -> Iterator[microgpt.Record]:
-    """Pass `records` on, and show loss, mean of the last 100, steps a second and time left."""
-    last: deque[float] = deque(maxlen=runs.SMOOTHED_OVER)
-    started = time.monotonic()
-    live = console.is_terminal
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  mean {task.fields[mean]:.4f}"),
-        TextColumn("{task.fields[rate]:,.0f} steps/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not live) as progress:
-        task = progress.add_task("", total=steps, loss=0.0, mean=0.0, rate=0.0)
-        every = max(1, steps // PLAIN_LINES)
-        shown = 0.0
-        for record in records:
-            last.append(record.loss)
-            done = record.step + 1
-            now = time.monotonic()
-            if live and (now - shown > 0.1 or done == steps) or not live and done % every == 0:
-                shown = now
-                mean = sum(last) / len(last)
-                rate = done / max(now - started, 1e-9)
-                if live:
-                    progress.update(task, completed=done, loss=record.loss, mean=mean, rate=rate)
-                else:
-                    left = round((steps - done) / rate)
-                    console.print(
-                        f"step {done}/{steps}  loss {record.loss:.4f}  mean {mean:.4f}  "
-                        f"{rate:,.0f} steps/s  {left // 60}:{left % 60:02} left"
-                    )
-            yield record
+def report_repeat(earlier: Path, folder: Path) -> None:
+    """Say what differs between a run and its repetition; exit with 1 if anything does."""
+    lines = differences(earlier, folder)
+    for line in lines:
+        console.print(f"different: {line}", markup=False)
+    if lines:
+        sys.exit(1)
+    steps = len(runs.read_log(folder))
+    console.print(f"equal to {earlier} to the last bit: {steps:,} losses, and the weights")
 
 
 @cli.command()
-@click.argument("folder", type=Path)
+@click.argument("folder", type=PATH)
 @click.option("-n", "--num-samples", default=20, show_default=True)
 @click.option("--temperature", default=0.5, show_default=True)
 @click.option("--seed", default=42, show_default=True)
@@ -176,7 +160,7 @@ cli.add_command(generate, "sample")
 
 
 @cli.command()
-@click.argument("folder", type=Path)
+@click.argument("folder", type=PATH)
 def info(folder: Path) -> None:
     """Say what a model is: sizes, vocabulary, matrices."""
     model = microgpt.load(folder)
@@ -243,42 +227,5 @@ def gradcheck(
     sys.exit(1 if failed else 0)
 
 
-@cli.command()
-@click.option("--data", "path", type=Path, default=data.NAMES, help="Documents, one a line.")
-@click.option(
-    "--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps in a repeat."
-)
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--seed", default=42, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
-def bench(path: Path, steps: int, repeats: int, seed: int, as_json: bool) -> None:
-    """Time a training step of scalar and tensor, in one run, on one thread.
-
-    Example: microgpt bench --repeats 9
-    """
-    from microgpt.bench import bench
-
-    docs = data.read_docs(path)
-    with Console(stderr=True).status("warming up") as status:
-        result = bench(docs, data.charset_of(docs), steps, repeats, seed, status.update)
-    result = {"environment": runs.environment(), **result}
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-        return
-    about, engines = result["protocol"], result["engines"]
-    table = Table(box=None)
-    table.add_column("engine")
-    for heading in ("µs a step", "steps/s", "tokens/s", "times scalar"):
-        table.add_column(heading, justify="right")
-    for engine, row in engines.items():
-        figures = [row["us_per_step"], row["steps_per_s"], row["tokens_per_s"]]
-        cells = [f"{figure:,.0f}" for figure in figures]
-        table.add_row(engine, *cells, f"{result['speedup'][engine]:,.1f}")
-    environment = result["environment"]
-    console.print(f"{environment['processor']}, {environment['system']}, one thread", markup=False)
-    console.print(
-        f"{about['parameters']:,} parameters, a document a step, "
-        f"medians of {about['repeats']} repeats of {about['steps']} steps",
-        markup=False,
-    )
-    console.print(table)
+for command in (cli_lab.ablate, cli_lab.bench, cli_lab.plot, cli_lab.show):
+    cli.add_command(command)

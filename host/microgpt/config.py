@@ -41,19 +41,28 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A run: `steps` of one document each, the learning rate falling in a straight line to 0.
+    """A run: `steps` of `batch` documents each, the learning rate falling in a straight line to 0.
 
     `order`: "sequential" takes the documents as they come, "shuffled" shuffles them once, as
     microgpt.py does, "random" draws each. The seed fixes the order.
+    `holdout`: the share of the documents that is never trained on, see `microgpt.data.held_out`.
+    `stop_after`: end after so many of the steps; the learning rate falls as if there were all.
     """
 
     steps: int = 1000
     lr: float = 0.01
     seed: int = 42
     order: Order = "shuffled"
+    batch: int = 1
+    holdout: float = 0.0
+    stop_after: int | None = None
 
     def __post_init__(self) -> None:
-        _check_whole(self, "steps")
+        _check_whole(self, "steps", "batch")
+        if self.stop_after is not None:
+            _check_whole(self, "stop_after")
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"holdout must be a number from 0 to below 1, not {self.holdout!r}")
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr must be a number above 0, not {self.lr!r}")
         if self.order not in ORDERS:

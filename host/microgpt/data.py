@@ -29,6 +29,16 @@ def charset_of(docs: list[str]) -> str:
     return "".join(sorted(set("".join(docs))))
 
 
+def held_out(doc: str, share: float) -> bool:
+    """Return whether `doc` belongs to the held-out documents, which are about `share` of all.
+
+    The hash of the text decides, so that a text is on the same side in every run, on every
+    machine and however often it stands in the file.
+    """
+    digest = hashlib.sha256(doc.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

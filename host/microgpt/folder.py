@@ -73,13 +73,23 @@ def load(folder: str | Path, engine: str = "tensor", dtype: str = "float32") -> 
     finite.
     """
     folder = Path(folder)
-    if not (folder / META).exists() and _is_there(folder / "model"):
-        folder = folder / "model"
+    folder = _of_run(folder)
     if not folder.exists() and _is_there(folder):
         _beside(folder, ".old").rename(folder)
     config, tokenizer = _read_meta(folder / META)
     weights = _read_weights(folder / WEIGHTS, config, tokenizer, dtype)
     return build(config, tokenizer, weights, engine, dtype)
+
+
+def weights_file(folder: str | Path) -> Path:
+    """Return where the weights of the model in `folder`, a model's or a run's, are."""
+    return _of_run(Path(folder)) / WEIGHTS
+
+
+def _of_run(folder: Path) -> Path:
+    if not (folder / META).exists() and _is_there(folder / "model"):
+        return folder / "model"
+    return folder
 
 
 def _is_there(folder: Path) -> bool:

@@ -5,7 +5,6 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +12,11 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
+
+from microgpt.pictures import SMOOTHED_OVER, Curve, draw_curves, smoothed
 
 RUNS = Path("runs")
-SMOOTHED_OVER = 100  # steps, for the mean in progress lines and pictures
 
 
 class Run:
@@ -71,13 +72,28 @@ def environment() -> dict[str, Any]:
         "microgpt-esp32": version("microgpt-esp32"),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "commit": _git("rev-parse", "HEAD"),
+        "blas": _blas(),
+        "commit": commit(),
         "dirty": bool(_git("status", "--porcelain")),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
         "command": " ".join(sys.argv),
     }
+
+
+def _blas() -> str | None:
+    """Return which library multiplies NumPy's matrices: another one rounds in another way."""
+    for library in threadpool_info():
+        if library["user_api"] == "blas":
+            words = (library.get(key) for key in ("internal_api", "version", "architecture"))
+            return " ".join(word for word in words if word)
+    return None
+
+
+def commit() -> str | None:
+    """Return the commit this code is at; None outside a repository."""
+    return _git("rev-parse", "HEAD")
 
 
 def _git(*words: str) -> str | None:
@@ -99,40 +115,38 @@ def _processor() -> str:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run; a last line that was cut short is left out."""
+    """Return the records of a run's steps; what is not whole or not a step is left out.
+
+    A board's log has names and remarks too, and no number where its loss was not finite.
+    """
     records = []
-    for line in (folder / "log.jsonl").read_text().splitlines():
+    for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
-            break
+            break  # cut short
+        if isinstance(record, dict) and None not in (record.get("step"), record.get("loss")):
+            records.append(record)
     return records
 
 
-def smoothed(losses: Sequence[float], over: int = SMOOTHED_OVER) -> np.ndarray:
-    """Return the mean of each loss and up to `over` - 1 before it."""
-    sums = np.concatenate([[0.0], np.cumsum(losses)])
-    ends = np.arange(1, len(sums))
-    starts = np.maximum(0, ends - over)
-    return (sums[ends] - sums[starts]) / (ends - starts)
-
-
 def draw_loss(folder: Path) -> str | None:
-    """Draw loss.png from log.jsonl: raw and smoothed; return a remark if it cannot be drawn."""
+    """Draw loss.png from log.jsonl; return a remark if it cannot be drawn."""
+    return draw_curves(folder / "loss.png", [read_curve(folder)])
+
+
+def read_curve(folder: Path) -> Curve:
+    """Return what a run's log tells of its loss, a host's or a board's; see `Curve`."""
     try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return "no loss.png: pip install 'microgpt-esp32[plot]'"
-    records = read_log(folder)
-    if not records:
-        return "no loss.png: no step was recorded"
-    steps = [record["step"] for record in records]
-    losses = [record["loss"] for record in records]
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="loss")
-    axes.plot(steps, losses, linewidth=0.6, alpha=0.4, label="loss of a document")
-    axes.plot(steps, smoothed(losses), linewidth=2, label=f"mean of the last {SMOOTHED_OVER}")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(folder / "loss.png", dpi=120)
-    return None
+        records = read_log(folder)
+    except OSError as error:
+        raise ValueError(f"cannot read {error.filename}: {error.strerror}") from None
+    steps = np.array([record["step"] for record in records], dtype=int)
+    losses = np.array([record["loss"] for record in records], dtype=float)
+    # A board writes a line every so many steps, with the mean since the line before.
+    means = [record.get("mean") for record in records]
+    every = max(1, int(np.median(np.diff(steps)))) if len(steps) > 1 else 1
+    means = losses if None in means else np.array(means, dtype=float)
+    held = [(record["step"], record["holdout"]) for record in records if "holdout" in record]
+    over = max(1, SMOOTHED_OVER // every)
+    return Curve(folder.name, steps, losses, smoothed(means, over), held)

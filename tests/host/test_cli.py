@@ -118,3 +118,23 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     assert process.wait() == 0
     assert b"50/50" in output
     assert b"\x1b[" in output
+
+
+def test_completion() -> None:
+    environment = {**os.environ, "_MICROGPT_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+    environment["COMP_WORDS"] = "microgpt ab"
+    output = subprocess.run([MICROGPT], env=environment, capture_output=True, text=True).stdout
+    assert output == "plain,ablate\n"
+    environment |= {"COMP_WORDS": "microgpt train --ho", "COMP_CWORD": "2"}
+    output = subprocess.run([MICROGPT], env=environment, capture_output=True, text=True).stdout
+    assert output == "plain,--holdout\n"
+
+
+def test_every_command_has_one_line_of_help_and_an_example(tmp_path: Path) -> None:
+    lines = run("--help", cwd=tmp_path).stdout.split("Commands:\n")[1].splitlines()
+    commands = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert {"train", "ablate", "bench", "plot", "show"} <= set(commands)
+    for line in lines:
+        assert not line.endswith("..."), line
+    for command in {"train", "generate", "ablate", "bench", "plot", "show"}:
+        assert f"microgpt {command} " in run(command, "--help", cwd=tmp_path).stdout
