@@ -20,7 +20,7 @@ $(READY): pyproject.toml tools/setup.sh
 	@touch $@
 
 $(READY_DEV): pyproject.toml tools/setup.sh
-	@sh tools/setup.sh $(PYTHON) board,plot,data,dev
+	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 
 run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42]
