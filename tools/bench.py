@@ -23,7 +23,12 @@ BOARD_REPEATS = 5
 
 def host_bench() -> dict:
     """Return what `microgpt bench --json` says of scalar and tensor."""
-    command = [str(Path(sys.executable).with_name("microgpt")), "bench", "--json"]
+    command = [
+        str(Path(sys.executable).with_name("microgpt")),
+        "bench",
+        "--no-chat-sized",
+        "--json",
+    ]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if result.returncode:
         raise ToolError(f"microgpt bench ended with code {result.returncode}")
