@@ -14,7 +14,8 @@ from tools.errors import ToolError, run
 from tools.micropython import find_micropython, find_mpy_cross
 
 FIRMWARE = Path(__file__).parent.parent / "firmware"
-MPY_VERSION = 6
+PROGRAMS = ("boot.py", "main.py")
+MPY_VERSION = (6, 3)  # since MicroPython 1.23
 # The native architectures by their number in sys.implementation._mpy >> 10.
 ARCHITECTURES = (
     None, "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
@@ -29,34 +30,50 @@ def virtual_architecture(micropython: str) -> str | None:
     result = subprocess.run([micropython, "-c", code], capture_output=True, text=True)
     if result.returncode or not result.stdout.strip().isdecimal():
         raise ToolError(f"{micropython} is not MicroPython")
-    mpy = int(result.stdout)
-    if mpy & 0xFF != MPY_VERSION:
+    return architecture_of(int(result.stdout), micropython)
+
+
+def architecture_of(mpy: int, micropython: str) -> str | None:
+    """Return the native architecture in MicroPython's sys.implementation._mpy, None if it has none.
+
+    Raises ToolError if it loads no .mpy of ours.
+    """
+    if (mpy & 0xFF, mpy >> 8 & 3) != MPY_VERSION:
         raise ToolError(f"{micropython} is too old: MicroPython 1.23 or later is needed")
     number = mpy >> 10
     return ARCHITECTURES[number] if number < len(ARCHITECTURES) else None
 
 
+def compile_file(source: Path, target: Path, *words: str) -> None:
+    """Compile a module to target, a .mpy; raise ToolError with mpy-cross's own words."""
+    command = [find_mpy_cross(), *words, "-o", str(target), str(source)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise ToolError(f"mpy-cross refused {source}: {result.stderr.strip()}")
+
+
 def compile_package(target: Path, architecture: str | None) -> None:
     """Compile firmware/ugpt to target/ugpt/*.mpy; raise ToolError with mpy-cross's own words."""
-    mpy_cross = find_mpy_cross()
     package = target / "ugpt"
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)
     for source in sorted((FIRMWARE / "ugpt").glob("*.py")):
-        command = [mpy_cross, "-s", f"ugpt/{source.name}"]
+        words = ["-s", f"ugpt/{source.name}"]
         if architecture and source.stem in NATIVE_EMITTER:
-            command += [f"-march={architecture}", "-X", "emit=native"]
-        command += ["-o", str(package / f"{source.stem}.mpy"), str(source)]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            raise ToolError(f"mpy-cross refused {source}: {result.stderr.strip()}")
+            words += [f"-march={architecture}", "-X", "emit=native"]
+        compile_file(source, package / f"{source.stem}.mpy", *words)
+
+
+def build_files(target: Path, architecture: str | None) -> None:
+    """Fill `target` with what the file system of a board with this architecture will hold."""
+    compile_package(target, architecture)
+    for program in PROGRAMS:
+        shutil.copyfile(FIRMWARE / program, target / program)
 
 
 def build_virtual(target: Path, names: Path) -> str:
     """Fill `target` with what the virtual board's flash holds; return a line about the names."""
-    compile_package(target, virtual_architecture(find_micropython()))
-    for program in ("boot.py", "main.py"):
-        shutil.copyfile(FIRMWARE / program, target / program)
+    build_files(target, virtual_architecture(find_micropython()))
     return names_bin.write(names, target / "names.bin")
 
 
