@@ -1,0 +1,137 @@
+"""Runs in MicroPython: the life of a board at its serial port, with the current folder as flash.
+
+Boots like a board (boot.py, main.py), then offers MicroPython's prompt and its raw mode, as
+https://docs.micropython.org/en/latest/reference/repl.html has it. Which code runs is told on
+stderr, to `serial_board`, which turns Ctrl-C into the signal that interrupts it.
+"""
+
+import sys
+
+CTRL_A, CTRL_B, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x04", b"\x05"
+BANNER = "raw REPL; CTRL-B to exit\n>"
+
+
+class Reset(Exception):
+    """machine.reset() was called."""
+
+
+class Machine:
+    """The module `machine` of a board, as far as a program of ours needs it."""
+
+    def reset(self):
+        raise Reset
+
+
+sys.path[:] = ["", ".frozen", "/lib"]  # as on a board
+sys.modules["machine"] = Machine()
+space = {}  # the names that programs and commands define
+
+
+def read():
+    data = sys.stdin.buffer.read(1)
+    if not data:
+        sys.exit()  # the test is over
+    return data
+
+
+def write(text):
+    sys.stdout.write(text)
+
+
+def run(code, name):
+    """Run code and return the exception that ended it, if one did; Reset goes through."""
+    sys.stderr.write("running\n")
+    try:
+        exec(compile(code, name, "exec"), space)
+    except Reset:
+        raise
+    except SystemExit:
+        pass
+    except BaseException as error:
+        return error
+    finally:
+        sys.stderr.write("idle\n")
+
+
+def start(*programs):
+    """Forget what was defined and imported, and run what is there of `programs`."""
+    space.clear()
+    space["__name__"] = "__main__"
+    for name in list(sys.modules):
+        if name.startswith("ugpt"):
+            del sys.modules[name]
+    for program in programs:
+        try:
+            with open(program) as file:
+                code = file.read()
+        except OSError:
+            continue
+        error = run(code, program)
+        if error:
+            sys.print_exception(error)
+
+
+def raw_command():
+    """Return the code that was sent in raw mode; None: leave that mode."""
+    code = b""
+    while True:
+        char = read()
+        if char == CTRL_A:
+            if code.startswith(CTRL_E):
+                write("R\x00")  # raw paste: known, not offered
+            else:
+                write(BANNER)
+            code = b""
+        elif char == CTRL_B:
+            return None
+        elif char == CTRL_D:
+            return code
+        else:
+            code += char
+
+
+def raw():
+    write("\n" + BANNER)
+    while True:
+        code = raw_command()
+        if code is None:
+            return
+        write("OK")
+        if code == b"":
+            write("\nMPY: soft reboot\n")
+            start("boot.py")
+            write(BANNER)
+            continue
+        error = run(code, "<stdin>")
+        write("\x04")
+        if error:
+            sys.print_exception(error)
+        write("\x04>")
+
+
+def prompt():
+    sys.stderr.write("idle\n")
+    write("MicroPython on a stand-in\n>>> ")
+    while True:
+        char = read()
+        if char == CTRL_A:
+            raw()
+            write("\n>>> ")
+        elif char == CTRL_D:
+            write("MPY: soft reboot\n")
+            start("boot.py", "main.py")
+            write(">>> ")
+        elif char == b"\r":
+            write("\n>>> ")
+
+
+while True:
+    try:
+        start("boot.py", "main.py")
+        while True:
+            try:
+                prompt()
+            except KeyboardInterrupt:
+                pass
+    except Reset:
+        write("\nets Jul 29 2019 12:21:46\n\nrst:0xc (SW_CPU_RESET),boot:0x13\n")
