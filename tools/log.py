@@ -49,33 +49,31 @@ class Remark:
 
 Event = Start | Step | Name | Remark
 
-_START = "microgpt-esp32 "
+_INT = "([0-9]{1,10})"
+_WORD = r"([\w.+-]+)"
+# As many decimals as the board writes: a figure that lost one on the way is no figure.
+_LOSS = r"([0-9]+\.[0-9]{4}|nan|inf)"
+_START = re.compile(
+    f"# microgpt-esp32 {_WORD} board:{_WORD} kernels:{_WORD} seed:{_INT} parameters:{_INT} "
+    f"steps:{_INT} data:{_INT}",
+    re.ASCII,
+)
+_STEP = re.compile(
+    rf"step:{_INT} loss:{_LOSS} mean:{_LOSS} lr:([0-9]+\.[0-9]{{5}}) ms:([0-9]+\.[0-9]) free:{_INT}"
+)
+_NAME = re.compile("name:([a-z]*)")
 
 
 def parse(line: str) -> Event | None:
     """Return the event that `line` (without its end) is, or None."""
+    if found := _STEP.fullmatch(line):
+        step, loss, mean, lr, ms, free = found.groups()
+        return Step(int(step), float(loss), float(mean), float(lr), float(ms), int(free))
+    if found := _NAME.fullmatch(line):
+        return Name(found[1])
+    if found := _START.fullmatch(line):
+        version, board, kernels, *numbers = found.groups()
+        return Start(version, board, kernels, *map(int, numbers))
     if line.startswith("# "):
-        text = line[2:]
-        if text.startswith(_START):
-            version, *pairs = text[len(_START) :].split(" ")
-            start = _fields(Start, [f"version:{version}", *pairs])
-            if start:
-                return start
-        return Remark(text)
-    if line.startswith("step:"):
-        return _fields(Step, line.split(" "))
-    if re.fullmatch("name:[a-z]*", line):
-        return Name(line[len("name:") :])
+        return Remark(line[2:])
     return None
-
-
-def _fields(kind: type, pairs: list[str]) -> Event | None:
-    """Return a `kind` from key:value pairs, which must be all its fields and in their order."""
-    fields = kind.__annotations__
-    keys, _, values = zip(*(pair.partition(":") for pair in pairs), strict=True)
-    if list(keys) != list(fields):
-        return None
-    try:
-        return kind(*(of(value) for of, value in zip(fields.values(), values, strict=True)))
-    except ValueError:
-        return None

@@ -1,48 +1,70 @@
-"""Watch a run: progress, the falling loss, the time left, the names; in a pipe plain lines."""
+"""Watch a board: progress, the falling loss, the time left, the names; record its runs.
 
+python -m tools.monitor --port /dev/ttyUSB0        or COM3, or socket://127.0.0.1:5555
+
+In a pipe: the board's lines as they are. Ctrl-C leaves; the board goes on.
+"""
+
+import argparse
+import math
+import signal
+import sys
 import time
+from collections import deque
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
+from microgpt.runs import RUNS
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from tools import log
+from tools import log, ports
+from tools.errors import run
+from tools.record import Recorder
+from tools.serial_lines import printable, read_lines
 
 CURVE_HEIGHT = 8
 CURVE_WIDTH = 60
-NAMES_SHOWN = 20
+NAMES_SHOWN = 16
+LINES_SHOWN = 4
 BLOCKS = " ▁▂▃▄▅▆▇█"
-PLAIN_LINES = 20  # in a pipe: about this many of a run's steps
 
 
 class Watch:
     """What is known of a run from its log, and its drawing."""
 
     def __init__(self) -> None:
-        self.start: log.Start | None = None
+        self.errors = 0
+        self.status = ""  # of the port
+        self.lines: deque[str] = deque(maxlen=LINES_SHOWN)  # all but steps and names
+        self._begin(None)
+
+    def _begin(self, start: log.Start | None) -> None:
+        self.start = start
         self.step: log.Step | None = None
         self.means: list[float] = []
-        self.names: list[str] = []
-        self.errors = 0
+        self.names: deque[str] = deque(maxlen=NAMES_SHOWN)
         self._since: tuple[int, float] | None = None  # a step and the time it was logged
 
-    def take(self, event: log.Event) -> None:
-        """Take in the next event of the log."""
-        if isinstance(event, log.Start):
-            self.__init__()
-            self.start = event
-        elif isinstance(event, log.Step):
+    def take(self, line: str, event: log.Event | None) -> None:
+        """Take in the next line of the log, and the event that it is."""
+        if isinstance(event, log.Step):
+            if self.step and event.step <= self.step.step:
+                self._begin(None)  # the board was reset, and its first remark lost
             self.step = event
             self.means.append(event.mean)
             self._since = self._since or (event.step, time.monotonic())
         elif isinstance(event, log.Name):
             self.names.append(event.text)
-        elif event.text.startswith("error:"):
-            self.errors += 1
+        elif isinstance(event, log.Start):
+            self._begin(event)
+        elif line:
+            self.lines.append(printable(line))
+            self.errors += isinstance(event, log.Remark) and event.text.startswith("error:")
 
     @property
     def seconds_left(self) -> float | None:
@@ -56,15 +78,17 @@ class Watch:
         return (self.start.steps - 1 - self.step.step) * (time.monotonic() - since) / done
 
     def figures(self) -> str:
-        """One line: loss, mean, time a step, time left, free memory."""
-        if not self.step:
-            return "waiting for the first step"
+        """One line: loss, mean, time a step, steps a second, time left, free memory."""
         step = self.step
-        text = f"loss {step.loss:.4f}  mean {step.mean:.4f}  {step.ms:.1f} ms a step"
+        if not step:
+            return "waiting for the first step"
+        text = f"loss {step.loss:.4f}  mean {step.mean:.4f}  {step.ms:.1f} ms/step"
+        if step.ms:
+            text += f"  {1000 / step.ms:.1f} steps/s"
         if self.seconds_left is not None:
             minutes, seconds = divmod(round(self.seconds_left), 60)
             text += f"  {minutes}:{seconds:02} left"
-        return text + f"  {step.free:,} bytes free"
+        return text + f"  {step.free // 1024} KB free"
 
     def progress(self) -> Progress:
         """A bar of the steps done."""
@@ -85,12 +109,16 @@ class Watch:
         if self.means:
             parts.append(Panel(curve(self.means), title="mean loss", expand=False))
         if self.names:
-            parts.append(Text(", ".join(self.names[-NAMES_SHOWN:]), style="bold green"))
+            parts.append(Text(", ".join(self.names), style="bold green"))
+        parts += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.lines]
+        if self.status:
+            parts.append(Text(self.status, style="bold yellow"))
         return Group(*parts)
 
 
 def curve(values: list[float], width: int = CURVE_WIDTH, height: int = CURVE_HEIGHT) -> Text:
     """Draw `values` as columns of block characters, the axis from the lowest to the highest."""
+    values = [value for value in values if math.isfinite(value)] or [0.0]
     count = min(width, len(values))
     columns = []
     for i in range(count):
@@ -105,34 +133,52 @@ def curve(values: list[float], width: int = CURVE_WIDTH, height: int = CURVE_HEI
     return Text("\n".join(lines), style="cyan")
 
 
-def show(lines: Iterable[str]) -> int:
-    """Show a board's log while it comes in; return how many errors the board reported."""
+def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
+    """Show and record a board's log while it comes in, until `lines` end or Ctrl-C.
+
+    Where the record is goes to stderr.
+    """
     console = Console(highlight=False)
-    watch = Watch()
     live = console.is_terminal
-    with Live(watch, console=console, refresh_per_second=8) if live else nullcontext():
-        for line in lines:
-            event = log.parse(line)
-            if event is None:
-                continue
-            watch.take(event)
-            if isinstance(event, log.Remark) or not live:
-                _print_plain(console, watch, event)
-    return watch.errors
+    try:
+        with Live(watch, console=console, refresh_per_second=8) if live else nullcontext():
+            for line in lines:
+                if not live:
+                    print(printable(line), flush=True)
+                event = log.parse(line)
+                watch.take(line, event)
+                if event:
+                    recorder.take(event)
+    finally:
+        said = recorder.finish()
+        if said:
+            print(said, file=sys.stderr)
 
 
-def _print_plain(console: Console, watch: Watch, event: log.Event) -> None:
-    if isinstance(event, log.Start):
-        text = (
-            f"{event.board}, {event.kernels} kernels, seed {event.seed}, {event.parameters:,} "
-            f"parameters, {event.steps:,} steps, {event.data:,} documents"
-        )
-    elif isinstance(event, log.Step):
-        steps = watch.start.steps if watch.start else 0
-        every = max(1, steps // PLAIN_LINES)
-        if event.step % every and event.step + 1 < steps:
-            return
-        text = f"step {event.step + 1}/{steps}  {watch.figures()}"
-    else:
-        text = event.text
-    console.print(text, markup=False, soft_wrap=True)
+def watch_port(named: str | None, runs: Path = RUNS) -> None:
+    """Show and record what comes in at a port (None: the board's, found), until Ctrl-C."""
+    watch = Watch()
+
+    def tell(status: str) -> None:
+        watch.status = status
+        if status and not sys.stdout.isatty():
+            print(status, file=sys.stderr)
+
+    port = ports.find_port(named)
+    print(f"{port}: Ctrl-C leaves the monitor, the board goes on", file=sys.stderr)
+    lines = read_lines(lambda: ports.find_port(named), tell)
+    with suppress(KeyboardInterrupt):
+        show(lines, watch, Recorder(port, runs))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="monitor", description=__doc__.splitlines()[0])
+    parser.add_argument("--port", help="as pyserial knows them, socket:// too (found by itself)")
+    parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder to record in ({RUNS})")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as with Ctrl-C
+    watch_port(arguments.port, arguments.runs)
+
+
+if __name__ == "__main__":
+    run(main)

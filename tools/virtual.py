@@ -9,9 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from microgpt.runs import RUNS
+
 from tools import build, monitor
 from tools.errors import ToolError, run
 from tools.micropython import find_micropython
+from tools.record import Recorder
 
 FLASH = Path("build/virtual")
 HEAP = "2M"  # 300k is enough; more means fewer collections
@@ -41,11 +44,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=42, help="0: from the hardware (42)")
     parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
     parser.add_argument("--flash", type=Path, default=FLASH, help=f"flash folder ({FLASH})")
+    parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder to record in ({RUNS})")
     arguments = parser.parse_args()
     build.build_virtual(arguments.flash, arguments.names)
     settings = {"steps": arguments.steps, "seed": arguments.seed}
-    errors = monitor.show(run_board(arguments.flash, settings))
-    return 1 if errors else 0
+    watch = monitor.Watch()
+    monitor.show(run_board(arguments.flash, settings), watch, Recorder("virtual", arguments.runs))
+    return 1 if watch.errors else 0
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Run:
         self._log = open(folder / "log.jsonl", "w", buffering=1)  # noqa: SIM115 - closed in close
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append a record, which has at least `step` and `loss`."""
+        """Append a record: of a step, with at least `step` and `loss`, or of something else."""
         self._log.write(json.dumps(record) + "\n")
 
     def close(self) -> str | None:

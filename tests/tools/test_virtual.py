@@ -139,12 +139,16 @@ def test_too_little_memory_is_one_line(flash: Path) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.virtual", "--steps", "30", "--flash", str(tmp_path)]
+    command += ["--runs", str(tmp_path / "runs")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert "30 steps, 32,469 documents" in lines[0]
-    assert lines[-21].startswith("step 30/30  loss ")
-    assert "0:00 left" in lines[-21]
+    found = [log.parse(line) for line in result.stdout.splitlines()]
+    assert isinstance(found[0], log.Start)
+    assert (found[0].steps, found[0].data) == (30, 32469)
+    assert [event.step for event in found[1:-20]] == [0, 10, 20, 29]
+    assert all(isinstance(event, log.Name) for event in found[-20:])
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert result.stderr == f"the run is in {folder}\n"
     assert "\x1b" not in result.stdout
 
 
