@@ -5,9 +5,14 @@ STEPS ?= 1000
 SEED ?= 42
 NAMES ?= data/names.txt
 
+BOARD ?= ESP32_GENERIC
+TOOL ?= mpremote
+
 BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
+PORT_FLAG = $(if $(PORT),--port $(PORT))
+IMAGE_FLAGS = --board $(BOARD) --names $(NAMES) $(if $(FIRMWARE),--firmware $(FIRMWARE))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -26,6 +31,32 @@ $(READY_DEV): pyproject.toml tools/setup.sh
 run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42]
 	@$(BIN)/python -m tools.virtual --steps $(STEPS) --seed $(SEED) --names "$(NAMES)"
 
+image: $(READY) ## build the file for a board's flash [BOARD=ESP32_GENERIC FIRMWARE=release.bin]
+	@$(BIN)/python -m tools.image $(IMAGE_FLAGS)
+
+flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= FIRMWARE= ESPTOOL_FLAGS=]
+	@$(BIN)/python -m tools.flash $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD)) $(IMAGE_FLAGS)
+
+erase: $(READY) ## erase a board's whole flash [PORT= BOARD=]
+	@$(BIN)/python -m tools.flash --erase --board $(BOARD) $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD))
+
+deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy]
+	@$(BIN)/python -m tools.deploy $(PORT_FLAG) --tool $(TOOL) --names $(NAMES)
+
+monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://...]
+	@$(BIN)/python -m tools.monitor $(PORT_FLAG)
+
+repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves [PORT=]
+	@port=$$($(BIN)/python -m tools.ports --find $(PORT_FLAG)) && \
+		exec $(BIN)/python -m mpremote connect $$port repl
+
+ports: $(READY) ## list the boards that are plugged in
+	@$(BIN)/python -m tools.ports
+
+emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU=path SOCKET=5555 DOWNLOAD=1 FLASH=file]
+	@$(BIN)/python -m tools.emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
+		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash $(FLASH))
+
 test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -40,4 +71,4 @@ names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 clean: ## remove what was built; .venv, runs/ and data/ stay
 	rm -rf build
 
-.PHONY: help run test bench names-makemore clean
+.PHONY: help run image flash erase deploy monitor repl ports emulate test bench names-makemore clean

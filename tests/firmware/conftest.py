@@ -1,10 +1,12 @@
 """Run every test here in each implementation: CPython, MicroPython, MicroPython's native emitter.
 
 A test is a plain function of a module that imports only `ugpt` and what MicroPython has too. In
-MicroPython it runs by itself in a process of its own: a failed assert is the test's failure.
+MicroPython it runs by itself in a process of its own: a failed assert is the test's failure. With
+`--device PORT` it runs on the board at PORT, which has the package already, and nowhere else.
 """
 
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -25,6 +27,8 @@ IMPLEMENTATIONS = ("cpython", "micropython", "micropython-native")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # A module may name its own, where only some implementations have what it tests.
     names = getattr(metafunc.module, "IMPLEMENTATIONS", IMPLEMENTATIONS)
+    if metafunc.config.getoption("device"):
+        names = ("device",)
     metafunc.parametrize("package", names, indirect=True)
 
 
@@ -36,11 +40,23 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def compiled_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the modules here as .mpy: a board's memory is too small to compile them."""
+    folder = tmp_path_factory.mktemp("device")
+    for source in Path(__file__).parent.glob("*.py"):
+        if source.stem != "conftest":
+            build.compile_file(source, folder / f"{source.stem}.mpy")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def package(request: pytest.FixtureRequest) -> Path | None:
     """The folder from which MicroPython imports `ugpt`; None: this is CPython."""
     if request.param == "cpython":
         return None
+    if request.param == "device":
+        return request.getfixturevalue("compiled_tests")
     try:
         find_micropython()
     except ToolError as error:
@@ -53,12 +69,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     package = pyfuncitem.funcargs["package"]
     if package is None:
         return None
+    port = pyfuncitem.config.getoption("device")
     code = RUN_ONE.format(
-        paths=[str(package), str(pyfuncitem.path.parent)],
+        paths=["/", ""] if port else [str(package), str(pyfuncitem.path.parent)],
         module=pyfuncitem.path.stem,
         function=pyfuncitem.originalname,
     )
-    command = [find_micropython(), "-X", HEAP, "-c", code]
+    if port:
+        mpremote = [sys.executable, "-m", "mpremote", "connect", port]
+        command = [*mpremote, "mount", str(package), "exec", code]
+    else:
+        command = [find_micropython(), "-X", HEAP, "-c", code]
     with tempfile.TemporaryDirectory() as scratch:
         result = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=300)
     if result.returncode:

@@ -1,0 +1,20 @@
+"""With `pytest --device PORT`: only what concerns a board, on the board at PORT."""
+
+import pytest
+
+ON_A_BOARD = ("firmware", "device")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        metavar="PORT",
+        help="run the firmware tests and a training on the board at PORT, socket:// too",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("device"):
+        others = [item for item in items if item.path.parent.name not in ON_A_BOARD]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]

@@ -1,0 +1,24 @@
+"""The board of these tests: the one at --device, else MicroPython behind a pseudo-terminal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from microgpt.data import NAMES
+from serial_board import MicroPythonBoard
+
+from tools import build
+
+
+@pytest.fixture
+def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The port of a board that has the program and the documents in data/names.txt."""
+    given = request.config.getoption("device")
+    if given:
+        yield given
+        return
+    build.build_virtual(tmp_path, NAMES)
+    (tmp_path / "main.py").unlink()  # what is to run is sent
+    board = MicroPythonBoard(tmp_path)
+    yield board.port
+    board.close()

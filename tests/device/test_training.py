@@ -1,0 +1,58 @@
+"""Link 7: 50 steps on the board, held against the host's tensor engine."""
+
+import subprocess
+import sys
+
+import microgpt
+import numpy as np
+import pytest
+from microgpt.data import NAMES
+from ugpt.dataset import HEADER_SIZE, RECORD_SIZE
+from ugpt.model import Model
+from ugpt.rng import Rng
+
+from tools import log, names_bin
+
+SEED, STEPS, LR = 42, 50, 0.01
+TOLERANCE = 0.005
+TIMEOUT_S = 600
+CODE = f"""
+from ugpt.app import open_dataset
+from ugpt.report import Report
+from ugpt.train import Training
+training = Training(open_dataset(), {SEED}, {STEPS}, {LR})
+training.run(Report(1))
+"""
+
+
+def board_losses(port: str) -> list[float]:
+    """Train on the board and return the loss of each step."""
+    command = [sys.executable, "-m", "mpremote", "connect", port, "exec", CODE]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert result.returncode == 0, result.stdout + result.stderr
+    events = (log.parse(line) for line in result.stdout.splitlines())
+    steps = [event for event in events if isinstance(event, log.Step)]
+    assert [step.step for step in steps] == list(range(STEPS))
+    return [step.loss for step in steps]
+
+
+def host_losses() -> list[float]:
+    """Train the tensor engine from the same weights, on the same draws."""
+    records = names_bin.pack(names_bin.read_lines(NAMES))[0][HEADER_SIZE:]
+    rng = Rng(SEED)
+    board = Model()
+    board.initialise(rng)
+    model = microgpt.create(microgpt.ModelConfig(), engine="tensor")
+    for name, (rows, columns), offset in model.table:
+        values = board.params[offset : offset + rows * columns]
+        model.weights[name][...] = np.array(values).reshape(rows, columns)
+    losses = []
+    for step in range(STEPS):
+        start = rng.below(len(records) // RECORD_SIZE) * RECORD_SIZE
+        name = records[start + 1 : start + 1 + records[start]].decode()
+        losses.append(model.train_step(model.tokenizer.encode(name), step, LR * (1 - step / STEPS)))
+    return losses
+
+
+def test_50_steps_are_the_hosts(port: str):
+    assert board_losses(port) == pytest.approx(host_losses(), abs=TOLERANCE)
