@@ -16,14 +16,21 @@ class Adam:
         count = len(params)
         self.m = array("f", bytes(4 * count))
         self.v = array("f", bytes(4 * count))
-        self.coefficients = array("f", (BETA1, 1 - BETA1, BETA2, 1 - BETA2, 0.0, 0.0, EPS))
+        # beta1, 1 - beta1, beta2, 1 - beta2, lr, beta1 ** t, beta2 ** t, eps; t counts from 1
+        self.coefficients = array("f", (BETA1, 1 - BETA1, BETA2, 1 - BETA2, 0.0, 0.0, 0.0, EPS))
+        view = kernels.view
         self._update = kernels.adam
-        views = [kernels.view(buffer, 0, count) for buffer in (params, grads, self.m, self.v)]
-        self._arguments = views + [count, kernels.view(self.coefficients, 0, 7)]
+        self._arguments = [view(buffer, 0, count) for buffer in (params, grads, self.m, self.v)]
+        self._arguments += [
+            count,
+            view(self.coefficients, 0, len(self.coefficients)),
+            view(kernels.CONSTANTS, 0, len(kernels.CONSTANTS)),
+        ]
 
     def step(self, step, lr):
         """Update the parameters; `step` counts from 0 and `lr` is this step's learning rate."""
         k = self.coefficients
-        k[4] = lr / (1 - BETA1 ** (step + 1))  # the bias corrections of both moments
-        k[5] = 1 / (1 - BETA2 ** (step + 1))
+        k[4] = lr
+        k[5] = BETA1 ** (step + 1)
+        k[6] = BETA2 ** (step + 1)
         self._update(*self._arguments)

@@ -177,7 +177,7 @@ class Model:
             kernels.relu_backward(dhidden, layer.hidden, n * hidden)
             linear_backward_w(layer.dfc1, dhidden, layer.mlp_in, n, hidden, width)
             linear_backward_x(dbranch, layer.fc1, dhidden, n, hidden, width)
-            rmsnorm_backward(dbranch, dbranch, layer.mlp_in, layer.mlp_scale, n, width)
+            rmsnorm_backward(dbranch, dbranch, layer.mlp_in, layer.mlp_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
 
             linear_backward_w(layer.dwo, dx, layer.attn_out, n, width, width)
@@ -195,9 +195,9 @@ class Model:
             )
             linear_backward_w(layer.dwqkv, dqkv, layer.attn_in, n, 3 * width, width)
             linear_backward_x(dbranch, layer.wqkv, dqkv, n, 3 * width, width)
-            rmsnorm_backward(dbranch, dbranch, layer.attn_in, layer.attn_scale, n, width)
+            rmsnorm_backward(dbranch, dbranch, layer.attn_in, layer.attn_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
-        rmsnorm_backward(dx, dx, self.embedded, self.embedded_scale, n, width)
+        rmsnorm_backward(dx, dx, self.embedded, self.embedded_scale, n, width, c)
         kernels.embed_backward(
             self.dwte,
             self.dwpe,

@@ -62,7 +62,7 @@ def rmsnorm(y, scale, x, n, width, c):
             y[i] = x[i] * factor
 
 
-def rmsnorm_backward(dx, dy, y, scale, n, width):
+def rmsnorm_backward(dx, dy, y, scale, n, width, c):
     """dx[t] = scale[t] * (dy[t] - y[t] * mean(dy[t] * y[t])); dx may be dy."""
     for t in range(n):
         start = t * width
@@ -275,13 +275,20 @@ def softmax(p, x, factor, count, c):
         p[i] /= total
 
 
-def adam(params, grads, m, v, count, k):
-    """A step of Adam (Kingma & Ba, 2015, algorithm 1); k holds the coefficients of `adam.Adam`."""
-    beta1, gain1, beta2, gain2, rate, correction2, eps = k
+def adam(params, grads, m, v, count, k, c):
+    """A step of Adam (Kingma & Ba, 2015, algorithm 1); k holds the coefficients of `adam.Adam`.
+
+    The bias corrections move out of the loop: m_hat / (sqrt(v_hat) + eps) with
+    v_hat = v / unbias2 is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)).
+    """
+    beta1, gain1, beta2, gain2, lr, power1, power2, eps = k
+    root = sqrt(1.0 - power2)
+    rate = lr * root / (1.0 - power1)
+    eps *= root
     for i in range(count):
         g = grads[i]
         m_i = beta1 * m[i] + gain1 * g
         v_i = beta2 * v[i] + gain2 * g * g
         m[i] = m_i
         v[i] = v_i
-        params[i] -= rate * m_i / (sqrt(v_i * correction2) + eps)
+        params[i] -= rate * m_i / (sqrt(v_i) + eps)

@@ -72,9 +72,9 @@ def test_rmsnorm_backward_is_the_slope():
         x[i] = value
     total()
     dx = unset(n * width)
-    ops.rmsnorm_backward(dx, dy, y, scale, n, width)
+    ops.rmsnorm_backward(dx, dy, y, scale, n, width, CONSTANTS)
     assert close(dx, slopes, 1e-3)
-    ops.rmsnorm_backward(dy, dy, y, scale, n, width)  # in place
+    ops.rmsnorm_backward(dy, dy, y, scale, n, width, CONSTANTS)  # in place
     assert list(dy) == list(dx)
 
 

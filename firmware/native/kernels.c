@@ -1,0 +1,552 @@
+/* The kernels of ugpt/ops.py as machine code: the same names, arguments and meaning.
+ *
+ * tools/pack_native.py compiles this file and packs every KERNEL into one .mpy, as a function of
+ * its own that MicroPython loads anywhere. So nothing here may need a linker: no calls, no memory
+ * of its own, no constant that a compiler would put into memory. In practice:
+ *
+ *   - a helper is INLINE;
+ *   - a float other than what arithmetic makes comes from the coefficients `c`
+ *     (ugpt/coefficients.py holds their values, in the order of the enum below);
+ *   - division, square root, exp and log are ours: a division would be a call on the ESP32.
+ *
+ * The packer refuses what slips through.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* What `c` points to. */
+enum {
+    EPS, /* of RMSNorm; ops.py knows this one too */
+    HALF,
+    ONE,
+    TWO,
+    RECIPROCAL_SEED, /* bits, not a value, like the next one */
+    RSQRT_SEED,
+    RSQRT_STEP1,
+    RSQRT_STEP2,
+    EXP_LOWEST, /* exp is 0 from here down */
+    LOG2_E,
+    LN2_HIGH,
+    LN2_LOW,
+    EXP2, /* exp's polynomial: the coefficients of x**2 to x**6 */
+    EXP3,
+    EXP4,
+    EXP5,
+    EXP6,
+    SQRT_HALF,
+    LN2,
+    LOG3, /* log's series: 1/3, 1/5, 1/7, 1/9 */
+    LOG5,
+    LOG7,
+    LOG9,
+};
+
+/* What Adam's `k` points to. */
+enum { BETA1, GAIN1, BETA2, GAIN2, LR, POWER1, POWER2, ADAM_EPS };
+
+/* A kernel is called like a viper function. Its arguments are small ints, shifted left by one:
+ * numbers, and the addresses that native.py makes of views. It returns the small int 0. */
+typedef intptr_t object;
+
+#define KERNEL(name) object name(object self, size_t n_args, size_t n_kw, const object *args)
+#define INT(i) ((int)(args[i] >> 1))
+#define FLOATS(i) ((float *)(args[i] >> 1))
+#define BYTES(i) ((const uint8_t *)(args[i] >> 1))
+#define DONE ((object)1)
+
+/* -------------------------------------------------------------------------- arithmetic */
+
+INLINE uint32_t bits_of(float x) {
+    union {
+        float value;
+        uint32_t bits;
+    } u = {x};
+    return u.bits;
+}
+
+INLINE float of_bits(uint32_t bits) {
+    union {
+        uint32_t bits;
+        float value;
+    } u = {bits};
+    return u.value;
+}
+
+INLINE void store_zero(float *x) {
+    *(uint32_t *)x = 0;
+}
+
+/* The same number, of which the compiler knows nothing: or it would fold shifts of it into masks
+ * and constants too wide for an instruction, which end up in memory. */
+INLINE int opaque(int x) {
+    __asm__("" : "+r"(x));
+    return x;
+}
+
+/* 1 / x for 1e-37 < x < 1e37. The exponent of the seed comes from subtracting x's, its error of
+ * 5 % is squared by each of Newton's steps. */
+INLINE float reciprocal(float x, const float *c) {
+    float r = of_bits(bits_of(c[RECIPROCAL_SEED]) - bits_of(x));
+    float two = c[TWO];
+    r *= two - x * r;
+    r *= two - x * r;
+    r *= two - x * r;
+    return r;
+}
+
+/* 1 / sqrt(x) for x > 1e-37, in the same way (Lomont, "Fast Inverse Square Root", 2003), to
+ * 8e-7. Newton's steps of this root end below it: their constants lift each to the middle of its
+ * error (as in Moroz et al., 2018). At 0 a large number whose product with x is 0. */
+INLINE float rsqrt(float x, const float *c) {
+    float y = of_bits(bits_of(c[RSQRT_SEED]) - (bits_of(x) >> 1));
+    float half = c[HALF] * x;
+    y *= c[RSQRT_STEP1] - half * y * y;
+    y *= c[RSQRT_STEP2] - half * y * y;
+    return y;
+}
+
+/* exp(x) for x <= 0: exp(x) = 2**k * exp(r), |r| <= ln(2) / 2, exp(r) by a polynomial. */
+INLINE float exp_negative(float x, const float *c) {
+    uint32_t lowest = bits_of(c[EXP_LOWEST]);
+    uint32_t b = bits_of(x); /* of two negative floats the lower one has the higher bits */
+    x = of_bits(b < lowest ? b : lowest);
+    int k = (int)(x * c[LOG2_E] - c[HALF]);
+    float n = (float)k;
+    float r = (x - n * c[LN2_HIGH]) - n * c[LN2_LOW];
+    float p = c[EXP6];
+    p = p * r + c[EXP5];
+    p = p * r + c[EXP4];
+    p = p * r + c[EXP3];
+    p = p * r + c[EXP2];
+    p = p * r * r + r + c[ONE];
+    k = opaque(k + 127); /* an exponent of 0 or below would be a denormal: make it 0 */
+    return p * of_bits((uint32_t)(k > 0 ? k : 0) << 23);
+}
+
+/* log(x) for a normal x: x = 2**k * m, 1/sqrt(2) <= m < sqrt(2), log(m) = 2 * artanh(s). */
+INLINE float log_of(float x, const float *c) {
+    uint32_t sqrt_half = bits_of(c[SQRT_HALF]);
+    int k = opaque((int)(bits_of(x) - sqrt_half) >> 23);
+    float m = of_bits(bits_of(x) - ((uint32_t)k << 23));
+    float s = (m - c[ONE]) * reciprocal(m + c[ONE], c);
+    float z = s * s;
+    float p = c[LOG9];
+    p = p * z + c[LOG7];
+    p = p * z + c[LOG5];
+    p = p * z + c[LOG3];
+    s *= c[TWO];
+    return (float)k * c[LN2] + (s + s * z * p);
+}
+
+INLINE float dot(const float *a, const float *b, int count) {
+    float sum = a[0] * b[0];
+    for (int i = 1; i < count; i++) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+INLINE float largest_of(const float *x, int count) {
+    float largest = x[0];
+    for (int i = 1; i < count; i++) {
+        if (x[i] > largest) {
+            largest = x[i];
+        }
+    }
+    return largest;
+}
+
+/* p[i] = exp((x[i] - largest) * factor); returns their sum. */
+INLINE float exp_all(float *p, const float *x, float largest, float factor, int count,
+                     const float *c) {
+    float total = p[0] = exp_negative((x[0] - largest) * factor, c);
+    for (int i = 1; i < count; i++) {
+        float v = exp_negative((x[i] - largest) * factor, c);
+        p[i] = v;
+        total += v;
+    }
+    return total;
+}
+
+INLINE void scale_all(float *x, float factor, int count) {
+    for (int i = 0; i < count; i++) {
+        x[i] *= factor;
+    }
+}
+
+/* -------------------------------------------------------------------------- embedding */
+
+KERNEL(embed) {
+    float *x = FLOATS(0);
+    const float *wte = FLOATS(1), *wpe = FLOATS(2);
+    const uint8_t *tokens = BYTES(3);
+    int n = INT(4), width = INT(5);
+    for (int t = 0; t < n; t++) {
+        const float *row = wte + tokens[t] * width;
+        for (int i = 0; i < width; i++) {
+            *x++ = *row++ + *wpe++;
+        }
+    }
+    return DONE;
+}
+
+KERNEL(embed_backward) {
+    float *dwte = FLOATS(0), *dwpe = FLOATS(1);
+    const float *dx = FLOATS(2);
+    const uint8_t *tokens = BYTES(3);
+    int n = INT(4), width = INT(5), vocab_size = INT(6), block_size = INT(7);
+    for (int i = 0; i < vocab_size * width; i++) {
+        store_zero(dwte + i);
+    }
+    for (int t = 0; t < n; t++) {
+        float *row = dwte + tokens[t] * width;
+        for (int i = 0; i < width; i++) {
+            float v = *dx++;
+            *row++ += v;
+            *dwpe++ = v;
+        }
+    }
+    for (int i = n * width; i < block_size * width; i++) {
+        store_zero(dwpe++);
+    }
+    return DONE;
+}
+
+/* -------------------------------------------------------------------------- RMSNorm */
+
+KERNEL(rmsnorm) {
+    float *y = FLOATS(0), *scale = FLOATS(1);
+    const float *x = FLOATS(2);
+    int n = INT(3), width = INT(4);
+    const float *c = FLOATS(5);
+    float per_width = reciprocal((float)width, c);
+    for (int t = 0; t < n; t++) {
+        float factor = rsqrt(dot(x, x, width) * per_width + c[EPS], c);
+        scale[t] = factor;
+        for (int i = 0; i < width; i++) {
+            *y++ = *x++ * factor;
+        }
+    }
+    return DONE;
+}
+
+KERNEL(rmsnorm_backward) {
+    float *dx = FLOATS(0);
+    const float *dy = FLOATS(1), *y = FLOATS(2), *scale = FLOATS(3);
+    int n = INT(4), width = INT(5);
+    const float *c = FLOATS(6);
+    float per_width = reciprocal((float)width, c);
+    for (int t = 0; t < n; t++) {
+        float mean = dot(dy, y, width) * per_width;
+        float factor = scale[t];
+        for (int i = 0; i < width; i++) {
+            *dx++ = factor * (*dy++ - *y++ * mean);
+        }
+    }
+    return DONE;
+}
+
+/* -------------------------------------------------------------------------- matrix products
+ *
+ * Nearly all of a step's work. A tile of 4 rows and 3 columns keeps its 12 sums in registers, so
+ * that 7 loads serve 12 products; with the operands they fill the 16 registers of the ESP32's
+ * floating-point unit.
+ */
+
+enum { ROWS = 4, COLUMNS = 3 };
+
+#ifdef __XTENSA__
+
+/* What clang does not give us yet: multiply-add, loads that move their pointer on, and a loop
+ * whose end costs nothing. 19 instructions for 12 products. The compiler has no floats alive
+ * here, so that f0..f15 are ours. */
+#define ROW(product, pointer, s0, s1, s2)                                                     \
+    "lsxp f15, " pointer ", %[a_step]\n"                                                      \
+    product " " s0 ", f15, f12\n"                                                             \
+    product " " s1 ", f15, f13\n"                                                             \
+    product " " s2 ", f15, f14\n"
+
+#define STEP(product)                                                                         \
+    "lsxp f12, %[b0], %[b_step]\n"                                                            \
+    "lsxp f13, %[b1], %[b_step]\n"                                                            \
+    "lsxp f14, %[b2], %[b_step]\n"                                                            \
+    ROW(product, "%[a0]", "f0", "f1", "f2")                                                   \
+    ROW(product, "%[a1]", "f3", "f4", "f5")                                                   \
+    ROW(product, "%[a2]", "f6", "f7", "f8")                                                   \
+    ROW(product, "%[a3]", "f9", "f10", "f11")
+
+#define STORE(s0, s1, s2)                                                                     \
+    "ssi " s0 ", %[out], 0\n"                                                                 \
+    "ssi " s1 ", %[out], 4\n"                                                                 \
+    "ssi " s2 ", %[out], 8\n"
+
+INLINE void tile(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
+                 int b_step, int b_column, int depth) {
+    const float *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
+    const float *b1 = b + b_column, *b2 = b1 + b_column;
+    __asm__ volatile(
+        STEP("mul.s")
+        "loopnez %[depth], 1f\n"
+        STEP("madd.s")
+        "1:\n"
+        STORE("f0", "f1", "f2")
+        "add %[out], %[out], %[out_row]\n"
+        STORE("f3", "f4", "f5")
+        "add %[out], %[out], %[out_row]\n"
+        STORE("f6", "f7", "f8")
+        "add %[out], %[out], %[out_row]\n"
+        STORE("f9", "f10", "f11")
+        : [out] "+r"(out), [a0] "+r"(a), [a1] "+r"(a1), [a2] "+r"(a2), [a3] "+r"(a3),
+          [b0] "+r"(b), [b1] "+r"(b1), [b2] "+r"(b2)
+        : [out_row] "r"(out_row * 4), [a_step] "r"(a_step * 4), [b_step] "r"(b_step * 4),
+          [depth] "r"(depth - 1)
+        : "memory");
+}
+
+#else
+
+INLINE void tile(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
+                 int b_step, int b_column, int depth) {
+    float sum[ROWS][COLUMNS];
+    for (int d = 0; d < depth; d++) {
+        for (int r = 0; r < ROWS; r++) {
+            for (int k = 0; k < COLUMNS; k++) {
+                float product = a[r * a_row] * b[k * b_column];
+                sum[r][k] = d ? sum[r][k] + product : product;
+            }
+        }
+        a += a_step;
+        b += b_step;
+    }
+    for (int r = 0; r < ROWS; r++) {
+        for (int k = 0; k < COLUMNS; k++) {
+            out[r * out_row + k] = sum[r][k];
+        }
+    }
+}
+
+#endif
+
+INLINE int min(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* As in ops.py: out[r][k] = sum over d of a[r * a_row + d * a_step] * b[d * b_step + k * b_column].
+ *
+ * The last tile of a row or column covers what the one before it has done already, rather than a
+ * smaller tile what is left; where not even one fits, element by element. */
+INLINE void matmul(float *out, const float *a, int a_row, int a_step, const float *b, int b_step,
+                   int b_column, int rows, int columns, int depth) {
+    if (rows < ROWS || columns < COLUMNS) {
+        for (int r = 0; r < rows; r++) {
+            for (int k = 0; k < columns; k++) {
+                const float *x = a + r * a_row, *y = b + k * b_column;
+                float sum = *x * *y;
+                for (int d = 1; d < depth; d++) {
+                    x += a_step;
+                    y += b_step;
+                    sum += *x * *y;
+                }
+                *out++ = sum;
+            }
+        }
+        return;
+    }
+    for (int r = 0; r < rows; r += ROWS) {
+        r = min(r, rows - ROWS);
+        for (int k = 0; k < columns; k += COLUMNS) {
+            k = min(k, columns - COLUMNS);
+            tile(out + r * columns + k, columns, a + r * a_row, a_row, a_step, b + k * b_column,
+                 b_step, b_column, depth);
+        }
+    }
+}
+
+KERNEL(linear) {
+    float *y = FLOATS(0);
+    const float *w = FLOATS(1), *x = FLOATS(2);
+    int n = INT(3), n_out = INT(4), n_in = INT(5);
+    matmul(y, x, n_in, 1, w, 1, n_in, n, n_out, n_in);
+    return DONE;
+}
+
+KERNEL(linear_backward_x) {
+    float *dx = FLOATS(0);
+    const float *w = FLOATS(1), *dy = FLOATS(2);
+    int n = INT(3), n_out = INT(4), n_in = INT(5);
+    matmul(dx, dy, n_out, 1, w, n_in, 1, n, n_in, n_out);
+    return DONE;
+}
+
+KERNEL(linear_backward_w) {
+    float *dw = FLOATS(0);
+    const float *dy = FLOATS(1), *x = FLOATS(2);
+    int n = INT(3), n_out = INT(4), n_in = INT(5);
+    matmul(dw, dy, 1, n_out, x, n_in, 1, n_out, n_in, n);
+    return DONE;
+}
+
+/* -------------------------------------------------------------------------- element by element */
+
+KERNEL(add) {
+    float *y = FLOATS(0);
+    const float *a = FLOATS(1), *b = FLOATS(2);
+    int count = INT(3);
+    for (int i = 0; i < count; i++) {
+        y[i] = a[i] + b[i];
+    }
+    return DONE;
+}
+
+/* A negative float is a negative int: no need for the floating-point unit here. */
+KERNEL(relu) {
+    int32_t *x = (int32_t *)FLOATS(0);
+    int count = INT(1);
+    for (int i = 0; i < count; i++) {
+        x[i] = x[i] > 0 ? x[i] : 0;
+    }
+    return DONE;
+}
+
+KERNEL(relu_backward) {
+    float *dx = FLOATS(0);
+    const int32_t *y = (const int32_t *)FLOATS(1);
+    int count = INT(2);
+    for (int i = 0; i < count; i++) {
+        if (y[i] <= 0) {
+            store_zero(dx + i);
+        }
+    }
+    return DONE;
+}
+
+/* -------------------------------------------------------------------------- attention */
+
+KERNEL(attention) {
+    float *out = FLOATS(0), *p = FLOATS(1);
+    const float *qkv = FLOATS(2);
+    int first = INT(3), n = INT(4), n_head = INT(5), head_dim = INT(6);
+    const float *c = FLOATS(7);
+    int width = n_head * head_dim, row = 3 * width;
+    float temperature = rsqrt((float)head_dim, c);
+    for (int head = 0; head < n_head; head++) {
+        for (int t = first; t < n; t++) {
+            const float *q = qkv + t * row + head * head_dim;
+            const float *k = qkv + head * head_dim + width;
+            const float *v = k + width;
+            float *weights = p + (head * n + t) * n;
+            float *o = out + (t - first) * width + head * head_dim;
+            int count = t + 1;
+            for (int s = 0; s < count; s++) {
+                weights[s] = dot(q, k + s * row, head_dim) * temperature;
+            }
+            float total = exp_all(weights, weights, largest_of(weights, count), c[ONE], count, c);
+            scale_all(weights, reciprocal(total, c), count);
+            for (int j = 0; j < head_dim; j++) {
+                const float *value = v + j;
+                float sum = weights[0] * *value;
+                for (int s = 1; s < count; s++) {
+                    value += row;
+                    sum += weights[s] * *value;
+                }
+                o[j] = sum;
+            }
+        }
+    }
+    return DONE;
+}
+
+KERNEL(attention_backward) {
+    float *dqkv = FLOATS(0);
+    const float *dout = FLOATS(1), *out = FLOATS(2), *p = FLOATS(3), *qkv = FLOATS(4);
+    int n = INT(5), n_head = INT(6), head_dim = INT(7);
+    const float *c = FLOATS(8);
+    int width = n_head * head_dim, row = 3 * width;
+    float temperature = rsqrt((float)head_dim, c);
+    for (int head = 0; head < n_head; head++) {
+        for (int t = 0; t < n; t++) {
+            int at = head * head_dim;
+            const float *o = out + t * width + at, *d_o = dout + t * width + at;
+            const float *q = qkv + t * row + at, *k = qkv + width + at;
+            float *dq = dqkv + t * row + at, *dk = dqkv + width + at;
+            const float *weights = p + (head * n + t) * n;
+            float inner = dot(d_o, o, head_dim);
+            for (int s = 0; s <= t; s++) {
+                const float *v = k + width;
+                float *dv = dk + width;
+                float weight = weights[s];
+                float dscore = weight * (dot(d_o, v, head_dim) - inner) * temperature;
+                for (int j = 0; j < head_dim; j++) {
+                    float dq_j = dscore * k[j], dk_j = dscore * q[j], dv_j = weight * d_o[j];
+                    dq[j] = s == 0 ? dq_j : dq[j] + dq_j;
+                    dk[j] = s == t ? dk_j : dk[j] + dk_j; /* t is the first to attend to s = t */
+                    dv[j] = s == t ? dv_j : dv[j] + dv_j;
+                }
+                k += row;
+                dk += row;
+            }
+        }
+    }
+    return DONE;
+}
+
+/* -------------------------------------------------------------------------- softmax */
+
+KERNEL(cross_entropy) {
+    float *logits = FLOATS(0), *loss = FLOATS(1);
+    const uint8_t *targets = BYTES(2);
+    int n = INT(3), vocab_size = INT(4);
+    const float *c = FLOATS(5);
+    float per_n = reciprocal((float)n, c);
+    for (int t = 0; t < n; t++) {
+        float *target = logits + targets[t];
+        float largest = largest_of(logits, vocab_size);
+        float shifted = *target - largest;
+        float total = exp_all(logits, logits, largest, c[ONE], vocab_size, c);
+        float part = (log_of(total, c) - shifted) * per_n;
+        *loss = t == 0 ? part : *loss + part;
+        scale_all(logits, reciprocal(total, c) * per_n, vocab_size);
+        *target -= per_n;
+        logits += vocab_size;
+    }
+    return DONE;
+}
+
+KERNEL(softmax) {
+    float *p = FLOATS(0);
+    const float *x = FLOATS(1), *factor = FLOATS(2);
+    int count = INT(3);
+    const float *c = FLOATS(4);
+    float total = exp_all(p, x, largest_of(x, count), *factor, count, c);
+    scale_all(p, reciprocal(total, c), count);
+    return DONE;
+}
+
+/* -------------------------------------------------------------------------- Adam */
+
+KERNEL(adam) {
+    float *params = FLOATS(0);
+    const float *grads = FLOATS(1);
+    float *m = FLOATS(2), *v = FLOATS(3);
+    int count = INT(4);
+    const float *k = FLOATS(5), *c = FLOATS(6);
+    /* Both bias corrections move out of the loop: m_hat / (sqrt(v_hat) + eps) with
+     * v_hat = v / unbias2 is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)). */
+    float unbias2 = c[ONE] - k[POWER2];
+    float root = unbias2 * rsqrt(unbias2, c);
+    float rate = k[LR] * root * reciprocal(c[ONE] - k[POWER1], c);
+    float eps = k[ADAM_EPS] * root;
+    float beta1 = k[BETA1], gain1 = k[GAIN1], beta2 = k[BETA2], gain2 = k[GAIN2];
+    for (int i = 0; i < count; i++) {
+        float g = grads[i];
+        float m_i = beta1 * m[i] + gain1 * g;
+        float v_i = beta2 * v[i] + gain2 * (g * g);
+        m[i] = m_i;
+        v[i] = v_i;
+        params[i] -= rate * m_i * reciprocal(v_i * rsqrt(v_i, c) + eps, c);
+    }
+    return DONE;
+}

@@ -1,0 +1,36 @@
+"""The numbers that native/kernels.c computes with, in the order of the enum there.
+
+A constant in memory would tie its machine code to an address, so it takes them from this array.
+They are bits, not decimals: MicroPython's parser may end a unit off, and two are no numbers.
+"""
+
+from array import array
+
+COEFFICIENTS = array(
+    "I",
+    (
+        0x3727C5AC,  # EPS: 1e-5
+        0x3F000000,  # HALF
+        0x3F800000,  # ONE
+        0x40000000,  # TWO
+        0x7EF311C3,  # RECIPROCAL_SEED: twice the bits of 1.0, less what halves the largest error
+        0x5F376900,  # RSQRT_SEED: 1.5 times the bits of 1.0, likewise
+        0x3FC01CAC,  # RSQRT_STEP1: 1.500875
+        0x3FC00005,  # RSQRT_STEP2: 1.5000006
+        0xC2B00000,  # EXP_LOWEST: -88.0
+        0x3FB8AA3B,  # LOG2_E
+        0x3F318000,  # LN2_HIGH: ln(2) cut to 9 bits, so that its product with an exponent is exact
+        0xB95E8083,  # LN2_LOW: the rest of ln(2)
+        0x3EFFFFFE,  # EXP2: minimax on |r| <= ln(2)/2, where 1 + r + EXP2 * r**2 + ... + EXP6 * r**6
+        0x3E2AAA49,  # EXP3: is exp(r) to 3e-9 of it
+        0x3D2AAC79,  # EXP4
+        0x3C091CEA,  # EXP5
+        0x3AB51227,  # EXP6
+        0x3F3504F3,  # SQRT_HALF
+        0x3F317218,  # LN2
+        0x3EAAAAAB,  # LOG3: 1/3
+        0x3E4CCCCD,  # LOG5: 1/5
+        0x3E124925,  # LOG7: 1/7
+        0x3DE38E39,  # LOG9: 1/9
+    ),
+)
