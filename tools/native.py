@@ -1,0 +1,152 @@
+"""Compile the kernels in C and pack them as an .mpy that MicroPython loads: no linker needed.
+
+python -m tools.native xtensawin firmware/native/kernels-xtensawin.mpy
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+
+from tools import mpy
+from tools.errors import ToolError, run
+
+SOURCE = Path(__file__).parent.parent / "firmware" / "native" / "kernels.c"
+
+FLAGS = (
+    "-std=gnu99", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-ffreestanding",
+    "-fno-builtin", "-ffunction-sections", "-fomit-frame-pointer", "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+)  # fmt: skip
+# Leave loops as they are, not as calls of memset or with constants for vectors.
+GCC_FLAGS = (*FLAGS, "-fno-tree-loop-distribute-patterns", "-fno-tree-vectorize", "-fno-jump-tables")
+CLANG_XTENSA = ("--target=xtensa",) + tuple(
+    word
+    for feature in ("fp", "windowed", "density", "loop", "minmax", "mul32", "sext", "bool")
+    for word in ("-Xclang", "-target-feature", "-Xclang", f"+{feature}")
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor: its ELF machine, and what compiles for it, the first that is there."""
+
+    machine: str
+    compilers: tuple[tuple[str, ...], ...]
+
+
+TARGETS = {
+    "xtensawin": Target(
+        "EM_XTENSA",
+        (
+            ("clang-22", *CLANG_XTENSA, *FLAGS),
+            ("xtensa-esp32-elf-gcc", *GCC_FLAGS),
+        ),
+    ),
+    "x64": Target("EM_X86_64", (("gcc", "-m64", "-fcf-protection=none", *GCC_FLAGS),)),
+}
+
+
+def find_compiler(architecture: str) -> tuple[str, ...] | None:
+    """Return the command line of the first compiler for `architecture` that is here, or None."""
+    for command in TARGETS[architecture].compilers:
+        if shutil.which(command[0]):
+            return command
+    return None
+
+
+def compiler_version(command: tuple[str, ...]) -> str:
+    """Return a compiler's name and version, such as "clang-22 22.1.8"."""
+    result = subprocess.run([command[0], "--version"], capture_output=True, text=True)
+    version = re.search(r"\d+\.\d+(\.\d+)*", result.stdout.partition("\n")[0].rpartition(")")[2])
+    version = version or re.search(r"\d+\.\d+(\.\d+)*", result.stdout)
+    return f"{command[0]} {version[0] if version else 'of unknown version'}"
+
+
+def compile_functions(
+    architecture: str, command: tuple[str, ...], source: Path = SOURCE
+) -> dict[str, bytes]:
+    """Return the machine code of each function in `source`; raise ToolError, also as `extract`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "kernels.o"
+        result = subprocess.run(
+            [*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True
+        )
+        if result.returncode:
+            raise ToolError(
+                f"{command[0]} does not compile {source.name}: {result.stderr.strip()}"
+            )
+        return extract(target, TARGETS[architecture].machine)
+
+
+def extract(target: Path, machine: str) -> dict[str, bytes]:
+    """Return the machine code of each function in an object file, which must stand alone.
+
+    Raises ToolError, naming function and symbol, if code refers to anything outside itself.
+    """
+    with target.open("rb") as file:
+        elf = ELFFile(file)
+        if elf["e_machine"] != machine:
+            raise ToolError(f"{target.name} is for {elf['e_machine']}, not for {machine}")
+        sections = list(elf.iter_sections())
+        symbols = elf.get_section_by_name(".symtab")
+        for section in sections:
+            if isinstance(section, RelocationSection):
+                _refuse(section, sections, symbols)
+        functions = {}
+        for symbol in symbols.iter_symbols():
+            if symbol["st_info"]["type"] != "STT_FUNC":
+                continue
+            code = sections[symbol["st_shndx"]].data()
+            if (symbol["st_value"], symbol["st_size"]) != (0, len(code)):
+                raise ToolError(f"{symbol.name} keeps a constant in memory, or a part elsewhere")
+            functions[symbol.name] = code
+        return functions
+
+
+def _refuse(relocations: RelocationSection, sections: list, symbols) -> None:
+    """Raise ToolError for the first relocation, if it is one of code."""
+    name = sections[relocations["sh_info"]].name
+    if not name.startswith((".text", ".literal")):
+        return
+    function = name.rpartition(".")[2]
+    for relocation in relocations.iter_relocations():
+        symbol = symbols.get_symbol(relocation["r_info_sym"])
+        if symbol["st_info"]["type"] == "STT_SECTION":
+            referred = sections[symbol["st_shndx"]].name
+        else:
+            referred = symbol.name
+        raise ToolError(f"{function} refers to {referred}: a kernel must stand alone")
+
+
+def build(architecture: str) -> bytes | None:
+    """Return the packed kernels, None if there is no compiler; raise ToolError as `extract`."""
+    command = find_compiler(architecture)
+    if command is None:
+        return None
+    functions = compile_functions(architecture, command)
+    return mpy.module(SOURCE.name, architecture, functions, compiler_version(command))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="native", description=__doc__.splitlines()[0])
+    parser.add_argument("architecture", choices=TARGETS)
+    parser.add_argument("target", type=Path, help=".mpy file to write")
+    arguments = parser.parse_args()
+    data = build(arguments.architecture)
+    if data is None:
+        names = " or ".join(c[0] for c in TARGETS[arguments.architecture].compilers)
+        raise ToolError(f"no compiler for {arguments.architecture} here: install {names}")
+    arguments.target.parent.mkdir(parents=True, exist_ok=True)
+    arguments.target.write_bytes(data)
+    print(f"{arguments.target}: {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    run(main)
