@@ -23,8 +23,10 @@ enum {
     HALF,
     ONE,
     TWO,
-    RECIPROCAL_SEED, /* bits, not a value, like the next one */
-    RSQRT_SEED,
+    SIXTEENTH,
+    RECIPROCAL_SEED, /* bits, not a value */
+    RECIPROCAL_STEP,
+    RSQRT_SEED, /* bits, not a value */
     RSQRT_STEP1,
     RSQRT_STEP2,
     EXP_LOWEST, /* exp is 0 from here down */
@@ -86,26 +88,28 @@ INLINE int opaque(int x) {
     return x;
 }
 
-/* 1 / x for 1e-37 < x < 1e37. The exponent of the seed comes from subtracting x's, its error of
- * 5 % is squared by each of Newton's steps. */
+/* 1 / x for 1e-37 < x < 1e37, to 2e-7. Subtracting its bits from twice those of 1 negates the
+ * exponent: a seed, 5 % off. A step of Newton's squares that error, the next one cubes it; the
+ * constants of both seed and step are those with the smallest largest error. */
 INLINE float reciprocal(float x, const float *c) {
     float r = of_bits(bits_of(c[RECIPROCAL_SEED]) - bits_of(x));
-    float two = c[TWO];
-    r *= two - x * r;
-    r *= two - x * r;
-    r *= two - x * r;
-    return r;
+    r *= c[RECIPROCAL_STEP] - x * r;
+    float error = c[ONE] - x * r;
+    return r + r * (error + error * error);
 }
 
-/* 1 / sqrt(x) for x > 1e-37, in the same way (Lomont, "Fast Inverse Square Root", 2003), to
- * 8e-7. Newton's steps of this root end below it: their constants lift each to the middle of its
- * error (as in Moroz et al., 2018). At 0 a large number whose product with x is 0. */
-INLINE float rsqrt(float x, const float *c) {
+/* 16 / sqrt(x) for x > 1e-37, to 8e-7, in the same way: "fast inverse square root" (Lomont, 2003;
+ * constants after Moroz et al., 2018). Newton's step for y = 1 / sqrt(x) is y * (3 - x * y * y) / 2;
+ * left undivided, two of them make 16 of it. At x = 0 a large number. */
+INLINE float rsqrt16(float x, const float *c) {
     float y = of_bits(bits_of(c[RSQRT_SEED]) - (bits_of(x) >> 1));
-    float half = c[HALF] * x;
-    y *= c[RSQRT_STEP1] - half * y * y;
-    y *= c[RSQRT_STEP2] - half * y * y;
+    y *= c[RSQRT_STEP1] - x * y * y;
+    y *= c[RSQRT_STEP2] - x * y * y;
     return y;
+}
+
+INLINE float rsqrt(float x, const float *c) {
+    return rsqrt16(x, c) * c[SIXTEENTH];
 }
 
 /* exp(x) for x <= 0: exp(x) = 2**k * exp(r), |r| <= ln(2) / 2, exp(r) by a polynomial. */
@@ -527,6 +531,101 @@ KERNEL(softmax) {
 
 /* -------------------------------------------------------------------------- Adam */
 
+/* What stays the same from parameter to parameter. */
+struct update {
+    float beta1, gain1, beta2, gain2;
+    float rate; /* 16 times the rate: rsqrt16 */
+    float eps;  /* likewise */
+};
+
+#ifdef __XTENSA__
+
+/* The loop of the #else below, 38 instructions a parameter. */
+INLINE void update_all(float *params, const float *grads, float *m, float *v, int count,
+                       const struct update *u, const float *c) {
+    uint32_t bits;
+    __asm__ volatile(
+        "lsi f0, %[u], 0\n"  /* beta1 */
+        "lsi f1, %[u], 4\n"  /* gain1 */
+        "lsi f2, %[u], 8\n"  /* beta2 */
+        "lsi f3, %[u], 12\n" /* gain2 */
+        "lsi f4, %[u], 16\n" /* rate */
+        "lsi f5, %[u], 20\n" /* eps */
+        "lsi f6, %[c], %[one]\n"
+        "lsi f7, %[c], %[reciprocal_step]\n"
+        "lsi f8, %[c], %[rsqrt_step1]\n"
+        "lsi f9, %[c], %[rsqrt_step2]\n"
+        "loopgtz %[count], 1f\n"
+
+        "lsip f15, %[grads], 4\n"
+        "lsi f10, %[m], 0\n"
+        "lsi f11, %[v], 0\n"
+        "mul.s f10, f10, f0\n"
+        "mul.s f11, f11, f2\n"
+        "madd.s f10, f15, f1\n" /* f10 = m */
+        "mul.s f15, f15, f15\n"
+        "madd.s f11, f15, f3\n" /* f11 = v */
+        "ssip f10, %[m], 4\n"
+        "ssip f11, %[v], 4\n"
+
+        "rfr %[bits], f11\n" /* f12 = rsqrt16(v) */
+        "srli %[bits], %[bits], 1\n"
+        "sub %[bits], %[rsqrt_seed], %[bits]\n"
+        "wfr f12, %[bits]\n"
+        "mul.s f13, f11, f12\n"
+        "mov.s f14, f8\n"
+        "msub.s f14, f13, f12\n"
+        "mul.s f12, f12, f14\n"
+        "mul.s f13, f11, f12\n"
+        "mov.s f14, f9\n"
+        "msub.s f14, f13, f12\n"
+        "mul.s f12, f12, f14\n"
+
+        "mov.s f13, f5\n" /* f13 = 16 * (sqrt(v) + eps) */
+        "madd.s f13, f11, f12\n"
+
+        "rfr %[bits], f13\n" /* f12 = reciprocal(f13) */
+        "sub %[bits], %[reciprocal_seed], %[bits]\n"
+        "wfr f12, %[bits]\n"
+        "mov.s f14, f7\n"
+        "msub.s f14, f13, f12\n"
+        "mul.s f12, f12, f14\n"
+        "mov.s f14, f6\n"
+        "msub.s f14, f13, f12\n"
+        "madd.s f14, f14, f14\n"
+        "madd.s f12, f12, f14\n"
+
+        "lsi f15, %[params], 0\n"
+        "mul.s f10, f10, f4\n"
+        "msub.s f15, f10, f12\n"
+        "ssip f15, %[params], 4\n"
+        "1:\n"
+        : [params] "+r"(params), [grads] "+r"(grads), [m] "+r"(m), [v] "+r"(v),
+          [bits] "=&r"(bits)
+        : [count] "r"(count), [u] "r"(u), [c] "r"(c),
+          [rsqrt_seed] "r"(bits_of(c[RSQRT_SEED])),
+          [reciprocal_seed] "r"(bits_of(c[RECIPROCAL_SEED])), [one] "i"(4 * ONE),
+          [reciprocal_step] "i"(4 * RECIPROCAL_STEP), [rsqrt_step1] "i"(4 * RSQRT_STEP1),
+          [rsqrt_step2] "i"(4 * RSQRT_STEP2)
+        : "memory");
+}
+
+#else
+
+INLINE void update_all(float *params, const float *grads, float *m, float *v, int count,
+                       const struct update *u, const float *c) {
+    for (int i = 0; i < count; i++) {
+        float g = grads[i];
+        float m_i = u->beta1 * m[i] + u->gain1 * g;
+        float v_i = u->beta2 * v[i] + u->gain2 * (g * g);
+        m[i] = m_i;
+        v[i] = v_i;
+        params[i] -= u->rate * m_i * reciprocal(v_i * rsqrt16(v_i, c) + u->eps, c);
+    }
+}
+
+#endif
+
 KERNEL(adam) {
     float *params = FLOATS(0);
     const float *grads = FLOATS(1);
@@ -536,17 +635,10 @@ KERNEL(adam) {
     /* Both bias corrections move out of the loop: m_hat / (sqrt(v_hat) + eps) with
      * v_hat = v / unbias2 is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)). */
     float unbias2 = c[ONE] - k[POWER2];
-    float root = unbias2 * rsqrt(unbias2, c);
-    float rate = k[LR] * root * reciprocal(c[ONE] - k[POWER1], c);
-    float eps = k[ADAM_EPS] * root;
-    float beta1 = k[BETA1], gain1 = k[GAIN1], beta2 = k[BETA2], gain2 = k[GAIN2];
-    for (int i = 0; i < count; i++) {
-        float g = grads[i];
-        float m_i = beta1 * m[i] + gain1 * g;
-        float v_i = beta2 * v[i] + gain2 * (g * g);
-        m[i] = m_i;
-        v[i] = v_i;
-        params[i] -= rate * m_i * reciprocal(v_i * rsqrt(v_i, c) + eps, c);
-    }
+    float root16 = unbias2 * rsqrt16(unbias2, c);
+    struct update u = {k[BETA1], k[GAIN1], k[BETA2], k[GAIN2]};
+    u.rate = k[LR] * root16 * reciprocal(c[ONE] - k[POWER1], c);
+    u.eps = k[ADAM_EPS] * root16;
+    update_all(params, grads, m, v, count, &u, c);
     return DONE;
 }

@@ -13,10 +13,12 @@ COEFFICIENTS = array(
         0x3F000000,  # HALF
         0x3F800000,  # ONE
         0x40000000,  # TWO
-        0x7EF311C3,  # RECIPROCAL_SEED: twice the bits of 1.0, less what halves the largest error
+        0x3D800000,  # SIXTEENTH
+        0x7EF333E0,  # RECIPROCAL_SEED: twice the bits of 1.0, less what halves the largest error
+        0x400014E4,  # RECIPROCAL_STEP: 2.001275
         0x5F376900,  # RSQRT_SEED: 1.5 times the bits of 1.0, likewise
-        0x3FC01CAC,  # RSQRT_STEP1: 1.500875
-        0x3FC00005,  # RSQRT_STEP2: 1.5000006
+        0x40401CAC,  # RSQRT_STEP1: 3.00175
+        0x41400005,  # RSQRT_STEP2: 12.000005
         0xC2B00000,  # EXP_LOWEST: -88.0
         0x3FB8AA3B,  # LOG2_E
         0x3F318000,  # LN2_HIGH: ln(2) cut to 9 bits, so that its product with an exponent is exact
