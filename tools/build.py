@@ -9,18 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import names_bin
+from tools import mpy, names_bin, native
 from tools.errors import ToolError, run
 from tools.micropython import find_micropython, find_mpy_cross
 
 FIRMWARE = Path(__file__).parent.parent / "firmware"
 PROGRAMS = ("boot.py", "main.py")
-MPY_VERSION = (6, 3)  # since MicroPython 1.23
-# The native architectures by their number in sys.implementation._mpy >> 10.
-ARCHITECTURES = (
-    None, "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
-    "xtensa", "xtensawin", "rv32imc", "rv64imc",
-)  # fmt: skip
 NATIVE_EMITTER = ("ops",)  # the modules whose time counts
 
 
@@ -33,15 +27,25 @@ def virtual_architecture(micropython: str) -> str | None:
     return architecture_of(int(result.stdout), micropython)
 
 
-def architecture_of(mpy: int, micropython: str) -> str | None:
+def architecture_of(version: int, micropython: str) -> str | None:
     """Return the native architecture in MicroPython's sys.implementation._mpy, None if it has none.
 
     Raises ToolError if it loads no .mpy of ours.
     """
-    if (mpy & 0xFF, mpy >> 8 & 3) != MPY_VERSION:
+    if (version & 0xFF, version >> 8 & 3) != (mpy.VERSION, mpy.SUB_VERSION):
         raise ToolError(f"{micropython} is too old: MicroPython 1.23 or later is needed")
-    number = mpy >> 10
-    return ARCHITECTURES[number] if number < len(ARCHITECTURES) else None
+    number = version >> 10
+    return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else None
+
+
+def native_kernels(architecture: str | None) -> bytes | None:
+    """Return the native kernels: for a board as they are in the repository, else compiled here.
+
+    None if there are none for the architecture, or no compiler for it.
+    """
+    if architecture == "xtensawin":
+        return native.PREBUILT.read_bytes()
+    return native.build(architecture) if architecture in native.TARGETS else None
 
 
 def compile_file(source: Path, target: Path, *words: str) -> None:
@@ -62,6 +66,9 @@ def compile_package(target: Path, architecture: str | None) -> None:
         if architecture and source.stem in NATIVE_EMITTER:
             words += [f"-march={architecture}", "-X", "emit=native"]
         compile_file(source, package / f"{source.stem}.mpy", *words)
+    kernels = native_kernels(architecture)
+    if kernels:
+        (package / "kernels.mpy").write_bytes(kernels)
 
 
 def build_files(target: Path, architecture: str | None) -> None:

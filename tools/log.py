@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Start:
-    """What the run is: the first remark. `data` is the number of documents."""
+    """What the run is: the first remark.
+
+    `reason` says why these kernels, `data` is the number of documents.
+    """
 
     version: str
     board: str
     kernels: str
+    reason: str
     seed: int
     parameters: int
     steps: int

@@ -18,6 +18,7 @@ from tools import mpy
 from tools.errors import ToolError, run
 
 SOURCE = Path(__file__).parent.parent / "firmware" / "native" / "kernels.c"
+PREBUILT = SOURCE.with_name("kernels-xtensawin.mpy")  # so that flashing a board needs no compiler
 
 FLAGS = (
     "-std=gnu99", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-ffreestanding",

@@ -2,7 +2,7 @@
 
 import json
 
-from . import board, ops
+from . import backend, board
 from .dataset import Dataset, DatasetError
 from .generate import Generator
 from .report import Report, remark
@@ -72,12 +72,14 @@ def run(settings):
     """Train on the board's names and make up new ones; log everything."""
     dataset = open_dataset()
     seed = settings["seed"] or board.hardware_seed()
-    training = Training(dataset, seed, settings["steps"], settings["lr"], ops)
+    kernels, reason = backend.choose()
+    training = Training(dataset, seed, settings["steps"], settings["lr"], kernels)
     model = training.model
     report = Report(settings["log_every"])
     report.start(
         board.description(),
-        model.kernels.NAME,
+        kernels.NAME,
+        reason,
         seed,
         len(model.params),
         training.steps,

@@ -25,6 +25,12 @@ def description():
     return "%s-%s" % (NAME, version)
 
 
+def has_fpu():
+    """Return whether this processor computes with floats. Of the Xtensa ones the ESP32-S2 does not."""
+    chip = getattr(sys.implementation, "_machine", "").rpartition(" with ")[2]
+    return not (ON_HARDWARE and "S2" in chip)
+
+
 def free_memory():
     """Return the free heap in bytes; 0 in CPython, which does not say."""
     return gc.mem_free() if NAME != "cpython" else 0

@@ -17,11 +17,11 @@ class Report:
         self._us = 0
         self._steps = 0
 
-    def start(self, board, kernels, seed, parameters, steps, data):
-        """Log what this run is; always the first remark."""
+    def start(self, board, kernels, reason, seed, parameters, steps, data):
+        """Log what this run is; always the first remark. `reason` says why these kernels."""
         remark(
-            "microgpt-esp32 %s board:%s kernels:%s seed:%d parameters:%d steps:%d data:%d"
-            % (__version__, board, kernels, seed, parameters, steps, data)
+            "microgpt-esp32 %s board:%s kernels:%s reason:%s seed:%d parameters:%d steps:%d data:%d"
+            % (__version__, board, kernels, reason, seed, parameters, steps, data)
         )
 
     def step(self, step, steps, loss, lr, us, free):

@@ -1,0 +1,85 @@
+"""Which kernels to use: the native ones where they run here and agree with the portable ones."""
+
+import sys
+from array import array
+from binascii import crc32
+
+from . import board, ops
+from .adam import Adam
+from .layout import Sizes
+from .model import Model
+from .rng import Rng
+
+KERNELS = "kernels.mpy"  # beside this module; made by tools/native.py, a CRC32 at its end
+TOLERANCE = 1e-4  # of the largest value in a buffer
+
+
+class Unfit(Exception):
+    """The native kernels cannot be used here; the message says why, in a word."""
+
+
+def choose():
+    """Return the backend to use, and in a word why."""
+    if board.NAME == "cpython":
+        return ops, "cpython"
+    try:
+        check_file(__file__.rpartition("/")[0] + "/" + KERNELS)
+        try:
+            from . import native
+        except (ImportError, ValueError, OSError, MemoryError):
+            raise Unfit("cannot-be-loaded")
+        check_results(native)
+    except Unfit as unfit:
+        return ops, str(unfit)
+    return native, "self-check-passed"
+
+
+def check_file(path):
+    """Raise Unfit unless the file at `path` is whole and for this machine.
+
+    MicroPython does not look: it would run what is left of a damaged file, and on the ESP32-S2,
+    which has the ESP32's instructions less those for floats, it would stop at the first of them.
+    """
+    if not board.has_fpu():
+        raise Unfit("no-floating-point-unit")
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        raise Unfit("no-" + KERNELS)
+    end = len(data) - 4
+    if end < 4 or crc32(memoryview(data)[:end]) != int.from_bytes(data[end:], "little"):
+        raise Unfit("damaged-" + KERNELS)
+    ours = getattr(sys.implementation, "_mpy", 0)
+    theirs = data[1] | data[2] << 8  # format; version of the native interface, architecture
+    if theirs & 0x3FF != ours & 0x3FF:
+        raise Unfit("other-version-of-micropython")
+    if theirs != ours & 0xFFFF:
+        raise Unfit("other-architecture")
+
+
+def check_results(kernels):
+    """Raise Unfit unless a training step and a softmax give what the portable kernels give."""
+    for expected, found in zip(_results(ops), _results(kernels)):
+        limit = TOLERANCE * max(abs(v) for v in expected)
+        for i in range(len(expected)):
+            if not abs(found[i] - expected[i]) <= limit:  # true of NaN, too
+                raise Unfit("self-check-failed")
+
+
+def _results(kernels):
+    """Return every buffer after a tiny model's training step, in which each kernel has its turn."""
+    sizes = Sizes(vocab_size=7, n_embd=4, n_head=2, block_size=5)
+    n = 4
+    model = Model(sizes, kernels)
+    model.initialise(Rng(1))
+    for t in range(n + 1):
+        model.tokens[t] = t * t % sizes.vocab_size
+    adam = Adam(model.params, model.grads, kernels)
+    model.loss_and_grads(n)
+    adam.step(0, 0.01)
+    p = array("f", model.params[:9])
+    factor = array("f", (2.0,))
+    view = kernels.view
+    kernels.softmax(view(p, 0, 9), view(p, 0, 9), view(factor, 0, 1), 9, model.constants)
+    return model.buffers + [adam.m, adam.v, p]
