@@ -81,9 +81,7 @@ def run(functions: dict[str, bytes], calls: Sequence[Call]) -> None:
     end = len(memory)
     table = b""
     for call, arguments in zip(calls, argument_tables, strict=True):
-        table += struct.pack(
-            "<IIII", addresses[call.name], len(call.arguments), len(memory), 0
-        )
+        table += struct.pack("<IIII", addresses[call.name], len(call.arguments), len(memory), 0)
         memory += arguments
     table = struct.pack("<IIII", len(calls), TABLE, len(memory) - TABLE, 0) + table
     if TABLE + len(table) > CODE:

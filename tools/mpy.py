@@ -1,4 +1,4 @@
-"""The .mpy format, as far as modules of machine code need it (MicroPython's py/persistentcode.c)."""
+"""The .mpy format (MicroPython's py/persistentcode.c), as far as machine code needs it."""
 
 from binascii import crc32
 

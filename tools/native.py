@@ -26,7 +26,12 @@ FLAGS = (
     "-fno-asynchronous-unwind-tables",
 )  # fmt: skip
 # Leave loops as they are, not as calls of memset or with constants for vectors.
-GCC_FLAGS = (*FLAGS, "-fno-tree-loop-distribute-patterns", "-fno-tree-vectorize", "-fno-jump-tables")
+GCC_FLAGS = (
+    *FLAGS,
+    "-fno-tree-loop-distribute-patterns",
+    "-fno-tree-vectorize",
+    "-fno-jump-tables",
+)
 CLANG_XTENSA = ("--target=xtensa",) + tuple(
     word
     for feature in ("fp", "windowed", "density", "loop", "minmax", "mul32", "sext", "bool")
@@ -80,9 +85,7 @@ def compile_functions(
             [*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True
         )
         if result.returncode:
-            raise ToolError(
-                f"{command[0]} does not compile {source.name}: {result.stderr.strip()}"
-            )
+            raise ToolError(f"{command[0]} does not compile {source.name}: {result.stderr.strip()}")
         return extract(target, TARGETS[architecture].machine)
 
 

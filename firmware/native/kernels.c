@@ -255,9 +255,9 @@ KERNEL(rmsnorm_backward) {
 
 /* -------------------------------------------------------------------------- matrix products
  *
- * Nearly all of a step's work. A tile of 4 rows and 3 columns keeps its 12 sums in registers, so
+ * Nearly half of a step's work. A tile of 4 rows and 3 columns keeps its 12 sums in registers, so
  * that 7 loads serve 12 products; with the operands they fill the 16 registers of the ESP32's
- * floating-point unit.
+ * floating-point unit. What 3 columns leave over is done in tiles of 4 rows and 1 column.
  */
 
 enum { ROWS = 4, COLUMNS = 3 };
@@ -265,46 +265,78 @@ enum { ROWS = 4, COLUMNS = 3 };
 #ifdef __XTENSA__
 
 /* What clang does not give us yet: multiply-add, loads that move their pointer on, and a loop
- * whose end costs nothing. 19 instructions for 12 products. The compiler has no floats alive
- * here, so that f0..f15 are ours. */
-#define ROW(product, pointer, s0, s1, s2)                                                     \
-    "lsxp f15, " pointer ", %[a_step]\n"                                                      \
-    product " " s0 ", f15, f12\n"                                                             \
-    product " " s1 ", f15, f13\n"                                                             \
-    product " " s2 ", f15, f14\n"
+ * whose end costs nothing. The compiler has no floats alive here: f0..f15 are ours. */
 
-#define STEP(product)                                                                         \
+/* A step of `depth`: f12 to f14 are elements of b, f15 one of a. 19 instructions, 12 products. */
+#define STEP_3(product)                                                                       \
     "lsxp f12, %[b0], %[b_step]\n"                                                            \
     "lsxp f13, %[b1], %[b_step]\n"                                                            \
     "lsxp f14, %[b2], %[b_step]\n"                                                            \
-    ROW(product, "%[a0]", "f0", "f1", "f2")                                                   \
-    ROW(product, "%[a1]", "f3", "f4", "f5")                                                   \
-    ROW(product, "%[a2]", "f6", "f7", "f8")                                                   \
-    ROW(product, "%[a3]", "f9", "f10", "f11")
+    ROW_3(product, "%[a0]", "f0", "f4", "f8")                                                 \
+    ROW_3(product, "%[a1]", "f1", "f5", "f9")                                                 \
+    ROW_3(product, "%[a2]", "f2", "f6", "f10")                                                \
+    ROW_3(product, "%[a3]", "f3", "f7", "f11")
 
-#define STORE(s0, s1, s2)                                                                     \
-    "ssi " s0 ", %[out], 0\n"                                                                 \
-    "ssi " s1 ", %[out], 4\n"                                                                 \
-    "ssi " s2 ", %[out], 8\n"
+#define ROW_3(product, pointer, sum0, sum1, sum2)                                             \
+    ROW_1(product, pointer, sum0)                                                             \
+    product " " sum1 ", f15, f13\n"                                                           \
+    product " " sum2 ", f15, f14\n"
 
-INLINE void tile(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
-                 int b_step, int b_column, int depth) {
+/* The same for one column: 9 instructions, 4 products. */
+#define STEP_1(product)                                                                       \
+    "lsxp f12, %[b0], %[b_step]\n"                                                            \
+    ROW_1(product, "%[a0]", "f0")                                                             \
+    ROW_1(product, "%[a1]", "f1")                                                             \
+    ROW_1(product, "%[a2]", "f2")                                                             \
+    ROW_1(product, "%[a3]", "f3")
+
+#define ROW_1(product, pointer, sum)                                                          \
+    "lsxp f15, " pointer ", %[a_step]\n"                                                      \
+    product " " sum ", f15, f12\n"
+
+#define NEXT_ROW "add %[out], %[out], %[out_row]\n"
+
+#define STORE_3(sum0, sum1, sum2)                                                             \
+    STORE_1(sum0)                                                                             \
+    "ssi " sum1 ", %[out], 4\n"                                                               \
+    "ssi " sum2 ", %[out], 8\n"
+
+#define STORE_1(sum) "ssi " sum ", %[out], 0\n"
+
+INLINE void tile_3(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
+                   int b_step, int b_column, int depth) {
     const float *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
     const float *b1 = b + b_column, *b2 = b1 + b_column;
     __asm__ volatile(
-        STEP("mul.s")
+        STEP_3("mul.s")
         "loopnez %[depth], 1f\n"
-        STEP("madd.s")
+        STEP_3("madd.s")
         "1:\n"
-        STORE("f0", "f1", "f2")
-        "add %[out], %[out], %[out_row]\n"
-        STORE("f3", "f4", "f5")
-        "add %[out], %[out], %[out_row]\n"
-        STORE("f6", "f7", "f8")
-        "add %[out], %[out], %[out_row]\n"
-        STORE("f9", "f10", "f11")
+        STORE_3("f0", "f4", "f8") NEXT_ROW
+        STORE_3("f1", "f5", "f9") NEXT_ROW
+        STORE_3("f2", "f6", "f10") NEXT_ROW
+        STORE_3("f3", "f7", "f11")
         : [out] "+r"(out), [a0] "+r"(a), [a1] "+r"(a1), [a2] "+r"(a2), [a3] "+r"(a3),
           [b0] "+r"(b), [b1] "+r"(b1), [b2] "+r"(b2)
+        : [out_row] "r"(out_row * 4), [a_step] "r"(a_step * 4), [b_step] "r"(b_step * 4),
+          [depth] "r"(depth - 1)
+        : "memory");
+}
+
+INLINE void tile_1(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
+                   int b_step, int depth) {
+    const float *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
+    __asm__ volatile(
+        STEP_1("mul.s")
+        "loopnez %[depth], 1f\n"
+        STEP_1("madd.s")
+        "1:\n"
+        STORE_1("f0") NEXT_ROW
+        STORE_1("f1") NEXT_ROW
+        STORE_1("f2") NEXT_ROW
+        STORE_1("f3")
+        : [out] "+r"(out), [a0] "+r"(a), [a1] "+r"(a1), [a2] "+r"(a2), [a3] "+r"(a3),
+          [b0] "+r"(b)
         : [out_row] "r"(out_row * 4), [a_step] "r"(a_step * 4), [b_step] "r"(b_step * 4),
           [depth] "r"(depth - 1)
         : "memory");
@@ -313,11 +345,11 @@ INLINE void tile(float *out, int out_row, const float *a, int a_row, int a_step,
 #else
 
 INLINE void tile(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
-                 int b_step, int b_column, int depth) {
+                 int b_step, int b_column, int depth, int columns) {
     float sum[ROWS][COLUMNS];
     for (int d = 0; d < depth; d++) {
         for (int r = 0; r < ROWS; r++) {
-            for (int k = 0; k < COLUMNS; k++) {
+            for (int k = 0; k < columns; k++) {
                 float product = a[r * a_row] * b[k * b_column];
                 sum[r][k] = d ? sum[r][k] + product : product;
             }
@@ -326,25 +358,31 @@ INLINE void tile(float *out, int out_row, const float *a, int a_row, int a_step,
         b += b_step;
     }
     for (int r = 0; r < ROWS; r++) {
-        for (int k = 0; k < COLUMNS; k++) {
+        for (int k = 0; k < columns; k++) {
             out[r * out_row + k] = sum[r][k];
         }
     }
 }
 
-#endif
-
-INLINE int min(int a, int b) {
-    return a < b ? a : b;
+INLINE void tile_3(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
+                   int b_step, int b_column, int depth) {
+    tile(out, out_row, a, a_row, a_step, b, b_step, b_column, depth, COLUMNS);
 }
+
+INLINE void tile_1(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
+                   int b_step, int depth) {
+    tile(out, out_row, a, a_row, a_step, b, b_step, 0, depth, 1);
+}
+
+#endif
 
 /* As in ops.py: out[r][k] = sum over d of a[r * a_row + d * a_step] * b[d * b_step + k * b_column].
  *
- * The last tile of a row or column covers what the one before it has done already, rather than a
- * smaller tile what is left; where not even one fits, element by element. */
+ * The last tile of rows covers again what the one before it has done already; where not even one
+ * fits, element by element. */
 INLINE void matmul(float *out, const float *a, int a_row, int a_step, const float *b, int b_step,
                    int b_column, int rows, int columns, int depth) {
-    if (rows < ROWS || columns < COLUMNS) {
+    if (rows < ROWS) {
         for (int r = 0; r < rows; r++) {
             for (int k = 0; k < columns; k++) {
                 const float *x = a + r * a_row, *y = b + k * b_column;
@@ -360,11 +398,16 @@ INLINE void matmul(float *out, const float *a, int a_row, int a_step, const floa
         return;
     }
     for (int r = 0; r < rows; r += ROWS) {
-        r = min(r, rows - ROWS);
-        for (int k = 0; k < columns; k += COLUMNS) {
-            k = min(k, columns - COLUMNS);
-            tile(out + r * columns + k, columns, a + r * a_row, a_row, a_step, b + k * b_column,
-                 b_step, b_column, depth);
+        if (r > rows - ROWS) {
+            r = rows - ROWS;
+        }
+        const float *tile_a = a + r * a_row, *tile_b = b;
+        float *tile_out = out + r * columns, *end = tile_out + columns;
+        for (; end - tile_out >= COLUMNS; tile_out += COLUMNS, tile_b += COLUMNS * b_column) {
+            tile_3(tile_out, columns, tile_a, a_row, a_step, tile_b, b_step, b_column, depth);
+        }
+        for (; tile_out < end; tile_out++, tile_b += b_column) {
+            tile_1(tile_out, columns, tile_a, a_row, a_step, tile_b, b_step, depth);
         }
     }
 }
@@ -478,16 +521,20 @@ KERNEL(attention_backward) {
             float *dq = dqkv + t * row + at, *dk = dqkv + width + at;
             const float *weights = p + (head * n + t) * n;
             float inner = dot(d_o, o, head_dim);
+            for (int j = 0; j < head_dim; j++) { /* the first to add to these: later t attend to t */
+                store_zero(dq + j);
+                store_zero(dq + width + j);
+                store_zero(dq + 2 * width + j);
+            }
             for (int s = 0; s <= t; s++) {
                 const float *v = k + width;
                 float *dv = dk + width;
                 float weight = weights[s];
                 float dscore = weight * (dot(d_o, v, head_dim) - inner) * temperature;
                 for (int j = 0; j < head_dim; j++) {
-                    float dq_j = dscore * k[j], dk_j = dscore * q[j], dv_j = weight * d_o[j];
-                    dq[j] = s == 0 ? dq_j : dq[j] + dq_j;
-                    dk[j] = s == t ? dk_j : dk[j] + dk_j; /* t is the first to attend to s = t */
-                    dv[j] = s == t ? dv_j : dv[j] + dv_j;
+                    dq[j] += dscore * k[j];
+                    dk[j] += dscore * q[j];
+                    dv[j] += weight * d_o[j];
                 }
                 k += row;
                 dk += row;
@@ -540,7 +587,7 @@ struct update {
 
 #ifdef __XTENSA__
 
-/* The loop of the #else below, 38 instructions a parameter. */
+/* The loop of the #else below, 37 instructions a parameter. */
 INLINE void update_all(float *params, const float *grads, float *m, float *v, int count,
                        const struct update *u, const float *c) {
     uint32_t bits;
@@ -568,7 +615,7 @@ INLINE void update_all(float *params, const float *grads, float *m, float *v, in
         "ssip f10, %[m], 4\n"
         "ssip f11, %[v], 4\n"
 
-        "rfr %[bits], f11\n" /* f12 = rsqrt16(v) */
+        "rfr %[bits], f11\n" /* f12, f14 = both factors of rsqrt16(v) */
         "srli %[bits], %[bits], 1\n"
         "sub %[bits], %[rsqrt_seed], %[bits]\n"
         "wfr f12, %[bits]\n"
@@ -576,13 +623,11 @@ INLINE void update_all(float *params, const float *grads, float *m, float *v, in
         "mov.s f14, f8\n"
         "msub.s f14, f13, f12\n"
         "mul.s f12, f12, f14\n"
-        "mul.s f13, f11, f12\n"
+        "mul.s f15, f11, f12\n"
         "mov.s f14, f9\n"
-        "msub.s f14, f13, f12\n"
-        "mul.s f12, f12, f14\n"
-
-        "mov.s f13, f5\n" /* f13 = 16 * (sqrt(v) + eps) */
-        "madd.s f13, f11, f12\n"
+        "msub.s f14, f15, f12\n"
+        "mov.s f13, f5\n" /* f13 = v * rsqrt16(v) + eps */
+        "madd.s f13, f15, f14\n"
 
         "rfr %[bits], f13\n" /* f12 = reciprocal(f13) */
         "sub %[bits], %[reciprocal_seed], %[bits]\n"

@@ -12,6 +12,7 @@ elif sys.platform == "esp32":
 else:
     NAME = "virtual"
 
+MACHINE = getattr(sys.implementation, "_machine", "")  # "Generic ESP32 module with ESP32"
 ON_HARDWARE = NAME == "esp32"
 ROOT = "/" if ON_HARDWARE else ""  # where the file system with our files is
 NAMES_TO_MAKE = None if ON_HARDWARE else 20  # after training; None: for ever
@@ -26,9 +27,8 @@ def description():
 
 
 def has_fpu():
-    """Return whether this processor computes with floats. Of the Xtensa ones the ESP32-S2 does not."""
-    chip = getattr(sys.implementation, "_machine", "").rpartition(" with ")[2]
-    return not (ON_HARDWARE and "S2" in chip)
+    """Return whether there is a floating-point unit: of the ESP32s with Xtensa the S2 has none."""
+    return not (ON_HARDWARE and "S2" in MACHINE.rpartition(" with ")[2])
 
 
 def free_memory():

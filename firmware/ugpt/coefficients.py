@@ -21,10 +21,10 @@ COEFFICIENTS = array(
         0x41400005,  # RSQRT_STEP2: 12.000005
         0xC2B00000,  # EXP_LOWEST: -88.0
         0x3FB8AA3B,  # LOG2_E
-        0x3F318000,  # LN2_HIGH: ln(2) cut to 9 bits, so that its product with an exponent is exact
+        0x3F318000,  # LN2_HIGH: ln(2) cut to 9 bits: its products with exponents are exact
         0xB95E8083,  # LN2_LOW: the rest of ln(2)
-        0x3EFFFFFE,  # EXP2: minimax on |r| <= ln(2)/2, where 1 + r + EXP2 * r**2 + ... + EXP6 * r**6
-        0x3E2AAA49,  # EXP3: is exp(r) to 3e-9 of it
+        0x3EFFFFFE,  # EXP2: 1 + r + EXP2 * r**2 + ... + EXP6 * r**6 is exp(r)
+        0x3E2AAA49,  # EXP3: to 3e-9 of it, for |r| <= ln(2)/2 (minimax)
         0x3D2AAC79,  # EXP4
         0x3C091CEA,  # EXP5
         0x3AB51227,  # EXP6
