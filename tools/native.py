@@ -21,7 +21,7 @@ SOURCE = Path(__file__).parent.parent / "firmware" / "native" / "kernels.c"
 PREBUILT = SOURCE.with_name("kernels-xtensawin.mpy")  # so that flashing a board needs no compiler
 
 FLAGS = (
-    "-std=gnu99", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-ffreestanding",
+    "-std=c99", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-ffreestanding",
     "-fno-builtin", "-ffunction-sections", "-fomit-frame-pointer", "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables",
 )  # fmt: skip

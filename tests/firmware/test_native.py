@@ -1,0 +1,92 @@
+"""The native kernels in MicroPython on this computer: against the portable ones, call by call."""
+
+import gc
+from array import array
+
+from kernel_cases import CONSTANTS, cases
+from ugpt import ops
+from ugpt.adam import Adam
+from ugpt.model import Model
+from ugpt.rng import Rng
+from ugpt.tokenizer import encode
+
+IMPLEMENTATIONS = ("machine-code",)
+
+TOLERANCE = 1e-5  # of the largest
+
+
+def copied(arguments):
+    return [array("f", a) if isinstance(a, array) else a for a in arguments]
+
+
+def call(kernels, name, arguments):
+    """Call a kernel; an array that is there twice stays one."""
+    c = kernels.view(kernels.CONSTANTS, 0, len(kernels.CONSTANTS))
+    handles = []
+    for argument in arguments:
+        if argument is CONSTANTS:
+            handles.append(c)
+        elif isinstance(argument, int):
+            handles.append(argument)
+        else:
+            handles.append(kernels.view(argument, 0, len(argument)))
+    getattr(kernels, name)(*handles)
+
+
+def same(a, b, limit):
+    return abs(a - b) <= limit or (a != a and b != b)  # NaN where nothing was written
+
+
+def test_every_kernel_does_what_the_portable_one_does():
+    from ugpt import native
+
+    names = set()
+    for name, arguments in cases():
+        names.add(name)
+        expected = copied(arguments)
+        found = copied(arguments)
+        if arguments[0] is arguments[1]:
+            expected[1] = expected[0]
+            found[1] = found[0]
+        call(ops, name, expected)
+        call(native, name, found)
+        for before, a, b in zip(arguments, expected, found):
+            if isinstance(before, array):
+                limit = TOLERANCE * max([abs(v) for v in a if v == v] or [0.0])
+                good = all(same(x, y, limit) for x, y in zip(a, b))
+                assert good, (name, [v for v in arguments if isinstance(v, int)], a, b)
+    assert len(names) == 15
+
+
+def trained(kernels, steps):
+    model = Model(kernels=kernels)
+    model.initialise(Rng(42))
+    adam = Adam(model.params, model.grads, kernels)
+    names = ("emma", "olivia", "ava", "charles", "maryalexandrina", "bo", "x")
+    for step in range(steps):
+        loss = model.loss_and_grads(model.set_tokens(encode(names[step % len(names)])))
+        adam.step(step, 0.01)
+    return model, adam, loss
+
+
+def test_20_steps_end_at_the_same_weights():
+    from ugpt import native
+
+    expected, _, loss = trained(ops, 20)
+    found, _, native_loss = trained(native, 20)
+    assert abs(loss - native_loss) < 1e-4
+    assert max(abs(a - b) for a, b in zip(expected.params, found.params)) < 1e-4
+
+
+def test_a_step_allocates_256_bytes_at_most():
+    from ugpt import native
+
+    model, adam, _ = trained(native, 3)
+    n = model.set_tokens(encode("maryalexandrina"))
+    gc.collect()
+    gc.disable()
+    for step in range(5):
+        before = gc.mem_alloc()
+        model.loss_and_grads(n)
+        adam.step(step, 0.01)
+        assert gc.mem_alloc() - before <= 256
