@@ -20,6 +20,7 @@ from tools.errors import ToolError
 
 PROGRAM = "qemu-system-xtensa"
 SOURCE = Path(__file__).parent / "emulator.c"
+COMPILER = native.TARGETS["xtensawin"].compilers[0]  # clang
 FEATURES = ("exception", "interrupt", "coprocessor", "timers1")
 TIMEOUT_S = 120
 
@@ -49,7 +50,7 @@ class Call:
 
 def missing() -> str | None:
     """Return what to install before `run` can work, or None."""
-    if native.find_compiler("xtensawin") is None:
+    if not shutil.which(COMPILER[0]):
         return "no compiler for Xtensa: apt install clang-22"
     if not shutil.which(PROGRAM):
         return f"no {PROGRAM}: apt install qemu-system-misc"
@@ -104,8 +105,7 @@ def run(functions: dict[str, bytes], calls: Sequence[Call]) -> None:
 
 def _key(array: np.ndarray) -> tuple[int, int]:
     """Return where an array begins and ends on this machine."""
-    start = array.__array_interface__["data"][0]
-    return start, start + array.nbytes
+    return array.ctypes.data, array.ctypes.data + array.nbytes
 
 
 def _place(arrays: list[np.ndarray], memory: bytearray) -> dict[tuple[int, int], int]:
@@ -124,13 +124,13 @@ def _place(arrays: list[np.ndarray], memory: bytearray) -> dict[tuple[int, int],
         memory += bytes(max(0, end - region_end))
         memory[place : place + array.nbytes] = array.tobytes()
         region_end = max(region_end, end)
-    memory += GUARD
+    memory += bytes(-len(memory) % 4) + GUARD
     return places
 
 
 @cache
 def _program() -> dict[str, bytes]:
-    command = native.find_compiler("xtensawin")
+    command = COMPILER
     for feature in FEATURES:
         command += ("-Xclang", "-target-feature", "-Xclang", f"+{feature}")
     return native.compile_functions("xtensawin", command, SOURCE)

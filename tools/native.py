@@ -100,33 +100,32 @@ def extract(target: Path, machine: str) -> dict[str, bytes]:
             raise ToolError(f"{target.name} is for {elf['e_machine']}, not for {machine}")
         sections = list(elf.iter_sections())
         symbols = elf.get_section_by_name(".symtab")
-        for section in sections:
-            if isinstance(section, RelocationSection):
-                _refuse(section, sections, symbols)
-        functions = {}
-        for symbol in symbols.iter_symbols():
-            if symbol["st_info"]["type"] != "STT_FUNC":
-                continue
-            code = sections[symbol["st_shndx"]].data()
-            if (symbol["st_value"], symbol["st_size"]) != (0, len(code)):
-                raise ToolError(f"{symbol.name} keeps a constant in memory, or a part elsewhere")
-            functions[symbol.name] = code
-        return functions
+        functions = [s for s in symbols.iter_symbols() if s["st_info"]["type"] == "STT_FUNC"]
+        _refuse_relocations(functions, sections, symbols)
+        for function in functions:
+            size = sections[function["st_shndx"]]["sh_size"]
+            if (function["st_value"], function["st_size"]) != (0, size):
+                raise ToolError(f"{function.name} is not alone in its section")
+        return {f.name: sections[f["st_shndx"]].data() for f in functions}
 
 
-def _refuse(relocations: RelocationSection, sections: list, symbols) -> None:
-    """Raise ToolError for the first relocation, if it is one of code."""
-    name = sections[relocations["sh_info"]].name
-    if not name.startswith((".text", ".literal")):
-        return
-    function = name.rpartition(".")[2]
-    for relocation in relocations.iter_relocations():
-        symbol = symbols.get_symbol(relocation["r_info_sym"])
-        if symbol["st_info"]["type"] == "STT_SECTION":
-            referred = sections[symbol["st_shndx"]].name
-        else:
-            referred = symbol.name
-        raise ToolError(f"{function} refers to {referred}: a kernel must stand alone")
+def _refuse_relocations(functions: list, sections: list, symbols) -> None:
+    """Raise ToolError for the first relocation in a function."""
+    found = [  # (section, offset, symbol, addend)
+        (section["sh_info"], r["r_offset"], symbols.get_symbol(r["r_info_sym"]), r["r_addend"])
+        for section in sections
+        if isinstance(section, RelocationSection)
+        for r in section.iter_relocations()
+    ]
+    named = {(section, offset): symbol.name for section, offset, symbol, _ in found}
+    for function in functions:
+        for section, offset, symbol, addend in found:
+            if section == function["st_shndx"] and offset < function["st_size"]:
+                # On Xtensa by way of a constant, which is where the name stands.
+                name = symbol.name or named.get((symbol["st_shndx"], addend), "")
+                if not name or name.startswith("."):
+                    name = "a constant in memory"
+                raise ToolError(f"{function.name} needs {name}: a kernel stands alone")
 
 
 def build(architecture: str) -> bytes | None:
