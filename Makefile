@@ -65,10 +65,16 @@ test: $(READY_DEV) ## lint and all tests
 bench: $(READY) ## time of a training step: scalar, tensor, virtual board
 	@$(BIN)/python -m tools.bench
 
+bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core
+	@$(BIN)/python -m tools.bench_kernels
+
+kernels: $(READY) ## compile the board's native kernels again, after a change to kernels.c
+	@$(BIN)/python -m tools.native xtensawin firmware/native/kernels-xtensawin.mpy
+
 names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 	@$(BIN)/python -m tools.names_makemore data/names-makemore.txt
 
 clean: ## remove what was built; .venv, runs/ and data/ stay
 	rm -rf build
 
-.PHONY: help run image flash erase deploy monitor repl ports emulate test bench names-makemore clean
+.PHONY: help run image flash erase deploy monitor repl ports emulate test bench bench-kernels kernels names-makemore clean

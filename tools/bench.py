@@ -1,4 +1,4 @@
-"""Time a training step: scalar and tensor on the host, the kernels on the virtual board.
+"""Time a training step: scalar and tensor on the host, both kernels on the virtual board.
 
 python -m tools.bench
 """
@@ -13,12 +13,27 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tools import build, log, virtual
+from tools import build, virtual
 from tools.errors import ToolError, run
+from tools.micropython import find_micropython
 
 FLASH = Path("build/bench")
-BOARD_STEPS = 100
 BOARD_REPEATS = 5
+BOARD = """
+from ugpt import backend, board, ops
+from ugpt.dataset import Dataset
+from ugpt.train import Training
+
+chosen, reason = backend.choose()
+for kernels in (ops, chosen) if chosen is not ops else (ops,):
+    training = Training(Dataset(board.open_names()), kernels=kernels)
+    times = []
+    for _ in range(101):
+        start = board.ticks_us()
+        training.run_step()
+        times.append(board.elapsed_us(start))
+    print(kernels.NAME, sorted(times)[50])
+"""
 
 
 def host_bench() -> dict:
@@ -35,15 +50,19 @@ def host_bench() -> dict:
     return json.loads(result.stdout)
 
 
-def board_us(names: Path) -> float:
-    """Return the median microseconds of a step on the virtual board, portable kernels."""
+def board_us(names: Path) -> dict[str, float]:
+    """Return the median microseconds of a step on the virtual board, with each of its kernels."""
     build.build_virtual(FLASH, names)
-    medians = []
-    for seed in range(1, BOARD_REPEATS + 1):
-        settings = {"steps": BOARD_STEPS, "seed": seed}
-        events = map(log.parse, virtual.run_board(FLASH, settings))
-        medians.append(statistics.median(e.ms for e in events if isinstance(e, log.Step)))
-    return statistics.median(medians) * 1000
+    command = [find_micropython(), "-X", f"heapsize={virtual.HEAP}", "-c", BOARD]
+    runs: dict[str, list[float]] = {}
+    for _ in range(BOARD_REPEATS):
+        result = subprocess.run(command, cwd=FLASH, stdout=subprocess.PIPE, text=True)
+        if result.returncode:
+            raise ToolError(f"the virtual board ended with code {result.returncode}")
+        for line in result.stdout.splitlines():
+            name, figure = line.split()
+            runs.setdefault(name, []).append(float(figure))
+    return {name: statistics.median(figures) for name, figures in runs.items()}
 
 
 def main() -> None:
@@ -52,7 +71,8 @@ def main() -> None:
     arguments = parser.parse_args()
     host = host_bench()
     us = {engine: figures["us_per_step"] for engine, figures in host["engines"].items()}
-    us["virtual board, portable kernels"] = board_us(arguments.names)
+    board = board_us(arguments.names)
+    us |= {f"virtual board, {name} kernels": figure for name, figure in board.items()}
     table = Table(box=None)
     table.add_column("a step of training")
     table.add_column("µs", justify="right")
@@ -61,6 +81,9 @@ def main() -> None:
         table.add_row(name, f"{figure:,.0f}", f"{us['scalar'] / figure:,.1f}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    if "native" in board:
+        ratio = board["portable"] / board["native"]
+        console.print(f"the native kernels are {ratio:,.0f} times as fast as the portable ones")
     environment = host["environment"]
     console.print(
         f"4,192 parameters, one document a step, one thread, medians; {environment['processor']}",

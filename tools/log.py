@@ -58,8 +58,8 @@ _WORD = r"([\w.+-]+)"
 # As many decimals as the board writes: a figure that lost one on the way is no figure.
 _LOSS = r"([0-9]+\.[0-9]{4}|nan|inf)"
 _START = re.compile(
-    f"# microgpt-esp32 {_WORD} board:{_WORD} kernels:{_WORD} seed:{_INT} parameters:{_INT} "
-    f"steps:{_INT} data:{_INT}",
+    f"# microgpt-esp32 {_WORD} board:{_WORD} kernels:{_WORD} reason:{_WORD} "
+    f"seed:{_INT} parameters:{_INT} steps:{_INT} data:{_INT}",
     re.ASCII,
 )
 _STEP = re.compile(
@@ -76,8 +76,8 @@ def parse(line: str) -> Event | None:
     if found := _NAME.fullmatch(line):
         return Name(found[1])
     if found := _START.fullmatch(line):
-        version, board, kernels, *numbers = found.groups()
-        return Start(version, board, kernels, *map(int, numbers))
+        version, board, kernels, reason, *numbers = found.groups()
+        return Start(version, board, kernels, reason, *map(int, numbers))
     if line.startswith("# "):
         return Remark(line[2:])
     return None

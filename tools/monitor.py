@@ -101,8 +101,9 @@ class Watch:
         parts: list = []
         if self.start:
             parts.append(
-                f"{self.start.board}, {self.start.kernels} kernels, seed {self.start.seed}, "
-                f"{self.start.parameters:,} parameters, {self.start.data:,} documents"
+                f"{self.start.board}, {self.start.kernels} kernels ({self.start.reason}), "
+                f"seed {self.start.seed}, {self.start.parameters:,} parameters, "
+                f"{self.start.data:,} documents"
             )
         parts.append(self.progress())
         parts.append(self.figures())

@@ -19,8 +19,8 @@ from tools import log, monitor
 from tools.record import Recorder
 
 START = (
-    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable seed:42 parameters:4192 "
-    b"steps:21 data:32469\r\n"
+    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    b"seed:42 parameters:4192 steps:21 data:32469\r\n"
 )
 
 
