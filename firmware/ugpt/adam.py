@@ -3,6 +3,7 @@
 from array import array
 
 from . import ops
+from .layout import zeros
 
 BETA1 = 0.85
 BETA2 = 0.99
@@ -14,8 +15,8 @@ class Adam:
 
     def __init__(self, params, grads, kernels=ops):
         count = len(params)
-        self.m = array("f", bytes(4 * count))
-        self.v = array("f", bytes(4 * count))
+        self.m = zeros(count)
+        self.v = zeros(count)
         # beta1, 1 - beta1, beta2, 1 - beta2, lr, beta1 ** t, beta2 ** t, eps; t counts from 1
         self.coefficients = array("f", (BETA1, 1 - BETA1, BETA2, 1 - BETA2, 0.0, 0.0, 0.0, EPS))
         view = kernels.view

@@ -1,5 +1,7 @@
 """Sizes of the model and the one table of its parameters: name, shape, offset."""
 
+from array import array
+
 
 class Sizes:
     """The sizes that fix every shape; the defaults are microgpt's 4,192 parameters."""
@@ -49,6 +51,11 @@ def parameter_table(sizes):
         table.append((name, (rows, columns), offset))
         offset += rows * columns
     return table
+
+
+def zeros(length):
+    """Return array('f') of `length` zeros; from bytes(4 * length) a board would hold it twice."""
+    return array("f", memoryview(bytes(length)))
 
 
 def parameter_count(sizes):

@@ -1,9 +1,7 @@
 """microgpt on the kernels: the forward pass and the hand-derived backward pass of a document."""
 
-from array import array
-
 from . import ops
-from .layout import Sizes, parameter_count, parameter_table
+from .layout import Sizes, parameter_count, parameter_table, zeros
 
 INIT_STD = 0.08
 
@@ -36,7 +34,7 @@ class Model:
         self._allocate_activations()
 
     def _array(self, length):
-        buffer = array("f", bytes(4 * length))
+        buffer = zeros(length)
         self.buffers.append(buffer)
         return buffer
 
