@@ -99,8 +99,8 @@ INLINE float reciprocal(float x, const float *c) {
 }
 
 /* 16 / sqrt(x) for x > 1e-37, to 8e-7, in the same way: "fast inverse square root" (Lomont, 2003;
- * constants after Moroz et al., 2018). Newton's step for y = 1 / sqrt(x) is y * (3 - x * y * y) / 2;
- * left undivided, two of them make 16 of it. At x = 0 a large number. */
+ * constants after Moroz et al., 2018). A step of Newton's for y = 1 / sqrt(x) is
+ * y * (3 - x * y * y) / 2; left undivided, two of them make 16 of it. At x = 0 a large number. */
 INLINE float rsqrt16(float x, const float *c) {
     float y = of_bits(bits_of(c[RSQRT_SEED]) - (bits_of(x) >> 1));
     y *= c[RSQRT_STEP1] - x * y * y;
@@ -521,7 +521,7 @@ KERNEL(attention_backward) {
             float *dq = dqkv + t * row + at, *dk = dqkv + width + at;
             const float *weights = p + (head * n + t) * n;
             float inner = dot(d_o, o, head_dim);
-            for (int j = 0; j < head_dim; j++) { /* the first to add to these: later t attend to t */
+            for (int j = 0; j < head_dim; j++) { /* nothing has been added to these before t */
                 store_zero(dq + j);
                 store_zero(dq + width + j);
                 store_zero(dq + 2 * width + j);
