@@ -2,7 +2,8 @@
 
 python -m tools.monitor --port /dev/ttyUSB0        or COM3, or socket://127.0.0.1:5555
 
-In a pipe: the board's lines as they are. Ctrl-C leaves; the board goes on.
+In a pipe: the board's lines as they are, and on stderr how far the run is.
+Ctrl-C leaves; the board goes on.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from microgpt.runs import RUNS
@@ -31,6 +33,7 @@ CURVE_HEIGHT = 8
 CURVE_WIDTH = 60
 NAMES_SHOWN = 16
 LINES_SHOWN = 4
+PLAIN_LINES = 10  # in a pipe: how often stderr says how far the run is
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -49,6 +52,7 @@ class Watch:
         self.means: list[float] = []
         self.names: deque[str] = deque(maxlen=NAMES_SHOWN)
         self._since: tuple[int, float] | None = None  # a step and the time it was logged
+        self._told = 0  # parts of the run
 
     def take(self, line: str, event: log.Event | None) -> None:
         """Take in the next line of the log, and the event that it is."""
@@ -89,6 +93,17 @@ class Watch:
             minutes, seconds = divmod(round(self.seconds_left), 60)
             text += f"  {minutes}:{seconds:02} left"
         return text + f"  {step.free // 1024} KB free"
+
+    def tell_progress(self) -> None:
+        """Say on stderr how far the run is, PLAIN_LINES times in all."""
+        if not self.start or self.seconds_left is None:
+            return
+        part = (self.step.step + 1) * PLAIN_LINES // self.start.steps
+        if part != self._told:
+            self._told = part
+            done = f"{self.step.step + 1:,} of {self.start.steps:,} steps"
+            left = timedelta(seconds=round(self.seconds_left))
+            print(f"{done}, {left} left", file=sys.stderr, flush=True)
 
     def progress(self) -> Progress:
         """A bar of the steps done."""
@@ -144,12 +159,14 @@ def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
     try:
         with Live(watch, console=console, refresh_per_second=8) if live else nullcontext():
             for line in lines:
-                if not live:
-                    print(printable(line), flush=True)
                 event = log.parse(line)
                 watch.take(line, event)
                 if event:
-                    recorder.take(event)
+                    recorder.take(event)  # before it is shown: what was seen is on disk
+                if not live:
+                    print(printable(line), flush=True)
+                    if isinstance(event, log.Step):
+                        watch.tell_progress()
     finally:
         said = recorder.finish()
         if said:

@@ -83,7 +83,8 @@ class Monitor:
 
     def records(self) -> list[list[dict]]:
         """Return what each run's log holds."""
-        return [runs.read_log(folder) for folder in sorted(self.runs.iterdir())]
+        logs = [(folder / "log.jsonl").read_text() for folder in sorted(self.runs.iterdir())]
+        return [[json.loads(line) for line in log.splitlines()] for log in logs]
 
 
 def wait_until(condition: Callable[[], bool], state: Callable[[], object]) -> None:

@@ -148,7 +148,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert [event.step for event in found[1:-20]] == [0, 10, 20, 29]
     assert all(isinstance(event, log.Name) for event in found[-20:])
     (folder,) = (tmp_path / "runs").iterdir()
-    assert result.stderr == f"the run is in {folder}\n"
+    *progress, last = result.stderr.splitlines()
+    assert progress[-1] == "30 of 30 steps, 0:00:00 left"
+    assert last == f"the run is in {folder}"
     assert "\x1b" not in result.stdout
 
 
