@@ -25,10 +25,6 @@ from tools.errors import ToolError, run
 NAMES = "names.bin"
 PATIENCE_S = 120
 SLOWEST_BYTES_A_SECOND = 500  # ampy sends 32 at a time
-NO_ANSWER = (
-    "no MicroPython answers: press the board's EN button and try again, or put MicroPython on it "
-    "with make flash"
-)
 
 # Runs on the board: what is there of ours. (MicroPython finds the names as ugpt.board does.)
 INSPECT = f"""
@@ -141,6 +137,16 @@ class Ampy:
         _call([*self._start, "run", "--no-output", str(script)])
 
 
+class NoAnswer(ToolError):
+    """Nothing that speaks MicroPython is at the port, or not yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no MicroPython answers: press the board's EN button and try again, or put "
+            "MicroPython on it with make flash"
+        )
+
+
 TOOLS = {"mpremote": Mpremote, "ampy": Ampy}
 
 
@@ -160,11 +166,11 @@ def _call(command: Sequence[str], size: int = 0, show: bool = False) -> str:
             command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=patience
         )
     except subprocess.TimeoutExpired:
-        raise ToolError(NO_ANSWER) from None
+        raise NoAnswer from None
     if result.returncode:
         text = (result.stdout or "") + result.stderr
         if "could not enter raw repl" in text:
-            raise ToolError(NO_ANSWER)
+            raise NoAnswer
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         raise ToolError(f"deploying failed: {lines[-1] if lines else 'no reason was given'}")
     return result.stdout or ""
@@ -211,7 +217,11 @@ def deploy(board: Mpremote | Ampy, names: Path, folder: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         script = Path(scratch) / "script.py"
         script.write_text(INSPECT)
-        found = inspect(board.run(script))
+        try:
+            listed = board.run(script)
+        except NoAnswer:  # a board that was just starting did not hear us
+            listed = board.run(script)
+        found = inspect(listed)
         shutil.rmtree(folder, ignore_errors=True)
         build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
         names_file = folder / NAMES

@@ -11,7 +11,7 @@ import pytest
 from serial_board import MicroPythonBoard, SerialEnd
 
 from tools import build, deploy, log, names_bin
-from tools.deploy import Found, Plan
+from tools.deploy import Found, NoAnswer, Plan
 from tools.errors import ToolError
 from tools.micropython import find_micropython
 from tools.ports import close_port, open_port
@@ -164,6 +164,20 @@ def test_with_a_partition_the_names_are_no_file(tmp_path: Path, names: Path, sam
     assert "names.bin" not in board.copied
     assert "ugpt/ops.mpy" in board.copied
     assert ("partition names holds another list than" in said) is not same
+
+
+def test_a_board_that_was_just_starting_is_asked_again(tmp_path: Path, names: Path):
+    class Starting(Remembered):
+        asked = 0
+
+        def run(self, script: Path) -> str:
+            self.asked += 1
+            if self.asked == 1:
+                raise NoAnswer
+            return super().run(script)
+
+    board = Starting("ff" * 32)
+    assert "0 as they were" in deploy.deploy(board, names, tmp_path / "files")
 
 
 def test_an_old_micropython(tmp_path: Path, names: Path):
