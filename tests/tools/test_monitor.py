@@ -282,7 +282,9 @@ def test_a_loss_that_is_no_number(tmp_path: Path):
     said = recorder.finish()
     (folder,) = tmp_path.iterdir()
     assert said == f"the run is in {folder}"
-    assert [record["loss"] for record in runs.read_log(folder)] == [2.5, None, None, 2.4]
+    logged = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert logged == [2.5, None, None, 2.4]
+    assert [record["loss"] for record in runs.read_log(folder)] == [2.5, 2.4]
     assert "2.40" in monitor.curve(watch.means).plain
 
 
