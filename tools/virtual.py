@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from microgpt.runs import RUNS
+from ugpt.app import SETTINGS
 
 from tools import build, monitor
 from tools.errors import ToolError, run
@@ -46,6 +47,10 @@ def main() -> int:
     parser.add_argument("--flash", type=Path, default=FLASH, help=f"flash folder ({FLASH})")
     parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder to record in ({RUNS})")
     arguments = parser.parse_args()
+    for name in ("steps", "seed"):
+        _, lowest, highest = SETTINGS[name]
+        if not lowest <= getattr(arguments, name) <= highest:
+            raise ToolError(f"{name} must be {lowest} to {highest}, not {getattr(arguments, name)}")
     build.build_virtual(arguments.flash, arguments.names)
     settings = {"steps": arguments.steps, "seed": arguments.seed}
     watch = monitor.Watch()

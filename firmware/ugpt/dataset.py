@@ -46,7 +46,11 @@ class Dataset:
         self.count = count
 
     def _read(self, offset, buffer):
-        if self.source.readinto(offset, buffer) != len(buffer):
+        try:
+            count = self.source.readinto(offset, buffer)
+        except OSError:  # a partition's way to say that this is beyond its end
+            count = 0
+        if count != len(buffer):
             raise DatasetError("%s is cut short: write it again" % self.source.name)
 
     def check(self):
@@ -66,6 +70,9 @@ class Dataset:
         record = self.record
         self._read(HEADER_SIZE + index * RECORD_SIZE, record)
         length = record[0]
-        if length > MAX_LETTERS:
+        try:
+            if length > MAX_LETTERS:
+                raise ValueError
+            return encode_into(tokens, memoryview(record)[1:], length)
+        except ValueError:
             raise DatasetError("%s is damaged (record %d)" % (self.source.name, index))
-        return encode_into(tokens, memoryview(record)[1:], length)

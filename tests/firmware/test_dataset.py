@@ -82,3 +82,18 @@ def test_a_length_beyond_the_record_is_noticed():
     damaged = bytearray(image(NAMES))
     damaged[32] = 16
     assert raises(DatasetError, Dataset(Source(bytes(damaged))).read_into, 0, bytearray(17))
+
+
+def test_what_is_no_letter_is_noticed():
+    tokens = bytearray(17)
+    assert raises(DatasetError, Dataset(Source(image(["emMa"]))).read_into, 0, tokens)
+
+
+def test_a_read_beyond_the_partition_is_noticed():
+    class Partition(Source):
+        def readinto(self, offset, buffer):
+            if offset:
+                raise OSError
+            return super().readinto(offset, buffer)
+
+    assert raises(DatasetError, Dataset(Partition(image(NAMES))).check)

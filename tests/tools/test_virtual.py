@@ -157,6 +157,8 @@ def test_the_command(tmp_path: Path) -> None:
 def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
     for words, message in (
         (["--names", "nothing.txt"], "cannot read nothing.txt"),
+        (["--steps", "0"], "steps must be 1 to 1000000, not 0"),
+        (["--seed", "-1"], "seed must be 0 to 4294967295, not -1"),
         (["--names", str(ROOT / "LICENSE"), "--steps", "x"], "invalid int value"),
     ):
         result = subprocess.run(
