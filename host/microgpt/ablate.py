@@ -135,8 +135,14 @@ def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
     """Yield what runs trainings: `workers` processes, or the Dask cluster at `scheduler`."""
     if scheduler is None:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _end_at_ctrl_c) as pool:
+        pool = ProcessPoolExecutor(workers, context, _end_at_ctrl_c)
+        try:
             yield pool
+        except BaseException:
+            # Not future.cancel: the pool's own thread may be at the same futures.
+            pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()
         return
     try:
         from distributed import Client
@@ -147,7 +153,11 @@ def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         raise SweepError(f"no Dask scheduler answers at {scheduler}: {error}") from None
     with client, client.get_executor() as cluster:
-        yield cluster
+        try:
+            yield cluster
+        except BaseException:
+            cluster.shutdown(wait=False)  # which also cancels
+            raise
 
 
 def _end_at_ctrl_c() -> None:
@@ -187,9 +197,6 @@ def sweep(
             f"a worker process died after {done} of {len(jobs)} trainings: "
             "the same command goes on from there"
         ) from None
-    finally:
-        for future in futures:
-            future.cancel()
     return [json.loads(files[job].read_text()) for job in jobs]
 
 
