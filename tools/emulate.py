@@ -5,7 +5,6 @@ python -m tools.emulate --download         an empty board in download mode, for 
 python -m tools.emulate --flash FILE       boot a flash as it is: what the last run left in it
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tools import boards, image
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 from tools.partitions import FLASH_SIZE
 
 PORT = 5555
@@ -50,7 +49,7 @@ def command_for(qemu: str, flash: Path, port: int, download: bool) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="emulate", description=__doc__.splitlines()[0])
+    parser = parser_of("emulate", __doc__)
     parser.add_argument("--socket", type=int, default=PORT, help=f"port of the socket ({PORT})")
     parser.add_argument("--flash", type=Path, help="boot this flash, and keep what it becomes")
     parser.add_argument("--download", action="store_true", help="download mode, empty flash")

@@ -6,7 +6,6 @@ python -m tools.flash --erase
 More options of esptool's own come from ESPTOOL_FLAGS.
 """
 
-import argparse
 import os
 import re
 import shlex
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from tools import boards, image, monitor, ports
 from tools.boards import Board
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 
 BAUD = 460800  # what every USB chip of these boards does
 SLOWER_BAUD = 115200
@@ -90,7 +89,7 @@ def erase(board: Board, port: str, baud: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="flash", description=__doc__.splitlines()[0])
+    parser = parser_of("flash", __doc__)
     parser.add_argument("--port", help="serial port (found by its USB chip)")
     parser.add_argument("--baud", type=int, default=BAUD, help=f"to write with ({BAUD})")
     parser.add_argument("--erase", action="store_true", help="only erase the flash")

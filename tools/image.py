@@ -20,7 +20,7 @@ from littlefs import LittleFS, LittleFSError
 from tools import boards, build, names_bin, partitions
 from tools.boards import Board
 from tools.download import download
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 
 BUILD = Path("build")
 OLDEST_MICROPYTHON = (1, 23)  # the first that loads our .mpy files
@@ -181,7 +181,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="image", description=__doc__.splitlines()[0])
+    parser = parser_of("image", __doc__)
     add_arguments(parser)
     arguments = parser.parse_args()
     board = boards.find(arguments.board)

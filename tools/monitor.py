@@ -6,7 +6,6 @@ In a pipe: the board's lines as they are, and on stderr how far the run is.
 Ctrl-C leaves; the board goes on.
 """
 
-import argparse
 import math
 import signal
 import sys
@@ -25,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from tools import log, ports
-from tools.errors import run
+from tools.errors import parser_of, run
 from tools.record import Recorder
 from tools.serial_lines import printable, read_lines
 
@@ -190,7 +189,7 @@ def watch_port(named: str | None, runs: Path = RUNS) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="monitor", description=__doc__.splitlines()[0])
+    parser = parser_of("monitor", __doc__)
     parser.add_argument("--port", help="as pyserial knows them, socket:// too (found by itself)")
     parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder to record in ({RUNS})")
     arguments = parser.parse_args()

@@ -3,7 +3,6 @@
 python -m tools.names_bin data/names.txt build/names.bin
 """
 
-import argparse
 import struct
 import unicodedata
 from binascii import crc32
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from ugpt.dataset import HEADER, MAGIC, MAX_LETTERS, RECORD_SIZE, VERSION
 
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 
 EMPTY = "empty"
 NO_LETTER = "no letter"
@@ -83,7 +82,7 @@ def write(source: Path, target: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="names_bin", description=__doc__.splitlines()[0])
+    parser = parser_of("names_bin", __doc__)
     parser.add_argument("source", type=Path, help="text file, one document a line")
     parser.add_argument("target", type=Path, help="names.bin to write")
     arguments = parser.parse_args()

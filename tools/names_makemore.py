@@ -7,14 +7,14 @@ import argparse
 from pathlib import Path
 
 from tools.download import download
-from tools.errors import run
+from tools.errors import parser_of, run
 
 URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="names_makemore", description=__doc__.splitlines()[0])
+    parser = parser_of("names_makemore", __doc__)
     parser.add_argument("target", type=Path, help="text file to write, 32,033 names")
     parser.add_argument("--url", default=URL, help=argparse.SUPPRESS)  # for the tests
     arguments = parser.parse_args()

