@@ -1,6 +1,15 @@
 """With `pytest --device PORT`: only what concerns a board, on the board at PORT."""
 
+import signal
+
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)  # the machine may be busy
+settings.load_profile("no deadline")
+
+# A shell's job in the background ignores Ctrl-C, and so would every program that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ON_A_BOARD = ("firmware", "device")
 

@@ -3,7 +3,6 @@
 python -m tools.bench
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools import build, virtual
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 from tools.micropython import find_micropython
 
 FLASH = Path("build/bench")
@@ -22,7 +21,7 @@ BOARD_REPEATS = 5
 BOARD = """
 from ugpt import backend, board, ops
 from ugpt.dataset import Dataset
-from ugpt.train import Training
+from ugpt.training import Training
 
 chosen, reason = backend.choose()
 for kernels in (ops, chosen) if chosen is not ops else (ops,):
@@ -66,7 +65,7 @@ def board_us(names: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+    parser = parser_of("bench", __doc__)
     parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
     arguments = parser.parse_args()
     host = host_bench()

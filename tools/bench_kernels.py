@@ -3,7 +3,6 @@
 python -m tools.bench_kernels
 """
 
-import argparse
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +13,7 @@ from ugpt.rng import Rng
 from ugpt.tokenizer import encode
 
 from tools import emulator, native
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 
 DOCUMENT = "charles"  # 8 positions
 
@@ -86,7 +85,7 @@ def table(calls: list[emulator.Call]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench_kernels", description=__doc__.splitlines()[0])
+    parser = parser_of("bench_kernels", __doc__)
     parser.add_argument("--document", default=DOCUMENT, help=f"letters a to z ({DOCUMENT})")
     arguments = parser.parse_args()
     missing = emulator.missing()

@@ -3,14 +3,13 @@
 python -m tools.build build/virtual --names data/names.txt
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from tools import mpy, names_bin, native
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
 from tools.micropython import find_micropython, find_mpy_cross
 
 FIRMWARE = Path(__file__).parent.parent / "firmware"
@@ -19,7 +18,7 @@ NATIVE_EMITTER = ("ops",)  # the modules whose time counts
 
 
 def virtual_architecture(micropython: str) -> str | None:
-    """Return what the binary runs natively, None if nothing; raise ToolError if it is too old."""
+    """Return what the binary runs natively, None if nothing; raise ToolError as below."""
     code = "import sys; print(getattr(sys.implementation, '_mpy', 0))"
     result = subprocess.run([micropython, "-c", code], capture_output=True, text=True)
     if result.returncode or not result.stdout.strip().isdecimal():
@@ -33,7 +32,10 @@ def architecture_of(version: int, micropython: str) -> str | None:
     Raises ToolError if it loads no .mpy of ours.
     """
     if (version & 0xFF, version >> 8 & 3) != (mpy.VERSION, mpy.SUB_VERSION):
-        raise ToolError(f"{micropython} is too old: MicroPython 1.23 or later is needed")
+        raise ToolError(
+            f"{micropython} does not load .mpy files of version {mpy.VERSION}.{mpy.SUB_VERSION}, "
+            "as MicroPython 1.23 and later do"
+        )
     number = version >> 10
     return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else None
 
@@ -85,7 +87,7 @@ def build_virtual(target: Path, names: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="build", description=__doc__.splitlines()[0])
+    parser = parser_of("build", __doc__)
     parser.add_argument("target", type=Path, help="folder to fill")
     parser.add_argument("--names", type=Path, required=True, help="text file, one document a line")
     arguments = parser.parse_args()

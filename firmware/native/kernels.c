@@ -478,7 +478,7 @@ KERNEL(attention) {
     int first = INT(3), n = INT(4), n_head = INT(5), head_dim = INT(6);
     const float *c = FLOATS(7);
     int width = n_head * head_dim, row = 3 * width;
-    float temperature = rsqrt((float)head_dim, c);
+    float scale = rsqrt((float)head_dim, c);
     for (int head = 0; head < n_head; head++) {
         for (int t = first; t < n; t++) {
             const float *q = qkv + t * row + head * head_dim;
@@ -488,7 +488,7 @@ KERNEL(attention) {
             float *o = out + (t - first) * width + head * head_dim;
             int count = t + 1;
             for (int s = 0; s < count; s++) {
-                weights[s] = dot(q, k + s * row, head_dim) * temperature;
+                weights[s] = dot(q, k + s * row, head_dim) * scale;
             }
             float total = exp_all(weights, weights, largest_of(weights, count), c[ONE], count, c);
             scale_all(weights, reciprocal(total, c), count);
@@ -512,7 +512,7 @@ KERNEL(attention_backward) {
     int n = INT(5), n_head = INT(6), head_dim = INT(7);
     const float *c = FLOATS(8);
     int width = n_head * head_dim, row = 3 * width;
-    float temperature = rsqrt((float)head_dim, c);
+    float scale = rsqrt((float)head_dim, c);
     for (int head = 0; head < n_head; head++) {
         for (int t = 0; t < n; t++) {
             int at = head * head_dim;
@@ -530,7 +530,7 @@ KERNEL(attention_backward) {
                 const float *v = k + width;
                 float *dv = dk + width;
                 float weight = weights[s];
-                float dscore = weight * (dot(d_o, v, head_dim) - inner) * temperature;
+                float dscore = weight * (dot(d_o, v, head_dim) - inner) * scale;
                 for (int j = 0; j < head_dim; j++) {
                     dq[j] += dscore * k[j];
                     dk[j] += dscore * q[j];

@@ -3,7 +3,7 @@
 from array import array
 
 from . import ops
-from .layout import zeros
+from .layout import zeros_pair
 
 BETA1 = 0.85
 BETA2 = 0.99
@@ -11,12 +11,11 @@ EPS = 1e-8
 
 
 class Adam:
-    """Adam (Kingma & Ba, 2015) over `params` and `grads`, flat array('f') of the same length."""
+    """Adam (Kingma & Ba, 2015) over `params` and `grads`, flat buffers of floats."""
 
     def __init__(self, params, grads, kernels=ops):
         count = len(params)
-        self.m = zeros(count)
-        self.v = zeros(count)
+        self.m, self.v = zeros_pair(count)
         # beta1, 1 - beta1, beta2, 1 - beta2, lr, beta1 ** t, beta2 ** t, eps; t counts from 1
         self.coefficients = array("f", (BETA1, 1 - BETA1, BETA2, 1 - BETA2, 0.0, 0.0, 0.0, EPS))
         view = kernels.view
@@ -27,6 +26,11 @@ class Adam:
             view(self.coefficients, 0, len(self.coefficients)),
             view(kernels.CONSTANTS, 0, len(kernels.CONSTANTS)),
         ]
+
+    def clear(self):
+        """Forget what was seen: m and v are 0 again."""
+        for i in range(len(self.m)):
+            self.m[i] = self.v[i] = 0.0
 
     def step(self, step, lr):
         """Update the parameters; `step` counts from 0 and `lr` is this step's learning rate."""

@@ -3,10 +3,11 @@
 import json
 
 from . import backend, board
-from .dataset import Dataset, DatasetError
-from .generate import Generator
+from .checkpoint import Checkpoints
+from .dataset import DatasetError, open_dataset
+from .generator import Generator
 from .report import Report, remark
-from .train import Training
+from .training import Diverged, Training
 
 SETTINGS = {  # name: (default, lowest, highest)
     "seed": (42, 0, 0xFFFFFFFF),  # 0: take one from the hardware
@@ -14,14 +15,34 @@ SETTINGS = {  # name: (default, lowest, highest)
     "lr": (0.01, 1e-6, 1.0),
     "temperature": (0.5, 0.01, 100.0),
     "log_every": (10, 1, 1000000),
+    "save_every_s": (30, 0, 86400),
 }
+SETTINGS_FILE = board.ROOT + "ugpt.json"
+
+current = None  # the run in memory, its report and its checkpoints: `repl` goes on with them
+_before = None  # the run whose buffers the next one gets
+
+
+def fits(name, value):
+    """Return whether the setting `name` may have this value."""
+    default, lowest, highest = SETTINGS[name]
+    kinds = (int, float) if isinstance(default, float) else (int,)
+    return type(value) in kinds and lowest <= value <= highest
+
+
+def allowed(name):
+    """Return, in words, what the setting `name` may be."""
+    default, lowest, highest = SETTINGS[name]
+    kind = "a number" if isinstance(default, float) else "a whole number"
+    return "%s from %s to %s" % (kind, lowest, highest)
 
 
 def read_settings(path):
-    """Return the settings from the JSON file at `path`; a missing file means all defaults.
+    """Return the settings from the JSON file at `path`, and remarks on what is wrong with it.
 
-    A broken file or value is remarked on, and its default used.
+    A missing file means all defaults; for a broken value its default is used.
     """
+    remarks = []
     settings = {name: SETTINGS[name][0] for name in SETTINGS}
     try:
         with open(path) as file:
@@ -29,51 +50,47 @@ def read_settings(path):
         if not isinstance(given, dict):
             raise ValueError
     except OSError:
-        return settings
+        return settings, remarks
     except ValueError:
-        remark("%s is not a JSON object: using the default settings" % path)
-        return settings
+        remarks.append("%s is not a JSON object: using the default settings" % path)
+        return settings, remarks
     for name, value in given.items():
         if name not in SETTINGS:
-            remark("%s: no setting is called %s; there are %s" % (path, name, ", ".join(SETTINGS)))
+            remarks.append(
+                "%s: no setting is called %s; there are %s" % (path, name, ", ".join(SETTINGS))
+            )
             continue
-        default, lowest, highest = SETTINGS[name]
-        kinds = (int, float) if isinstance(default, float) else (int,)
-        fits = type(value) in kinds and lowest <= value <= highest
-        if fits:
+        if fits(name, value):
             settings[name] = value
         else:
-            remark(
-                "%s: %s must be %s from %s to %s: using %s"
-                % (
-                    path,
-                    name,
-                    "a number" if float in kinds else "a whole number",
-                    lowest,
-                    highest,
-                    default,
-                )
+            remarks.append(
+                "%s: %s must be %s: using %s" % (path, name, allowed(name), settings[name])
             )
-    return settings
+    return settings, remarks
 
 
-def open_dataset():
-    """Return the board's documents, checked; raise DatasetError."""
-    try:
-        source = board.open_names()
-    except OSError:
-        raise DatasetError("no names: neither a partition %s nor names.bin" % board.PARTITION)
-    dataset = Dataset(source)
-    dataset.check()
-    return dataset
+def give_up():
+    """Forget the run in memory; return its model and optimizer for another use, or None."""
+    global current
+    current = None
+    return _before and (_before.model, _before.adam)
 
 
-def run(settings):
-    """Train on the board's names and make up new ones; log everything."""
+def prepare(settings, remarks=(), checkpoints=None):
+    """Return the run of these settings, brought to where it was saved, its report and checkpoints.
+
+    They are also `current`. Logs the first remark, then `remarks`. `checkpoints`, if they were
+    looked through already, need not be again.
+    """
+    global current, _before
+    current = None
+    board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
-    seed = settings["seed"] or board.hardware_seed()
+    checkpoints = checkpoints or Checkpoints(settings["save_every_s"])
+    seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
     kernels, reason = backend.choose()
-    training = Training(dataset, seed, settings["steps"], settings["lr"], kernels)
+    training = Training(dataset, seed, settings["steps"], settings["lr"], kernels, _before)
+    _before = training
     model = training.model
     report = Report(settings["log_every"])
     report.start(
@@ -85,8 +102,18 @@ def run(settings):
         training.steps,
         dataset.count,
     )
-    training.run(report)
-    generator = Generator(model, training.rng, settings["temperature"])
+    for text in remarks:
+        remark(text)
+    checkpoints.resume(training)
+    current = training, report, checkpoints
+    return current
+
+
+def run(settings, remarks):
+    """Train on the board's names and make up new ones; log everything."""
+    training, report, checkpoints = prepare(settings, remarks)
+    training.run(report, checkpoints)
+    generator = Generator(training.model, training.rng, settings["temperature"])
     made = 0
     while board.NAMES_TO_MAKE is None or made < board.NAMES_TO_MAKE:
         report.name(generator.name())
@@ -97,10 +124,10 @@ def run(settings):
 def main():
     """Run with the settings of ugpt.json; every trouble ends in one line and a way to the REPL."""
     try:
-        run(read_settings(board.ROOT + "ugpt.json"))
+        run(*read_settings(SETTINGS_FILE))
     except KeyboardInterrupt:
         remark("interrupted")
-    except DatasetError as error:
+    except (DatasetError, Diverged) as error:
         remark("error: %s" % error)
     except MemoryError:
         remark("error: too little memory: %d bytes are free" % board.free_memory())

@@ -7,6 +7,7 @@ in memory: a draw reads one record.
 import struct
 from binascii import crc32
 
+from . import board
 from .tokenizer import encode_into
 
 MAGIC = b"UGPTNAME"
@@ -31,6 +32,7 @@ class Dataset:
     def __init__(self, source):
         self.source = source
         self.record = bytearray(RECORD_SIZE)
+        self.letters = memoryview(self.record)[1:]
         header = bytearray(HEADER_SIZE)
         self._read(0, header)
         magic, version, count, record_size, self.crc = struct.unpack(HEADER, header)
@@ -67,12 +69,25 @@ class Dataset:
 
     def read_into(self, index, tokens):
         """Write the tokens of document `index`, cut to fit, into `tokens`; return how many."""
-        record = self.record
-        self._read(HEADER_SIZE + index * RECORD_SIZE, record)
-        length = record[0]
+        self._read(HEADER_SIZE + index * RECORD_SIZE, self.record)
+        length = self.record[0]
         try:
             if length > MAX_LETTERS:
                 raise ValueError
-            return encode_into(tokens, memoryview(record)[1:], length)
+            return encode_into(tokens, self.letters, length)
         except ValueError:
             raise DatasetError("%s is damaged (record %d)" % (self.source.name, index))
+
+
+def open_dataset():
+    """Return the board's documents, checked; raise DatasetError."""
+    try:
+        source = board.open_names()
+    except OSError:
+        raise DatasetError(
+            "no names: neither a partition %s nor names.bin; make flash or make deploy writes them"
+            % board.PARTITION
+        )
+    dataset = Dataset(source)
+    dataset.check()
+    return dataset

@@ -58,6 +58,16 @@ def zeros(length):
     return array("f", memoryview(bytes(length)))
 
 
+def zeros_pair(length):
+    """Return two memoryviews of `length` zeros, in one piece.
+
+    A board's heap grows by pieces: the fewer large buffers there are, the less is left over
+    behind them.
+    """
+    both = memoryview(zeros(2 * length))
+    return both[:length], both[length:]
+
+
 def parameter_count(sizes):
     """Return the number of parameters."""
     _, (rows, columns), offset = parameter_table(sizes)[-1]

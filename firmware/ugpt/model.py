@@ -1,7 +1,7 @@
 """microgpt on the kernels: the forward pass and the hand-derived backward pass of a document."""
 
 from . import ops
-from .layout import Sizes, parameter_count, parameter_table, zeros
+from .layout import Sizes, parameter_count, parameter_table, zeros, zeros_pair
 
 INIT_STD = 0.08
 
@@ -13,8 +13,8 @@ class Layer:
 class Model:
     """Parameters, gradients and every other buffer, allocated once; `kernels` is a backend.
 
-    `params` and `grads` are flat array('f') in the order of `layout.parameter_table`. A document's
-    tokens go into `tokens` (a bytearray of block_size + 1). `forward` fills `logits`;
+    `params` and `grads` are flat memoryviews of floats in the order of `layout.parameter_table`. A
+    document's tokens go into `tokens` (a bytearray of block_size + 1). `forward` fills `logits`;
     `loss_and_grads` also fills `grads`.
     """
 
@@ -26,8 +26,7 @@ class Model:
         self.table = parameter_table(sizes)
         count = parameter_count(sizes)
         self.buffers = []  # what the handles point into
-        self.params = self._array(count)
-        self.grads = self._array(count)
+        self.params, self.grads = zeros_pair(count)
         self.loss = self._array(1)
         self.tokens = bytearray(sizes.block_size + 1)
         self._bind_weights()

@@ -25,7 +25,6 @@ def view(buffer, offset, length):
 
 def embed(x, wte, wpe, tokens, n, width):
     """x[t] = wte[tokens[t]] + wpe[t]."""
-    o = 0
     for t in range(n):
         i = tokens[t] * width
         for o in range(t * width, t * width + width):
@@ -164,7 +163,7 @@ def attention(out, p, qkv, first, n, n_head, head_dim, c):
     """
     width = n_head * head_dim
     row = 3 * width
-    temperature = 1.0 / sqrt(head_dim)
+    scale = 1.0 / sqrt(head_dim)
     for head in range(n_head):
         for t in range(first, n):
             q = t * row + head * head_dim
@@ -175,7 +174,7 @@ def attention(out, p, qkv, first, n, n_head, head_dim, c):
                 score = 0.0
                 for j in range(head_dim):
                     score += qkv[q + j] * qkv[k + j]
-                score *= temperature
+                score *= scale
                 p[i] = score
                 if largest is None or score > largest:
                     largest = score
@@ -205,7 +204,7 @@ def attention_backward(dqkv, dout, out, p, qkv, n, n_head, head_dim, c):
     """
     width = n_head * head_dim
     row = 3 * width
-    temperature = 1.0 / sqrt(head_dim)
+    scale = 1.0 / sqrt(head_dim)
     for head in range(n_head):
         for t in range(n):
             o = t * width + head * head_dim
@@ -222,7 +221,7 @@ def attention_backward(dqkv, dout, out, p, qkv, n, n_head, head_dim, c):
                 dp = 0.0
                 for j in range(head_dim):
                     dp += dout[o + j] * qkv[v + j]
-                dscore = weight * (dp - inner) * temperature
+                dscore = weight * (dp - inner) * scale
                 for j in range(head_dim):
                     dqkv[q + j] += dscore * qkv[k + j]
                     if s == t:  # the first position that attends to s: store, then add

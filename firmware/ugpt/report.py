@@ -1,6 +1,6 @@
 """The run's log: one whole line an event, key:value pairs apart by spaces, remarks behind `#`."""
 
-from . import __version__
+from . import __version__, board
 
 
 def remark(text):
@@ -17,14 +17,14 @@ class Report:
         self._us = 0
         self._steps = 0
 
-    def start(self, board, kernels, reason, seed, parameters, steps, data):
+    def start(self, machine, kernels, reason, seed, parameters, steps, data):
         """Log what this run is; always the first remark. `reason` says why these kernels."""
         remark(
             "microgpt-esp32 %s board:%s kernels:%s reason:%s seed:%d parameters:%d steps:%d data:%d"
-            % (__version__, board, kernels, reason, seed, parameters, steps, data)
+            % (__version__, machine, kernels, reason, seed, parameters, steps, data)
         )
 
-    def step(self, step, steps, loss, lr, us, free):
+    def step(self, step, steps, loss, lr, us):
         """Take in one step of `us` microseconds, and log it if its turn has come."""
         self._losses += loss
         self._us += us
@@ -39,7 +39,7 @@ class Report:
                 self._losses / self._steps,
                 lr,
                 self._us / 1000 / self._steps,
-                free,
+                board.free_memory(),  # slow to find out: not at each step
             )
         )
         self._losses = 0.0

@@ -2,13 +2,14 @@
 
 from math import cos, log, pi, sqrt
 
-_TO_UNIT = 1.0 / 16777216.0  # 2**-24: the 24 bits of a float32's mantissa
+TWO_TO_24 = 16777216  # an int: MicroPython reads the floats of an .mpy from decimals, not exactly
 
 
 class Rng:
     """xorshift32 (Marsaglia, "Xorshift RNGs", 2003; shifts 13, 17, 5) and draws made from it.
 
-    `state` is all there is: a generator with the same state goes on with the same stream.
+    `state` is all there is: a generator with the same state goes on with the same stream. It is
+    kept in halves of 16 bits, since a board makes an object of every int above 30.
     """
 
     def __init__(self, seed):
@@ -17,22 +18,41 @@ class Rng:
             raise ValueError("seed must be 1 to 4294967295, not %d" % seed)
         self.state = seed
 
+    @property
+    def state(self):
+        return self._high << 16 | self._low
+
+    @state.setter
+    def state(self, value):
+        self._high = value >> 16
+        self._low = value & 0xFFFF
+
+    def _advance(self):
+        high = self._high
+        low = self._low
+        high ^= (high << 13 | low >> 3) & 0xFFFF  # x ^= x << 13
+        low ^= low << 13 & 0xFFFF
+        low ^= high >> 1  # x ^= x >> 17
+        high ^= (high << 5 | low >> 11) & 0xFFFF  # x ^= x << 5
+        low ^= low << 5 & 0xFFFF
+        self._high = high
+        self._low = low
+
     def next(self):
         """Return the next state, an int from 1 to 2**32 - 1."""
-        x = self.state
-        x ^= (x << 13) & 0xFFFFFFFF
-        x ^= x >> 17
-        x ^= (x << 5) & 0xFFFFFFFF
-        self.state = x
-        return x
+        self._advance()
+        return self.state
 
     def uniform(self):
         """Return a float in [0, 1), a multiple of 2**-24 and so exact in single precision."""
-        return (self.next() >> 8) * _TO_UNIT
+        self._advance()
+        return (self._high << 8 | self._low >> 8) / TWO_TO_24
 
     def below(self, count):
-        """Return an int in [0, count). The bias of the remainder is below count / 2**32."""
-        return self.next() % count
+        """Return `next() % count`, an int in [0, count). Its bias is below count / 2**32."""
+        self._advance()
+        upper = (self._high << 8 | self._low >> 8) % count
+        return (upper << 8 | self._low & 0xFF) % count
 
     def gauss(self):
         """Return a draw from N(0, 1) (Box & Muller, 1958).

@@ -1,8 +1,5 @@
 """Link 7: 50 steps on the board, held against the host's tensor engine."""
 
-import subprocess
-import sys
-
 import microgpt
 import numpy as np
 import pytest
@@ -12,14 +9,14 @@ from ugpt.model import Model
 from ugpt.rng import Rng
 
 from tools import log, names_bin
+from tools.remote import Remote
 
 SEED, STEPS, LR = 42, 50, 0.01
 TOLERANCE = 0.005
-TIMEOUT_S = 600
 CODE = f"""
-from ugpt.app import open_dataset
+from ugpt.dataset import open_dataset
 from ugpt.report import Report
-from ugpt.train import Training
+from ugpt.training import Training
 training = Training(open_dataset(), {SEED}, {STEPS}, {LR})
 training.run(Report(1))
 """
@@ -27,10 +24,8 @@ training.run(Report(1))
 
 def board_losses(port: str) -> list[float]:
     """Train on the board and return the loss of each step."""
-    command = [sys.executable, "-m", "mpremote", "connect", port, "exec", CODE]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert result.returncode == 0, result.stdout + result.stderr
-    events = (log.parse(line) for line in result.stdout.splitlines())
+    text = Remote(["connect", port]).run(CODE)  # asks again if the board is just restarting
+    events = (log.parse(line) for line in text.splitlines())
     steps = [event for event in events if isinstance(event, log.Step)]
     assert [step.step for step in steps] == list(range(STEPS))
     return [step.loss for step in steps]

@@ -14,18 +14,19 @@ def settings_from(text):
     with open(PATH, "w") as file:
         file.write(text)
     try:
-        return app.read_settings(PATH)
+        return app.read_settings(PATH)[0]
     finally:
         os.remove(PATH)
 
 
 def test_no_file_means_defaults():
     assert raises(OSError, open, PATH)
-    assert app.read_settings(PATH) == DEFAULTS
+    assert app.read_settings(PATH) == (DEFAULTS, [])
 
 
 def test_given_settings_are_used():
     given = {"seed": 7, "steps": 5, "lr": 0.02, "temperature": 1, "log_every": 1}
+    given["save_every_s"] = 0
     assert settings_from(json.dumps(given)) == given
 
 

@@ -36,6 +36,14 @@ def test_uniform_range_and_mean():
     assert abs(total / count - 0.5) < 0.02  # 4 standard errors
 
 
+def test_draws_are_made_from_the_next_state():
+    for seed in (1, 7, 0xFFFFFFFF):
+        for count in (1, 2, 27, 32469, (1 << 22) + 1):
+            state = Rng(seed).next()
+            assert Rng(seed).below(count) == state % count
+            assert Rng(seed).uniform() == (state >> 8) / 16777216
+
+
 def test_below_range_and_spread():
     rng = Rng(3)
     counts = [0] * 10

@@ -3,7 +3,7 @@
 from binascii import crc32
 
 from ugpt.adam import Adam
-from ugpt.generate import Generator
+from ugpt.generator import Generator
 from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import encode

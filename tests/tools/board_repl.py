@@ -1,13 +1,14 @@
 """Runs in MicroPython: the life of a board at its serial port, with the current folder as flash.
 
 Boots like a board (boot.py, main.py), then offers MicroPython's prompt and its raw mode, as
-https://docs.micropython.org/en/latest/reference/repl.html has it. Which code runs is told on
-stderr, to `serial_board`, which turns Ctrl-C into the signal that interrupts it.
+https://docs.micropython.org/en/latest/reference/repl.html has it.
 """
 
+import select
 import sys
+import time
 
-CTRL_A, CTRL_B, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x04", b"\x05"
+CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
 BANNER = "raw REPL; CTRL-B to exit\n>"
 
 
@@ -22,8 +23,24 @@ class Machine:
         raise Reset
 
 
+class Time:
+    """The module `time`, with a sleep that Ctrl-C ends, as it does on a board."""
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    def sleep(self, seconds):
+        while keys.poll(0):
+            if read() == CTRL_C:
+                raise KeyboardInterrupt
+        time.sleep(seconds)
+
+
+keys = select.poll()
+keys.register(sys.stdin, select.POLLIN)
 sys.path[:] = ["", ".frozen", "/lib"]  # as on a board
 sys.modules["machine"] = Machine()
+sys.modules["time"] = Time()
 space = {}  # the names that programs and commands define
 
 
@@ -40,7 +57,6 @@ def write(text):
 
 def run(code, name):
     """Run code and return the exception that ended it, if one did; Reset goes through."""
-    sys.stderr.write("running\n")
     try:
         exec(compile(code, name, "exec"), space)
     except Reset:
@@ -49,8 +65,6 @@ def run(code, name):
         pass
     except BaseException as error:
         return error
-    finally:
-        sys.stderr.write("idle\n")
 
 
 def start(*programs):
@@ -84,6 +98,8 @@ def raw_command():
             code = b""
         elif char == CTRL_B:
             return None
+        elif char == CTRL_C:
+            code = b""
         elif char == CTRL_D:
             return code
         else:
@@ -110,7 +126,6 @@ def raw():
 
 
 def prompt():
-    sys.stderr.write("idle\n")
     write("MicroPython on a stand-in\n>>> ")
     while True:
         char = read()
@@ -128,10 +143,6 @@ def prompt():
 while True:
     try:
         start("boot.py", "main.py")
-        while True:
-            try:
-                prompt()
-            except KeyboardInterrupt:
-                pass
+        prompt()
     except Reset:
         write("\nets Jul 29 2019 12:21:46\n\nrst:0xc (SW_CPU_RESET),boot:0x13\n")

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from serial_board import MicroPythonBoard
 
+from tools import build
+from tools.errors import ToolError
+from tools.micropython import find_micropython
+
 NAMES = ("emma", "olivia", "ava", "isabella", "sophia", "mia", "amelia", "harper")
 
 
@@ -25,3 +29,15 @@ def board(tmp_path: Path) -> Iterator[MicroPythonBoard]:
     board = MicroPythonBoard(flash)
     yield board
     board.close()
+
+
+@pytest.fixture(scope="module")
+def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flash of a virtual board, built as `make run` does."""
+    try:
+        find_micropython()
+    except ToolError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("virtual")
+    build.build_virtual(folder, Path(__file__).parents[2] / "data" / "names.txt")
+    return folder

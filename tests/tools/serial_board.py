@@ -1,9 +1,7 @@
 """Stand-ins at the other end of a pseudo-terminal, which the real tools take for a serial port."""
 
 import os
-import signal
 import subprocess
-import sys
 import threading
 import tty
 from contextlib import suppress
@@ -12,7 +10,6 @@ from pathlib import Path
 from tools.micropython import find_micropython
 
 REPL = Path(__file__).with_name("board_repl.py")
-CTRL_C = b"\x03"
 
 
 class SerialEnd:
@@ -50,23 +47,21 @@ class SerialEnd:
 class MicroPythonBoard:
     """A board that runs MicroPython: the computer's own, behind a pseudo-terminal.
 
-    Its flash is a folder. Ctrl-C interrupts the program that runs, as it does on a board.
+    Its flash is a folder. Ctrl-C interrupts our program, which looks for it between two steps.
     """
 
     def __init__(self, flash: Path) -> None:
         self.flash = flash
         self._end = SerialEnd()
         self.port = self._end.port
-        self._running = True
         self._process = subprocess.Popen(
             [find_micropython(), "-X", "heapsize=2M", str(REPL)],
             cwd=flash,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             bufsize=0,
         )
-        work = (self._to_board, self._from_board, self._states)
+        work = (self._to_board, self._from_board)
         self._threads = [threading.Thread(target=each) for each in work]
         for thread in self._threads:
             thread.start()
@@ -74,23 +69,11 @@ class MicroPythonBoard:
     def _to_board(self) -> None:
         with suppress(BrokenPipeError):  # it is being switched off
             while data := self._end.read():
-                first, *others = data.split(CTRL_C)
-                self._process.stdin.write(first)
-                for part in others:
-                    if self._running:
-                        self._process.send_signal(signal.SIGINT)
-                    self._process.stdin.write(part)
+                self._process.stdin.write(data)
 
     def _from_board(self) -> None:
         while data := self._process.stdout.read(4096):
             self._end.write(data.replace(b"\n", b"\r\n"))
-
-    def _states(self) -> None:
-        for line in self._process.stderr:
-            if line in (b"running\n", b"idle\n"):
-                self._running = line == b"running\n"
-            else:
-                sys.stderr.write(line.decode())
 
     def close(self) -> None:
         """Switch it off."""
@@ -100,5 +83,5 @@ class MicroPythonBoard:
         for thread in self._threads:
             thread.join()
         self._end.close()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for pipe in (self._process.stdin, self._process.stdout):
             pipe.close()

@@ -1,31 +1,20 @@
 """Link 4 and the main job: the firmware in real MicroPython."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ugpt import backend, checkpoint
 
-from tools import build, log, virtual
-from tools.errors import ToolError
+from tools import log, virtual
 from tools.micropython import find_micropython
 
 ROOT = Path(__file__).parents[2]
 TRACE = ROOT / "tests" / "firmware" / "trace.py"
 NAMES = ROOT / "data" / "names.txt"
-
-
-@pytest.fixture(scope="module")
-def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The flash of a virtual board, built as `make run` does."""
-    try:
-        find_micropython()
-    except ToolError as error:
-        pytest.skip(str(error))
-    folder = tmp_path_factory.mktemp("virtual")
-    build.build_virtual(folder, NAMES)
-    return folder
 
 
 def trace(command: list[str], package: Path) -> str:
@@ -86,12 +75,19 @@ def test_the_seed_fixes_the_run_and_0_takes_one_from_the_hardware(flash: Path) -
     assert 0 not in seeds
 
 
+def said(flash: Path, code: str) -> str:
+    """Return what `code` prints on the virtual board."""
+    command = [find_micropython(), "-X", "heapsize=300k", "-c", code]
+    result = subprocess.run(command, cwd=flash, capture_output=True, text=True, check=True)
+    return result.stdout
+
+
 def test_memory_does_not_grow(flash: Path) -> None:
     code = """
 import gc
 from ugpt import board
 from ugpt.dataset import Dataset
-from ugpt.train import Training
+from ugpt.training import Training
 
 training = Training(Dataset(board.open_names()))
 free = []
@@ -102,14 +98,30 @@ for steps in (10, 1000):
     free.append(gc.mem_free())
 print(free[0] - free[1])
 """
-    result = subprocess.run(
-        [find_micropython(), "-X", "heapsize=300k", "-c", code],
-        cwd=flash,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert abs(int(result.stdout)) <= 2048
+    assert abs(int(said(flash, code))) <= 2048
+
+
+def test_a_step_leaves_256_bytes_of_garbage_at_most(flash: Path) -> None:
+    if not (flash / "ugpt" / backend.KERNELS).exists():
+        pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
+    code = """
+import gc
+from ugpt import backend, board
+from ugpt.dataset import Dataset
+from ugpt.training import Training
+
+training = Training(Dataset(board.open_names()), kernels=backend.choose()[0])
+gc.collect()
+gc.disable()
+training.run_step()
+for _ in range(10):
+    before = gc.mem_alloc()
+    training.run_step()
+    print(gc.mem_alloc() - before)
+"""
+    garbage = [int(line) for line in said(flash, code).splitlines()]
+    assert len(garbage) == 10
+    assert max(garbage) <= 256
 
 
 @pytest.mark.parametrize(
@@ -145,7 +157,8 @@ def test_the_command(tmp_path: Path) -> None:
     found = [log.parse(line) for line in result.stdout.splitlines()]
     assert isinstance(found[0], log.Start)
     assert (found[0].steps, found[0].data) == (30, 32469)
-    assert [event.step for event in found[1:-20]] == [0, 10, 20, 29]
+    steps = [event.step for event in found if isinstance(event, log.Step)]
+    assert steps == [0, 10, 20, 29]
     assert all(isinstance(event, log.Name) for event in found[-20:])
     (folder,) = (tmp_path / "runs").iterdir()
     *progress, last = result.stderr.splitlines()
@@ -170,3 +183,23 @@ def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
         assert result.returncode != 0
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_saves_and_says_so(tmp_path: Path) -> None:
+    words = ["--steps", "100000", "--flash", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "tools.virtual", *words]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("step:50 "):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        said = process.stderr.read()
+    assert process.returncode == 130, said
+    assert "# saved at step " in rest
+    assert rest.endswith("# interrupted\n")
+    assert said.endswith("interrupted\n")
+    with (tmp_path / checkpoint.NEWEST).open("rb") as file:
+        assert checkpoint.read_header(file, "it")["step"] > 50

@@ -1,7 +1,7 @@
 """Sampling: bounded, repeatable, led by prompt and temperature."""
 
 from support import raises
-from ugpt.generate import Generator
+from ugpt.generator import Generator
 from ugpt.model import Model
 from ugpt.rng import Rng
 

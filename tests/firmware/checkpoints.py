@@ -1,0 +1,59 @@
+"""What the tests of checkpoints share; runs in MicroPython too."""
+
+from array import array
+
+from ugpt.checkpoint import CONFIGURATION, arrays_of, header_of
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Names:
+    """Twenty documents, as `ugpt.dataset` offers them."""
+
+    count = 20
+    crc = 0xCAFE0000
+
+    def read_into(self, index, tokens):
+        n = index % 7 + 2
+        for t in range(n):
+            tokens[t] = (index * t) % 27
+        return n
+
+
+class Attributes:
+    """Whatever is given to it."""
+
+    def __init__(self, **given):
+        for name in given:
+            setattr(self, name, given[name])
+
+
+def small(step=0, steps=100, scale=1.0, count=20, **other):
+    """Return a run of `count` parameters: all that a checkpoint takes from one."""
+    sizes = Attributes(**dict.fromkeys(CONFIGURATION[:5], 1))
+    first = step * count
+    params, m, v = [
+        array("f", (scale * (first + i) + k for i in range(count))) for k in (0.25, 0.5, 0.75)
+    ]
+    run = Attributes(
+        model=Attributes(sizes=sizes, params=params),
+        adam=Attributes(m=m, v=v),
+        dataset=Names(),
+        rng=Attributes(state=1),
+        seed=42,
+        steps=steps,
+        lr=0.5,
+        step=step,
+        rng_state=4000000000 + step,
+        pushed=0,
+        updating=False,
+    )
+    for name in other:
+        setattr(run, name, other[name])
+    return run
+
+
+def state(training):
+    """Return everything that the next step depends on, as bytes."""
+    values = header_of(training)
+    return b"".join(bytes(a) for a in arrays_of(training)) + repr(sorted(values.items())).encode()
