@@ -5,7 +5,6 @@ python -m tools.deploy [--port PORT] [--tool ampy]
 Interrupts the board and starts it again. Its checkpoint and settings stay.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
@@ -20,7 +19,8 @@ from ugpt.board import PARTITION
 from ugpt.dataset import HEADER_SIZE
 
 from tools import build, names_bin, ports
-from tools.errors import ToolError, run
+from tools.errors import ToolError, parser_of, run
+from tools.remote import NoAnswer, failure, until_answer
 
 NAMES = "names.bin"
 PATIENCE_S = 120
@@ -137,16 +137,6 @@ class Ampy:
         _call([*self._start, "run", "--no-output", str(script)])
 
 
-class NoAnswer(ToolError):
-    """Nothing that speaks MicroPython is at the port, or not yet."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "no MicroPython answers: press the board's EN button and try again, or put "
-            "MicroPython on it with make flash"
-        )
-
-
 TOOLS = {"mpremote": Mpremote, "ampy": Ampy}
 
 
@@ -168,11 +158,7 @@ def _call(command: Sequence[str], size: int = 0, show: bool = False) -> str:
     except subprocess.TimeoutExpired:
         raise NoAnswer from None
     if result.returncode:
-        text = (result.stdout or "") + result.stderr
-        if "could not enter raw repl" in text:
-            raise NoAnswer
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        raise ToolError(f"deploying failed: {lines[-1] if lines else 'no reason was given'}")
+        raise failure("deploying failed", (result.stdout or "") + result.stderr)
     return result.stdout or ""
 
 
@@ -217,11 +203,7 @@ def deploy(board: Mpremote | Ampy, names: Path, folder: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         script = Path(scratch) / "script.py"
         script.write_text(INSPECT)
-        try:
-            listed = board.run(script)
-        except NoAnswer:  # a board that was just starting did not hear us
-            listed = board.run(script)
-        found = inspect(listed)
+        found = inspect(until_answer(lambda: board.run(script)))
         shutil.rmtree(folder, ignore_errors=True)
         build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
         names_file = folder / NAMES
@@ -241,7 +223,7 @@ def deploy(board: Mpremote | Ampy, names: Path, folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="deploy", description=__doc__.splitlines()[0])
+    parser = parser_of("deploy", __doc__)
     parser.add_argument("--port", help="serial port (found by its USB chip)")
     parser.add_argument("--tool", choices=TOOLS, default="mpremote", help="(mpremote)")
     parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
