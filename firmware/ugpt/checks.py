@@ -1,0 +1,317 @@
+"""The checks of `ugpt.selftest`: is this board able to train, and is its arithmetic right?
+
+The answers come from the computer's scalar engine (tools/answers.py). Inputs are multiples of
+2**-23 from `Rng`: the same bits on every machine.
+"""
+
+from array import array
+from binascii import a2b_base64
+
+from . import answers, board
+from .adam import Adam
+from .dataset import DatasetError, open_dataset
+from .report import remark
+from .rng import Rng
+from .tokenizer import encode
+
+KERNEL_TOLERANCE = 1e-5  # of the largest value of a result
+GRADIENT_TOLERANCE = 1e-4  # of the largest gradient of a matrix
+SUM_TOLERANCE = 1e-5  # of the sum of a matrix's gradients without their signs
+LOSS_TOLERANCE = 0.005
+RNG_TOLERANCE = 1e-5
+
+# The sizes of the kernels' checks: with and without a remainder of 4.
+N, WIDTH, OUT, HEADS, VOCAB, BLOCK, COUNT = 5, 6, 9, 2, 7, 6, 8
+TOKENS = (0, 3, 6, 3, 1, 2)
+SEED = 42
+DOCUMENT = "maryalexandrina"  # fills the block
+GRADIENT_STRIDE = 7
+DOCUMENTS = (
+    "emma", "olivia", "ava", "isabella", "sophia", "mia", "charlotte",
+    "amelia", "evelyn", "abigail", "liam", "noah", "william", "james",
+    "logan", "benjamin", "mason", "elijah", "oliver", "jacob",
+)  # fmt: skip
+LR = 0.01
+
+
+def signed(count, seed):
+    """Return `count` numbers from [-1, 1)."""
+    rng = Rng(seed)
+    return array("f", (2.0 * rng.uniform() - 1.0 for _ in range(count)))
+
+
+class Kernels:
+    """Each method calls the kernel of its name on fixed inputs and returns its results."""
+
+    def __init__(self, kernels):
+        self.k = kernels
+        self.c = self.handle(kernels.CONSTANTS)
+
+    def handle(self, buffer, offset=0):
+        return self.k.view(buffer, offset, len(buffer) - offset)
+
+    def given(self, count, seed):
+        values = signed(count, seed)
+        return values, self.handle(values)
+
+    def room(self, count):
+        values = array("f", (float("nan") for _ in range(count)))
+        return values, self.handle(values)
+
+    def embed(self):
+        wte, wte_h = self.given(VOCAB * WIDTH, 1)
+        wpe, wpe_h = self.given(N * WIDTH, 2)
+        tokens = bytearray(TOKENS)
+        x, x_h = self.room(N * WIDTH)
+        self.k.embed(x_h, wte_h, wpe_h, self.handle(tokens), N, WIDTH)
+        return (x,)
+
+    def embed_backward(self):
+        dx, dx_h = self.given(N * WIDTH, 3)
+        tokens = bytearray(TOKENS)
+        dwte, dwte_h = self.room(VOCAB * WIDTH)
+        dwpe, dwpe_h = self.room(BLOCK * WIDTH)
+        self.k.embed_backward(dwte_h, dwpe_h, dx_h, self.handle(tokens), N, WIDTH, VOCAB, BLOCK)
+        return dwte, dwpe
+
+    def rmsnorm(self):
+        x, x_h = self.given(N * WIDTH, 4)
+        y, y_h = self.room(N * WIDTH)
+        scale, scale_h = self.room(N)
+        self.k.rmsnorm(y_h, scale_h, x_h, N, WIDTH, self.c)
+        return y, scale
+
+    def rmsnorm_backward(self):
+        y, scale = self.rmsnorm()
+        dy, dy_h = self.given(N * WIDTH, 5)
+        dx, dx_h = self.room(N * WIDTH)
+        self.k.rmsnorm_backward(dx_h, dy_h, self.handle(y), self.handle(scale), N, WIDTH, self.c)
+        return (dx,)
+
+    def linear(self):
+        w, w_h = self.given(OUT * WIDTH, 6)
+        x, x_h = self.given(N * WIDTH, 7)
+        y, y_h = self.room(N * OUT)
+        self.k.linear(y_h, w_h, x_h, N, OUT, WIDTH)
+        return (y,)
+
+    def linear_backward_x(self):
+        w, w_h = self.given(OUT * WIDTH, 6)
+        dy, dy_h = self.given(N * OUT, 8)
+        dx, dx_h = self.room(N * WIDTH)
+        self.k.linear_backward_x(dx_h, w_h, dy_h, N, OUT, WIDTH)
+        return (dx,)
+
+    def linear_backward_w(self):
+        x, x_h = self.given(N * WIDTH, 7)
+        dy, dy_h = self.given(N * OUT, 8)
+        dw, dw_h = self.room(OUT * WIDTH)
+        self.k.linear_backward_w(dw_h, dy_h, x_h, N, OUT, WIDTH)
+        return (dw,)
+
+    def add(self):
+        a, a_h = self.given(COUNT, 9)
+        b, b_h = self.given(COUNT, 10)
+        self.k.add(a_h, a_h, b_h, COUNT)
+        return (a,)
+
+    def relu(self):
+        x, x_h = self.given(COUNT, 11)
+        self.k.relu(x_h, COUNT)
+        return (x,)
+
+    def relu_backward(self):
+        (y,) = self.relu()
+        dx, dx_h = self.given(COUNT, 12)
+        self.k.relu_backward(dx_h, self.handle(y), COUNT)
+        return (dx,)
+
+    def _attention(self):
+        self.qkv, self.qkv_h = self.given(3 * N * WIDTH, 13)
+        self.p, self.p_h = self.room(HEADS * N * N)
+        self.out, self.out_h = self.room(N * WIDTH)
+        self.k.attention(self.out_h, self.p_h, self.qkv_h, 0, N, HEADS, WIDTH // HEADS, self.c)
+
+    def attention(self):
+        self._attention()
+        return (self.out,)
+
+    def attention_backward(self):
+        self._attention()
+        dout, dout_h = self.given(N * WIDTH, 14)
+        dqkv, dqkv_h = self.room(3 * N * WIDTH)
+        self.k.attention_backward(
+            dqkv_h, dout_h, self.out_h, self.p_h, self.qkv_h, N, HEADS, WIDTH // HEADS, self.c
+        )
+        return (dqkv,)
+
+    def cross_entropy(self):
+        logits, logits_h = self.given(N * VOCAB, 15)
+        targets = bytearray(TOKENS[1:])
+        loss, loss_h = self.room(1)
+        self.k.cross_entropy(logits_h, loss_h, self.handle(targets), N, VOCAB, self.c)
+        return loss, logits
+
+    def softmax(self):
+        x, x_h = self.given(VOCAB, 16)
+        p, p_h = self.room(VOCAB)
+        factor = array("f", (2.0,))
+        self.k.softmax(p_h, x_h, self.handle(factor), VOCAB, self.c)
+        return (p,)
+
+    def adam(self):
+        params = signed(COUNT, 17)
+        grads = signed(COUNT, 18)
+        adam = Adam(params, grads, self.k)
+        for step in range(3):
+            adam.step(step, LR)
+        return params, adam.m, adam.v
+
+
+NAMES = (
+    "embed", "embed_backward", "rmsnorm", "rmsnorm_backward", "linear", "linear_backward_x",
+    "linear_backward_w", "add", "relu", "relu_backward", "attention", "attention_backward",
+    "cross_entropy", "softmax", "adam",
+)  # fmt: skip
+
+
+def stored(name):
+    """Return the answer of this name, an array('f')."""
+    return array("f", a2b_base64(answers.ANSWERS[name]))
+
+
+def worse(worst, difference):
+    """Return the larger of the two; a NaN stays."""
+    return worst if difference <= worst or worst != worst else difference
+
+
+def error(found, expected):
+    """Return the largest difference, relative to the largest of `expected`; NaN if one is."""
+    largest = max(abs(v) for v in expected)
+    worst = 0.0
+    for i in range(len(expected)):
+        worst = worse(worst, abs(found[i] - expected[i]))
+    return worst / largest
+
+
+class Tally:
+    """Prints a line a check and counts them."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    def line(self, passed, name, text):
+        if passed:
+            self.passed += 1
+        else:
+            self.failed += 1
+        print("PASS" if passed else "FAIL", name + ":", text)
+
+    def within(self, name, found, limit, unit="of the largest"):
+        self.line(found <= limit, name, "%.1e %s (at most %.0e)" % (found, unit, limit))
+
+
+def check_data(tally):
+    try:
+        dataset = open_dataset()
+        tally.line(
+            True, "data", "%d names in %s, CRC32 as written" % (dataset.count, dataset.source.name)
+        )
+    except DatasetError as error:
+        tally.line(False, "data", str(error))
+
+
+def rng_stream():
+    """Return (integers, floats) that the generator gives for SEED."""
+    rng = Rng(SEED)
+    integers = [rng.next(), rng.below(32469)]
+    for _ in range(1000):
+        rng.next()
+    integers.append(rng.next())
+    floats = [rng.uniform()] + [rng.gauss() for _ in range(8)]
+    integers += [rng.draw((0.5, 1.5, 3.0, 0.0, 1.0), 5), rng.state]
+    return integers, floats
+
+
+def check_rng(tally):
+    integers, floats = rng_stream()
+    if tuple(integers) != answers.RNG:
+        tally.line(False, "rng", "%s, not %s" % (integers, answers.RNG))
+    else:
+        tally.within("rng", error(floats, stored("rng")), RNG_TOLERANCE)
+
+
+def check_kernels(tally, kernels):
+    cases = Kernels(kernels)
+    for name in NAMES:
+        found = [value for array in getattr(cases, name)() for value in array]
+        tally.within(name, error(found, stored(name)), KERNEL_TOLERANCE)
+
+
+def gradient_sums(grads, table):
+    """Return, for each matrix, the sum of its gradients."""
+    sums = []
+    for _, (rows, columns), offset in table:
+        total = 0.0
+        for i in range(offset, offset + rows * columns):
+            total += grads[i]
+        sums.append(total)
+    return sums
+
+
+def check_gradient(tally, model):
+    """Every seventh gradient of a document, and the sum of each matrix's."""
+    n = model.set_tokens(encode(DOCUMENT))
+    model.loss_and_grads(n)
+    grads = model.grads
+    expected = stored("gradient")
+    largest = stored("gradient_largest")
+    worst = 0.0
+    for place, (_, (rows, columns), offset) in enumerate(model.table):
+        first = -(-offset // GRADIENT_STRIDE)
+        last = -(-(offset + rows * columns) // GRADIENT_STRIDE)
+        for i in range(first, last):
+            difference = abs(grads[i * GRADIENT_STRIDE] - expected[i]) / largest[place]
+            worst = worse(worst, difference)
+    tally.within("gradient", worst, GRADIENT_TOLERANCE)
+    expected = stored("gradient_sums")
+    scales = stored("gradient_scales")
+    found = gradient_sums(grads, model.table)
+    worst = 0.0
+    for i in range(len(found)):
+        worst = worse(worst, abs(found[i] - expected[i]) / scales[i])
+    tally.within("gradient sums", worst, SUM_TOLERANCE, "of the sum without signs")
+
+
+def check_training(tally, model, adam):
+    """The losses of 20 steps."""
+    expected = stored("losses")
+    adam.clear()
+    worst = 0.0
+    for step, name in enumerate(DOCUMENTS):
+        loss = model.loss_and_grads(model.set_tokens(encode(name)))
+        adam.step(step, LR * (1 - step / len(DOCUMENTS)))
+        worst = worse(worst, abs(loss - expected[step]))
+    tally.within("20 steps", worst, LOSS_TOLERANCE, "of loss")
+
+
+def run(kernels, reason, model, adam, free):
+    """Check everything, print a line each and a summary; return how many failed.
+
+    `model` and `adam` are None if the `free` bytes had no room for them.
+    """
+    remark("self-test of %s, %s kernels (%s)" % (board.description(), kernels.NAME, reason))
+    tally = Tally()
+    tally.line(
+        adam, "memory", "training %s into %d bytes" % ("fits" if adam else "does not fit", free)
+    )
+    check_data(tally)
+    check_rng(tally)
+    check_kernels(tally, kernels)
+    if adam:
+        model.initialise(Rng(SEED))
+        check_gradient(tally, model)
+        check_training(tally, model, adam)
+    print("selftest: %d passed, %d failed" % (tally.passed, tally.failed))
+    return tally.failed
