@@ -18,8 +18,9 @@ from ugpt.layout import parameter_count, parameter_table
 
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.data import charset_of
-from microgpt.model import ENGINES, create
+from microgpt.model import create
 
+ENGINES = ("scalar", "tensor")
 FIRST = 1000  # the documents timed are spread over the first of the file
 BATCH = 32
 CHAT_SIZED = ModelConfig(n_embd=128, n_layer=6, block_size=512)

@@ -7,6 +7,8 @@ from ugpt.layout import Sizes
 
 Order = Literal["sequential", "shuffled", "random"]
 ORDERS = ("sequential", "shuffled", "random")
+Decay = Literal["linear", "cosine"]
+DECAYS = ("linear", "cosine")
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A run: `steps` of `batch` documents each, the learning rate falling in a straight line to 0.
+    """A run: `steps` of `batch` documents each, the learning rate falling to 0.
 
     `order`: "sequential" takes the documents as they come, "shuffled" shuffles them once, as
     microgpt.py does, "random" draws each. The seed fixes the order.
     `holdout`: the share of the documents that is never trained on, see `microgpt.data.held_out`.
     `stop_after`: end after so many of the steps; the learning rate falls as if there were all.
+    `accumulate`: a step learns from so many batches; engine "torch" computes one at a time.
+    `decay`: how the learning rate falls: in a straight line, as microgpt.py's, or half a cosine.
     """
 
     steps: int = 1000
@@ -56,9 +60,11 @@ class TrainConfig:
     batch: int = 1
     holdout: float = 0.0
     stop_after: int | None = None
+    accumulate: int = 1
+    decay: Decay = "linear"
 
     def __post_init__(self) -> None:
-        _check_whole(self, "steps", "batch")
+        _check_whole(self, "steps", "batch", "accumulate")
         if self.stop_after is not None:
             _check_whole(self, "stop_after")
         if not 0 <= self.holdout < 1:
@@ -67,6 +73,13 @@ class TrainConfig:
             raise ValueError(f"lr must be a number above 0, not {self.lr!r}")
         if self.order not in ORDERS:
             raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {self.order!r}")
+        if self.decay not in DECAYS:
+            raise ValueError(f"decay must be one of {', '.join(DECAYS)}, not {self.decay!r}")
+
+    @property
+    def end(self) -> int:
+        """The number of steps that the run takes."""
+        return min(self.steps, self.stop_after or self.steps)
 
 
 def _check_whole(config: ModelConfig | TrainConfig, *names: str) -> None:

@@ -38,7 +38,7 @@ def save(model: Model, folder: str | Path) -> None:
         "vocab_size": tokenizer.vocab_size,
         "charset": tokenizer.charset,
         "bos": tokenizer.bos,
-        "special_tokens": [],
+        "special_tokens": list(tokenizer.special_tokens),
         **{name: getattr(config, name) for name in field_names(ModelConfig)},
     }
     weights = {name: np.asarray(matrix).tolist() for name, matrix in model.weights.items()}
@@ -119,14 +119,17 @@ def _read_meta(path: Path) -> tuple[ModelConfig, Tokenizer]:
     if type(bos) is not int:
         raise ModelFolderError(f"{path}: bos must be a whole number, not {bos!r}")
     try:
-        tokenizer = Tokenizer(charset, bos)
+        special_tokens = meta.get("special_tokens", [])
+        if not isinstance(special_tokens, list):
+            raise ValueError("special_tokens must be an array of names")
+        tokenizer = Tokenizer(charset, bos, special_tokens)
         names = field_names(ModelConfig)
         config = ModelConfig(**{name: meta[name] for name in names if name in meta})
     except ValueError as error:
         raise ModelFolderError(f"{path}: {error}") from None
     if meta.get("vocab_size", tokenizer.vocab_size) != tokenizer.vocab_size:
         raise ModelFolderError(
-            f"{path}: vocab_size is {meta['vocab_size']}, charset and BOS make "
+            f"{path}: vocab_size is {meta['vocab_size']}, charset, BOS and special tokens make "
             f"{tokenizer.vocab_size}"
         )
     return config, tokenizer

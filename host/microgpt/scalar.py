@@ -13,7 +13,7 @@ from ugpt.adam import EPS as EPS_ADAM
 from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.config import ModelConfig
-from microgpt.model import Model
+from microgpt.model import Mask, Masks, Model, with_masks
 from microgpt.tokenizer import Tokenizer
 
 
@@ -191,32 +191,47 @@ class ScalarModel(Model):
             x = [a + b for a, b in zip(x, residual, strict=True)]
         return linear(w["wte" if config.tie_lm_head else "lm_head"], x)
 
-    def _loss(self, tokens: list[int]) -> Value:
+    def _loss(self, tokens: list[int], mask: Mask | None) -> Value:
         n = self.positions(tokens)
         cache = self._empty_cache()
         losses = []
         for t in range(n):
             losses.append(cross_entropy(self._position(tokens[t], t, cache), tokens[t + 1]))
-        return sum(losses) / n
+        if mask is None:
+            return sum(losses) / n
+        weights = self.position_weights(n, mask)
+        return sum(loss * float(weight) for loss, weight in zip(losses, weights, strict=True))
 
     def _empty_cache(self) -> list[tuple[Matrix, Matrix]]:
         return [([], []) for _ in range(self.config.n_layer)]
 
-    def _loss_and_backward(self, documents: list[list[int]]) -> float:
+    def _loss_and_backward(self, documents: list[list[int]], masks: Masks) -> float:
         for p in self._parameters:
             p.grad = 0.0
-        loss = sum(self._loss(tokens) for tokens in documents) / len(documents)
+        pairs = with_masks(documents, masks)
+        loss = sum(self._loss(tokens, mask) for tokens, mask in pairs) / len(documents)
         loss.backward()
         return loss.data
 
-    def loss_and_grads(self, tokens: list[int]) -> tuple[float, dict[str, np.ndarray]]:
-        return self._loss_and_backward([tokens]), self._matrices("grad")
+    def loss_and_grads(
+        self, tokens: list[int], mask: Mask | None = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        return self._loss_and_backward([tokens], [mask]), self._matrices("grad")
 
-    def train_step(self, tokens: list[int], step: int, lr: float) -> float:
-        return self.train_batch([tokens], step, lr)
+    def train_step(
+        self, tokens: list[int], step: int, lr: float, mask: Mask | None = None
+    ) -> float:
+        return self.train_batch([tokens], step, lr, [mask])
 
-    def train_batch(self, documents: list[list[int]], step: int, lr: float) -> float:
-        loss = self._loss_and_backward(documents)
+    def train_batch(
+        self,
+        documents: list[list[int]],
+        step: int,
+        lr: float,
+        masks: Masks = None,
+        accumulate: int = 1,
+    ) -> float:
+        loss = self._loss_and_backward(documents, masks)
         for i, p in enumerate(self._parameters):
             self._m[i] = BETA1 * self._m[i] + (1 - BETA1) * p.grad
             self._v[i] = BETA2 * self._v[i] + (1 - BETA2) * p.grad**2

@@ -31,7 +31,7 @@ from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.attention import Attention, BatchAttention
 from microgpt.config import ModelConfig
-from microgpt.model import Model
+from microgpt.model import Mask, Masks, Model, with_masks
 from microgpt.tokenizer import Tokenizer
 
 Array = np.ndarray
@@ -98,32 +98,42 @@ class TensorModel(Model):
             self._held = 0
         self._held += size
 
-    def _forward(self, tokens: Sequence[int]) -> tuple["_Pass", float]:
+    def _forward(self, tokens: Sequence[int], mask: Mask | None = None) -> tuple["_Pass", float]:
         """Return a pass with the document in it and its loss; what is left is the backward."""
         n = self.positions(tokens)
         document = self._pass(n)
         ids = np.array(tokens)
         document.forward(ids[:n])
-        return document, document.loss(ids[1 : n + 1])
+        weights = None if mask is None else self.position_weights(n, mask).astype(self.dtype)
+        return document, document.loss(ids[1 : n + 1], weights)
 
-    def _loss_and_backward(self, tokens: Sequence[int]) -> float:
-        document, loss = self._forward(tokens)
+    def _loss_and_backward(self, tokens: Sequence[int], mask: Mask | None) -> float:
+        document, loss = self._forward(tokens, mask)
         document.backward()
         return loss
 
-    def loss_and_grads(self, tokens: Sequence[int]) -> tuple[float, dict[str, Array]]:
-        loss = self._loss_and_backward(tokens)
+    def loss_and_grads(
+        self, tokens: Sequence[int], mask: Mask | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        loss = self._loss_and_backward(tokens, mask)
         return loss, self.by_name(self.grads.copy())
 
-    def train_step(self, tokens: Sequence[int], step: int, lr: float) -> float:
-        loss = self._loss_and_backward(tokens)
+    def train_step(
+        self, tokens: Sequence[int], step: int, lr: float, mask: Mask | None = None
+    ) -> float:
+        loss = self._loss_and_backward(tokens, mask)
         self._adam.step(step, lr)
         return loss
 
     def _batch_forward(
-        self, documents: Sequence[Sequence[int]]
+        self, documents: Sequence[Sequence[int]], masks: Masks
     ) -> tuple["_BatchPass | None", float]:
-        """Return the same for a batch and its mean loss; no pass if a document is too long."""
+        """Return the same for a batch and its mean loss.
+
+        No pass if a document is too long or has a mask: they are computed one at a time.
+        """
+        if masks and any(mask is not None for mask in masks):
+            return None, 0.0
         counts = [min(self.config.block_size, len(tokens) - 1) for tokens in documents]
         longest = max(counts)
         if min(counts) < 1 or longest > SHORT:
@@ -138,40 +148,49 @@ class TensorModel(Model):
         batch = self._passes[key]
         return batch, batch.mean_loss(documents, counts)
 
-    def _batch_loss_and_backward(self, documents: Sequence[Sequence[int]]) -> float:
-        batch, loss = self._batch_forward(documents)
+    def _batch_loss_and_backward(self, documents: Sequence[Sequence[int]], masks: Masks) -> float:
+        batch, loss = self._batch_forward(documents, masks)
         if batch:
             batch.backward()
             return loss
         total = np.zeros_like(self.grads)
         loss = 0.0
-        for tokens in documents:
-            loss += self._loss_and_backward(tokens) / len(documents)
+        for tokens, mask in with_masks(documents, masks):
+            loss += self._loss_and_backward(tokens, mask) / len(documents)
             total += self.grads
         divide(total, len(documents), self.grads)
         return loss
 
     def batch_loss_and_grads(
-        self, documents: Sequence[Sequence[int]]
+        self, documents: Sequence[Sequence[int]], masks: Masks = None
     ) -> tuple[float, dict[str, Array]]:
-        loss = self._batch_loss_and_backward(documents)
+        loss = self._batch_loss_and_backward(documents, masks)
         return loss, self.by_name(self.grads.copy())
 
-    def train_batch(self, documents: Sequence[Sequence[int]], step: int, lr: float) -> float:
-        loss = self._batch_loss_and_backward(documents)
+    def train_batch(
+        self,
+        documents: Sequence[Sequence[int]],
+        step: int,
+        lr: float,
+        masks: Masks = None,
+        accumulate: int = 1,
+    ) -> float:
+        loss = self._batch_loss_and_backward(documents, masks)
         self._adam.step(step, lr)
         return loss
 
-    def mean_loss(self, documents: Sequence[Sequence[int]]) -> float:
+    def mean_loss(self, documents: Sequence[Sequence[int]], masks: Masks = None) -> float:
         total = 0.0
-        by_length = sorted(documents, key=len)  # neighbours then fill a batch without gaps
+        # By length: neighbours then fill a batch without gaps.
+        by_length = sorted(with_masks(documents, masks), key=lambda pair: len(pair[0]))
         for start in range(0, len(by_length), BATCH):
-            some = by_length[start : start + BATCH]
-            batch, loss = self._batch_forward(some)
+            pairs = by_length[start : start + BATCH]
+            some, their_masks = zip(*pairs, strict=True)
+            batch, loss = self._batch_forward(some, their_masks)
             if batch:
                 total += loss * len(some)
             else:
-                total += sum(self._forward(tokens)[1] for tokens in some)
+                total += sum(self._forward(*pair)[1] for pair in pairs)
         return total / len(documents)
 
     def look(self, tokens: Sequence[int]) -> tuple[Array, Array]:
@@ -190,6 +209,7 @@ class TensorModel(Model):
         caches = [
             np.zeros((2, config.block_size, *heads), self.dtype) for _ in range(config.n_layer)
         ]
+        wqkvs = [self.fused_qkv(self.params, i) for i in range(config.n_layer)]
         t = 0
 
         def step(token: int) -> Array:
@@ -198,7 +218,7 @@ class TensorModel(Model):
             if config.input_rmsnorm:
                 x = _rmsnorm(x)
             for i, cache in enumerate(caches):
-                q, *cache[:, t] = (self.fused_qkv(self.params, i) @ _rmsnorm(x)).reshape(3, *heads)
+                q, *cache[:, t] = (wqkvs[i] @ _rmsnorm(x)).reshape(3, *heads)
                 keys, values = cache[:, : t + 1]
                 scores = np.einsum("hd,shd->hs", q, keys) / heads[1] ** 0.5
                 mixed = np.einsum("hs,shd->hd", softmax(scores), values)
@@ -399,8 +419,12 @@ class _Pass:
         """Return the weights of every layer, (n_layer, n_head, query, key)."""
         return np.array([layer.attention.p.transpose(0, 2, 1) for layer in self._layers])
 
-    def loss(self, targets: Array) -> float:
-        """Return the mean cross-entropy of the logits, which become its gradient."""
+    def loss(self, targets: Array, weights: Array | None = None) -> float:
+        """Return the mean cross-entropy of the logits, which become its gradient.
+
+        `weights`: each position's share in the mean, if not all of them have the same.
+        """
+        weights = self._weights if weights is None else weights
         logits, per_position, losses = self.logits, self._per_position, self._losses
         maximum.reduce(logits, 0, None, per_position)
         subtract(logits, per_position, logits)
@@ -413,8 +437,8 @@ class _Pass:
 
         self._identity.take(targets, 1, self._onehot_targets, "clip")
         subtract(logits, self._onehot_targets, logits)
-        multiply(logits, self._weights, logits)  # (softmax - one-hot) / n
-        return float(multiply(losses, self._weights, losses).sum())
+        multiply(logits, weights, logits)  # (softmax - one-hot) / n
+        return float(multiply(losses, weights, losses).sum())
 
     def backward(self) -> None:
         """Store every gradient of what `loss` returned."""

@@ -31,7 +31,7 @@ def model_options(command: Callable) -> Callable:
     return command
 
 
-def show_progress(records: Iterable[Record], steps: int) -> Iterator[Record]:
+def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iterator[Record]:
     """Pass `records` on; show loss, mean of the last 100, held-out loss, speed and time left."""
     last: deque[float] = deque(maxlen=runs.SMOOTHED_OVER)
     started = time.monotonic()
@@ -57,7 +57,7 @@ def show_progress(records: Iterable[Record], steps: int) -> Iterator[Record]:
             if live and (now - shown > 0.1 or done == steps) or not live and done % every == 0:
                 shown = now
                 mean = sum(last) / len(last)
-                rate = done / max(now - started, 1e-9)
+                rate = (done - first) / max(now - started, 1e-9)
                 if live:
                     fields = {"loss": record.loss, "mean": mean, "held": held, "rate": rate}
                     progress.update(task, completed=done, **fields)

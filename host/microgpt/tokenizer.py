@@ -1,37 +1,66 @@
-"""Characters as tokens, for any set of characters and either place of BOS."""
+"""Characters as tokens, for any set of characters, either place of BOS and any special tokens."""
+
+from collections.abc import Sequence
 
 
 class Tokenizer:
     """A token a character, and BOS, which also ends a document.
 
     BOS is 0, or len(charset) in models that microgpt.py itself would write; the characters take
-    the other numbers in the order of `charset`.
+    the other numbers up to len(charset), in the order of `charset`. `special_tokens` follow them.
+    No text encodes to BOS or to a special token: what looks like one is its characters.
     """
 
-    def __init__(self, charset: str, bos: int = 0) -> None:
-        """Raise ValueError at an empty charset, a repeated character or another place for BOS."""
+    def __init__(self, charset: str, bos: int = 0, special_tokens: Sequence[str] = ()) -> None:
+        """Raise ValueError at an empty charset, another place for BOS, or anything there twice."""
         if not charset or len(set(charset)) != len(charset):
             raise ValueError("charset must be characters, each of them once")
         if bos not in (0, len(charset)):
             raise ValueError(f"bos must be 0 or {len(charset)}, not {bos!r}")
+        if not all(isinstance(name, str) and name for name in special_tokens):
+            raise ValueError("special_tokens must be names")
+        if len(set(special_tokens)) != len(special_tokens):
+            raise ValueError("special_tokens must be names, each of them once")
         self.charset = charset
         self.bos = bos
+        self.special_tokens = tuple(special_tokens)
         first = 1 if bos == 0 else 0
         self._tokens = {character: first + i for i, character in enumerate(charset)}
         self._characters = {token: character for character, token in self._tokens.items()}
+        self._special = {name: len(charset) + 1 + i for i, name in enumerate(special_tokens)}
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens, BOS included."""
-        return len(self.charset) + 1
+        """The number of tokens: characters, BOS and special tokens."""
+        return len(self.charset) + 1 + len(self.special_tokens)
 
     def encode(self, text: str) -> list[int]:
         """Return BOS, a token a character, BOS; raise ValueError at a character not in charset."""
+        return [self.bos, *self.characters(text), self.bos]
+
+    def characters(self, text: str) -> list[int]:
+        """Return a token a character; raise ValueError at a character not in charset."""
         try:
-            return [self.bos, *(self._tokens[character] for character in text), self.bos]
+            return [self._tokens[character] for character in text]
         except KeyError as error:
             raise ValueError(f"{error.args[0]!r} in {text!r} is not in the vocabulary") from None
 
-    def decode(self, tokens: list[int]) -> str:
-        """Return the text of `tokens`; BOS, wherever it stands, adds nothing."""
-        return "".join(self._characters[token] for token in tokens if token != self.bos)
+    def special(self, name: str) -> int:
+        """Return the token of a special token; raise ValueError if there is none of that name."""
+        try:
+            return self._special[name]
+        except KeyError:
+            raise ValueError(f"{name} is not in the vocabulary") from None
+
+    def is_character(self, token: int) -> bool:
+        """Whether `token` stands for a character, not for BOS or a special token."""
+        return token in self._characters
+
+    def decode(self, tokens: Sequence[int], special: bool = False) -> str:
+        """Return the text of `tokens`; BOS adds nothing, a special token its name if `special`."""
+        names = self.special_tokens if special else ("",) * len(self.special_tokens)
+        first = len(self.charset) + 1
+        return "".join(
+            names[token - first] if token >= first else self._characters.get(token, "")
+            for token in tokens
+        )

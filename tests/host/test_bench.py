@@ -16,7 +16,7 @@ MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 
 
 def test_json(tmp_path: Path) -> None:
-    words = ["bench", "--steps", "2", "--repeats", "1", "--no-chat-sized", "--json"]
+    words = ["bench", "--steps", "2", "--repeats", "3", "--no-chat-sized", "--json"]
     output = subprocess.run([MICROGPT, *words], cwd=tmp_path, capture_output=True, text=True).stdout
     result = json.loads(output)
     assert result["protocol"]["parameters"] == 4192

@@ -9,6 +9,7 @@ import microgpt
 import numpy as np
 import pytest
 from microgpt import ModelFolderError, folder
+from microgpt.conversations import SPECIAL_TOKENS
 
 
 @pytest.fixture
@@ -182,3 +183,20 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path, model: microg
     with pytest.raises(ModelFolderError, match="other files"):
         model.save(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_special_tokens_are_in_meta_json_and_come_back(chat_folder: Path) -> None:
+    meta = json.loads((chat_folder / "meta.json").read_text())
+    assert meta["special_tokens"] == list(SPECIAL_TOKENS)
+    assert meta["vocab_size"] == len(meta["charset"]) + 4
+    tokenizer = microgpt.load(chat_folder).tokenizer
+    first = len(meta["charset"]) + 1
+    assert [tokenizer.special(name) for name in SPECIAL_TOKENS] == [first, first + 1, first + 2]
+
+
+@pytest.mark.parametrize("special", ["<|user|>", [1], [""], ["<|user|>", "<|user|>"]])
+def test_special_tokens_that_are_none(chat_folder: Path, tmp_path: Path, special: object) -> None:
+    meta = json.loads((chat_folder / "meta.json").read_text()) | {"special_tokens": special}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(microgpt.ModelFolderError, match="special_tokens must be"):
+        microgpt.load(tmp_path)

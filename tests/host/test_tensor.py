@@ -72,7 +72,7 @@ def test_weights_after_20_steps(config: microgpt.ModelConfig) -> None:
     assert_close(single.weights, scalar.weights, LIMITS["float32"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     head_dim=st.integers(1, 4),
     n_head=st.integers(1, 3),
@@ -216,7 +216,7 @@ def test_a_batch_of_long_documents() -> None:
 
 
 @given(st.lists(st.text("abc", max_size=12), min_size=1, max_size=9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_batch(texts: list[str]) -> None:
     tensor = microgpt.create(
         microgpt.ModelConfig(n_embd=4, n_head=2, block_size=8), dtype="float64"

@@ -1,6 +1,7 @@
 """The training loop and sampling: order, records, errors, repeatability."""
 
 from itertools import islice
+from pathlib import Path
 
 import microgpt
 import numpy as np
@@ -110,3 +111,64 @@ def test_a_loss_that_is_no_number_ends_the_run() -> None:
 def test_impossible_configurations(bad: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         microgpt.TrainConfig(**bad)
+
+
+def test_a_prompt(names_folder: Path) -> None:
+    model = microgpt.load(names_folder)
+    names = microgpt.generate(model, 20, 0.5, 1, prompt="em")
+    assert all(name.startswith("em") and len(name) <= 16 for name in names)
+    assert microgpt.generate(model, 3, 0.5, 1, prompt="") == microgpt.generate(model, 3, 0.5, 1)
+    longest = "abcdefghijklmno"
+    (name,) = microgpt.generate(model, prompt=longest)
+    assert name.startswith(longest)
+    with pytest.raises(ValueError, match="at most 15 characters, not 16"):
+        microgpt.generate(model, prompt="a" * 16)
+    with pytest.raises(ValueError, match="'Ü' in 'Ü' is not in the vocabulary"):
+        microgpt.generate(model, prompt="Ü")
+
+
+@pytest.mark.parametrize("engine", ["scalar", "tensor"])
+def test_masks_hold_in_every_engine(engine: str) -> None:
+    dtype = "float64"
+    model = microgpt.create(microgpt.ModelConfig(), engine=engine, dtype=dtype)
+    tokens = model.tokenizer.encode("emma")
+    everything, grads = model.loss_and_grads(tokens)
+    again, same = model.loss_and_grads(tokens, [True] * 5)
+    assert again == pytest.approx(everything, rel=1e-12)
+    assert all(abs(grads[name] - same[name]).max() < 1e-12 for name in grads)
+    ones = [model.loss_and_grads(tokens, [i == t for i in range(5)]) for t in range(5)]
+    assert sum(loss for loss, _ in ones) / 5 == pytest.approx(everything, rel=1e-12)
+    for name, matrix in grads.items():
+        assert abs(sum(grad[name] for _, grad in ones) / 5 - matrix).max() < 1e-12
+    for mask in ([False] * 5, [True] * 3):
+        with pytest.raises(ValueError, match="mask"):
+            model.loss_and_grads(tokens, mask)
+
+
+@pytest.mark.parametrize("engine", ["scalar", "tensor"])
+def test_masks_in_a_minibatch(engine: str) -> None:
+    """Some documents with a mask, some without: the mean of what each gives alone."""
+    model, alone = (
+        microgpt.create(microgpt.ModelConfig(), engine=engine, dtype="float64") for _ in range(2)
+    )
+    documents = [model.tokenizer.encode(text) for text in DOCS[:3]]
+    masks = [None, [False, True] * 4, [True] * 2 + [False] * 2]
+    parts = [alone.loss_and_grads(*pair) for pair in zip(documents, masks, strict=True)]
+    mean = sum(loss for loss, _ in parts) / 3
+    loss, grads = model.batch_loss_and_grads(documents, masks)
+    assert loss == pytest.approx(mean, rel=1e-12)
+    for name, matrix in grads.items():
+        assert abs(sum(grad[name] for _, grad in parts) / 3 - matrix).max() < 1e-12
+    assert model.mean_loss(documents, masks) == pytest.approx(mean, rel=1e-12)
+    assert model.train_batch(documents, 0, 0.01, masks) == pytest.approx(mean, rel=1e-12)
+    assert model.mean_loss(documents, masks) < mean
+
+
+def test_the_learning_rate_falls_in_a_line_or_half_a_cosine() -> None:
+    def rates(decay: str) -> list[float]:
+        config = microgpt.TrainConfig(steps=4, lr=0.01, decay=decay)
+        records = microgpt.train(microgpt.create(microgpt.ModelConfig()), DOCS, config)
+        return [record.lr for record in records]
+
+    assert rates("linear") == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+    assert rates("cosine") == pytest.approx([0.01, 0.008535534, 0.005, 0.001464466])

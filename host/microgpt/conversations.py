@@ -1,0 +1,174 @@
+"""Conversations: their file, JSON Lines, and a conversation as the tokens a chat model learns.
+
+A line is an array of messages, {"role": "user" or "assistant", "content": "..."}, in turns, the
+user's first. As a document: BOS, then for each message the special token of its role, the
+characters of its content and END_TURN; BOS.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from microgpt.data import DataError
+from microgpt.tokenizer import Tokenizer
+from microgpt.training import Document
+
+CONVERSATIONS = Path(__file__).parents[2] / "data" / "conversations.jsonl"
+
+END_TURN = "<|end_turn|>"
+ROLES = ("user", "assistant")
+SPECIAL_TOKENS = ("<|user|>", "<|assistant|>", END_TURN)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one side says in its turn."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+Conversation = list[Message]
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A line that holds no conversation: its number, from 1, and the reason."""
+
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}"
+
+
+def can_chat(tokenizer: Tokenizer) -> bool:
+    """Whether a vocabulary has the special tokens that chat needs."""
+    return set(SPECIAL_TOKENS) <= set(tokenizer.special_tokens)
+
+
+def read_conversations(path: Path) -> tuple[list[Conversation], list[Malformed]]:
+    """Return the conversations of a file, and its lines that hold none; empty lines are neither.
+
+    Raises DataError if the file cannot be read or holds no conversation at all.
+    """
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    conversations, malformed = [], []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            conversations.append(_conversation(line))
+        except ValueError as error:
+            malformed.append(Malformed(number, str(error)))
+    if not conversations:
+        first = f": {malformed[0]}" if malformed else ""
+        raise DataError(f"{path} holds no conversations{first}")
+    return conversations, malformed
+
+
+def _conversation(line: bytes) -> Conversation:
+    try:
+        items = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, a thousand brackets
+        raise ValueError("not JSON that can be read") from None
+    if not isinstance(items, list):
+        raise ValueError("not an array of messages")
+    messages = [_message(item, number) for number, item in enumerate(items, 1)]
+    for number, message in enumerate(messages, 1):
+        expected = ROLES[(number - 1) % 2]
+        if message.role != expected:
+            raise ValueError(f"message {number} is the {message.role}'s, not the {expected}'s")
+    if len(messages) < 2:
+        raise ValueError("no message of the assistant")
+    return messages
+
+
+def _message(item: object, number: int) -> Message:
+    if not isinstance(item, dict) or set(item) != {"role", "content"}:
+        raise ValueError(f"message {number} is not an object of role and content")
+    if item["role"] not in ROLES:
+        raise ValueError(f"message {number} has the role {item['role']!r}, not user or assistant")
+    content = item["content"]
+    if not isinstance(content, str) or not content:
+        raise ValueError(f"message {number} has no text as its content")
+    if not content.isascii():
+        try:
+            content.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(f"message {number} holds half a character") from None
+    return Message(item["role"], content)
+
+
+def message_tokens(tokenizer: Tokenizer, message: Message) -> list[int]:
+    """Return a message as tokens; raise ValueError at a character not in charset."""
+    role = tokenizer.special(f"<|{message.role}|>")
+    return [role, *tokenizer.characters(message.content), tokenizer.special(END_TURN)]
+
+
+def document(
+    tokenizer: Tokenizer,
+    conversation: Conversation,
+    block_size: int,
+    assistant_only: bool = False,
+) -> tuple[Document, int]:
+    """Return a conversation as a document, and how many of its messages are in it.
+
+    One that is longer than the block is cut after the last turn of the assistant that fits, and
+    does not end with BOS. With `assistant_only`, only what the assistant says, END_TURN included,
+    counts in the loss. Raises ValueError if not even the first two turns fit.
+    """
+    tokens = [tokenizer.bos]
+    learned = [False]  # for each token
+    used = 0
+    for first in range(0, len(conversation) - 1, 2):
+        exchange = [message_tokens(tokenizer, m) for m in conversation[first : first + 2]]
+        question, answer = exchange
+        if len(tokens) + len(question) + len(answer) > block_size + 1:
+            break
+        tokens += question + answer
+        learned += [False] * (len(question) + 1) + [True] * (len(answer) - 1)
+        used += 2
+    if not used:
+        needed = len(question) + len(answer)
+        raise ValueError(f"the first two turns are {needed} tokens, the block holds {block_size}")
+    if used >= len(conversation) - 1 and len(tokens) <= block_size:
+        tokens.append(tokenizer.bos)
+        learned.append(False)
+    return Document(tokens, learned[1:] if assistant_only else None), used
+
+
+def documents(
+    tokenizer: Tokenizer,
+    conversations: Sequence[Conversation],
+    block_size: int,
+    assistant_only: bool = False,
+) -> tuple[list[Document], int, int]:
+    """Return the documents of all conversations, how many were cut, and how many are too long.
+
+    Raises DataError if none is left.
+    """
+    kept: list[Document] = []
+    cut = too_long = 0
+    reason = ""
+    for conversation in conversations:
+        try:
+            doc, used = document(tokenizer, conversation, block_size, assistant_only)
+        except ValueError as error:
+            too_long += 1
+            reason = str(error)
+            continue
+        kept.append(doc)
+        cut += used < len(conversation) - len(conversation) % 2
+    if not kept:
+        raise DataError(f"no conversation fits the block: {reason}; use a larger --block-size")
+    return kept, cut, too_long
