@@ -65,6 +65,17 @@ def test_ctrl_c_ends_a_run_with_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "loss.png").exists()
 
 
+def test_a_loss_that_is_no_number_leaves_the_log_and_the_picture(tmp_path: Path) -> None:
+    words = ["train", "--lr", "1e30", "--steps", "50", "--out", "r"]
+    errors = run(*words, cwd=tmp_path, code=1).stderr
+    assert errors.endswith("; the run so far is in r\n")
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == [
+        "log.jsonl",
+        "loss.png",
+        "run.json",
+    ]
+
+
 def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
     small = ["--n-embd", "4", "--n-head", "2", "--block-size", "4"]
     output = run("gradcheck", *small, cwd=tmp_path).stdout
@@ -82,6 +93,7 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
         (["train", "--data", "empty.txt"], "empty.txt holds no documents"),
         (["train", "--data", "binary.txt"], "binary.txt is not UTF-8 text"),
         (["train", "--out", "."], ". exists already"),
+        (["train", "--out", ".", "--data", "nothing.txt"], ". exists already"),  # before all else
         (["train", "--speed", "9"], "No such option"),
         (["generate", "nothing"], "cannot read nothing/meta.json"),
         (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
@@ -120,6 +132,28 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     assert b"\x1b[" in output
 
 
+@pytest.mark.parametrize(
+    ("missing", "extra", "command"),
+    [
+        ("fastapi", "serve", "serve --model m"),
+        ("torch", "torch", "train --engine torch"),
+        ("torch", "torch", "resume m"),
+        ("safetensors", "torch", "train --engine torch --checkpoint-every 5"),
+    ],
+)
+def test_an_extra_that_is_not_installed(
+    tmp_path: Path, missing: str, extra: str, command: str
+) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from microgpt.cli import main; main()"
+    words = [sys.executable, "-c", code, *command.split()]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: no ")
+    assert result.stderr.endswith(f" here: pip install 'microgpt-esp32[{extra}]'\n")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []  # no half of a run
+
+
 def test_completion() -> None:
     environment = {**os.environ, "_MICROGPT_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
     environment["COMP_WORDS"] = "microgpt ab"
@@ -136,5 +170,6 @@ def test_every_command_has_one_line_of_help_and_an_example(tmp_path: Path) -> No
     assert {"train", "ablate", "bench", "plot", "show"} <= set(commands)
     for line in lines:
         assert not line.endswith("..."), line
-    for command in {"train", "generate", "ablate", "bench", "plot", "show"}:
+    examples = {"train", "resume", "generate", "info", "chat", "serve"}
+    for command in examples | {"ablate", "bench", "plot", "show"}:
         assert f"microgpt {command} " in run(command, "--help", cwd=tmp_path).stdout
