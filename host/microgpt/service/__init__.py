@@ -1,0 +1,1 @@
+"""The HTTP service and its page, `microgpt serve`; needs the extra [serve]."""

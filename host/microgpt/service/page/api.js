@@ -1,0 +1,53 @@
+// The service's answers: JSON, or an Error whose message can be shown.
+
+const PREFIX = "microgpt/v1";
+
+export async function get(path) {
+  return (await request(path)).json();
+}
+
+/** Post `body` as JSON; return the Response, whose status is 200. */
+export function post(path, body, signal) {
+  return request(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+}
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(`${PREFIX}/${path}`, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("the service does not answer");
+  }
+  if (response.ok) return response;
+  const { detail } = await response.json().catch(() => ({ detail: response.statusText }));
+  throw new Error(Array.isArray(detail) ? detail.map(ofField).join("; ") : detail);
+}
+
+function ofField({ loc, msg }) {
+  const field = loc.filter((part) => typeof part === "string" && part !== "body").at(-1);
+  return `${field ?? "request"}: ${msg.replace("Value error, ", "")}`;
+}
+
+/** Yield the server-sent events of a Response as {event, data}, data being parsed JSON. */
+export async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    let end;
+    while ((end = text.indexOf("\n\n")) >= 0) {
+      const fields = text.slice(0, end).split("\n").map((line) => line.split(/: (.*)/s));
+      text = text.slice(end + 2);
+      const { event = "message", data } = Object.fromEntries(fields);
+      yield { event, data: JSON.parse(data) };
+    }
+  }
+}

@@ -1,0 +1,38 @@
+// The page: what the model is, the theme, and its three sections.
+
+import { get } from "./api.js";
+import { startChat } from "./chat.js";
+import { startNames } from "./names.js";
+import { startRuns } from "./runs.js";
+
+const $ = (id) => document.getElementById(id);
+
+for (const output of document.querySelectorAll("output")) {
+  const input = $(output.htmlFor.value);
+  const show = () => (output.value = Number(input.value).toFixed(2));
+  input.addEventListener("input", show);
+  show();
+}
+
+$("theme").addEventListener("click", () => {
+  const { dataset } = document.documentElement;
+  dataset.theme = dataset.theme === "dark" ? "light" : "dark";
+  try {
+    localStorage.setItem("theme", dataset.theme);
+  } catch {
+    // kept until the page is left
+  }
+  document.dispatchEvent(new Event("themechange"));
+});
+
+document.addEventListener("themechange", startRuns().draw);
+
+const model = await get("model").catch((error) => ($("names-error").textContent = error.message));
+if (model.parameters) {
+  $("model").textContent =
+    `${model.parameters.toLocaleString("en")} parameters, ${model.vocab_size} tokens, ` +
+    `block of ${model.block_size}`;
+  if (model.can_chat) $("names-title").textContent = "Documents";
+  startNames();
+  startChat(model.can_chat, model.block_size);
+}

@@ -1,0 +1,195 @@
+// Loss curves on a canvas: each measured loss thin, the mean thick, and a reading under the pointer.
+
+const MARGIN = { left: 40, right: 14, top: 12, bottom: 26 };
+const TICKS = 5;
+const DENSE = 400; // points: more of them are drawn fainter
+
+export class Chart {
+  /** `reading`: the element that says the values under the pointer. */
+  constructor(canvas, reading) {
+    this.canvas = canvas;
+    this.reading = reading;
+    this.curves = [];
+    this.pointer = null;
+    new ResizeObserver(() => this.draw()).observe(canvas);
+    canvas.addEventListener("pointermove", (event) => this.point(event.offsetX));
+    canvas.addEventListener("pointerdown", (event) => this.point(event.offsetX));
+    canvas.addEventListener("pointerleave", () => this.point(null));
+  }
+
+  point(x) {
+    this.pointer = x;
+    this.draw();
+  }
+
+  /** Draw `curves`: [{name, colour, points: [{step, loss, mean}], live}], steps ascending. */
+  draw(curves = this.curves) {
+    this.curves = curves;
+    const { canvas } = this;
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(name);
+    const scale = devicePixelRatio;
+    const { clientWidth: width, clientHeight: height } = canvas;
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+    const context = canvas.getContext("2d");
+    context.scale(scale, scale);
+    context.font = `12px ${getComputedStyle(canvas).fontFamily}`;
+    const axes = this.axes(width, height);
+    this.drawAxes(context, axes, colour("--line"), colour("--quiet"));
+    for (const curve of curves) {
+      context.strokeStyle = context.fillStyle = colour(curve.colour);
+      this.drawCurve(context, axes, curve);
+    }
+    this.read(context, axes, colour);
+    canvas.setAttribute("aria-label", this.inWords());
+  }
+
+  /** The ranges of the axes, and where a step and a loss stand. */
+  axes(width, height) {
+    let steps = 10;
+    let low = Infinity;
+    let high = -Infinity;
+    for (const { points } of this.curves) {
+      steps = Math.max(steps, points.at(-1).step);
+      for (const { loss, mean } of points) {
+        low = Math.min(low, mean);
+        // A few documents are hard: the axis is for the means, and for most of the losses.
+        high = Math.max(high, mean, Math.min(loss, mean * 1.25));
+        low = Math.min(low, Math.max(loss, mean * 0.75));
+      }
+    }
+    if (low > high) [low, high] = [0, 4];
+    const unit = tick(high - low || 1);
+    low = Math.max(0, Math.floor(low / unit) * unit);
+    high = Math.ceil(high / unit) * unit;
+    const right = width - MARGIN.right;
+    const bottom = height - MARGIN.bottom;
+    const x = (step) => MARGIN.left + (step / steps) * (right - MARGIN.left);
+    const y = (loss) => bottom - ((loss - low) / (high - low)) * (bottom - MARGIN.top);
+    const stepAt = (px) => ((px - MARGIN.left) / (right - MARGIN.left)) * steps;
+    return { steps, low, high, unit, right, bottom, x, y, stepAt };
+  }
+
+  drawAxes(context, axes, line, ink) {
+    context.lineWidth = 1;
+    context.strokeStyle = line;
+    context.fillStyle = ink;
+    context.textBaseline = "middle";
+    context.textAlign = "right";
+    const digits = Math.max(0, Math.ceil(-Math.log10(axes.unit) - 1e-9));
+    for (let i = 0; axes.low + i * axes.unit <= axes.high + axes.unit / 2; i++) {
+      const loss = axes.low + i * axes.unit;
+      const y = Math.round(axes.y(loss)) + 0.5;
+      segment(context, MARGIN.left, y, axes.right, y);
+      context.fillText(loss.toFixed(digits), MARGIN.left - 8, y);
+    }
+    context.textBaseline = "top";
+    const unit = tick(axes.steps);
+    for (let step = 0; step <= axes.steps; step += unit) {
+      context.textAlign = step === 0 ? "left" : axes.x(step) > axes.right - 16 ? "right" : "center";
+      context.fillText(step.toLocaleString("en"), axes.x(step), axes.bottom + 8);
+    }
+  }
+
+  drawCurve(context, axes, { points, live }) {
+    context.save();
+    context.beginPath();
+    context.rect(MARGIN.left, MARGIN.top - 6, axes.right - MARGIN.left + 8, axes.bottom - MARGIN.top + 8);
+    context.clip();
+    context.lineJoin = "round";
+    context.globalAlpha = points.length > DENSE ? 0.08 : 0.2;
+    context.lineWidth = 1;
+    trace(context, axes, points, "loss");
+    context.globalAlpha = 1;
+    context.lineWidth = 2.25;
+    trace(context, axes, points, "mean");
+    context.restore();
+    if (live || points.length === 1) {
+      const { step, mean } = points.at(-1);
+      disc(context, axes.x(step), axes.y(mean), 4);
+      context.globalAlpha = 0.25;
+      disc(context, axes.x(step), axes.y(mean), 8);
+      context.globalAlpha = 1;
+    }
+  }
+
+  /** A line at the pointer, and the values there. */
+  read(context, axes, colour) {
+    const { pointer, reading } = this;
+    const inside = pointer !== null && pointer >= MARGIN.left && pointer <= axes.right;
+    reading.hidden = !inside || !this.curves.length;
+    if (reading.hidden) return;
+    const step = Math.round(axes.stepAt(pointer));
+    context.strokeStyle = colour("--quiet");
+    context.setLineDash([3, 3]);
+    segment(context, pointer, MARGIN.top, pointer, axes.bottom);
+    context.setLineDash([]);
+    const lines = [document.createTextNode(`step ${step.toLocaleString("en")}`)];
+    for (const curve of this.curves) {
+      const near = nearest(curve.points, step);
+      context.fillStyle = colour(curve.colour);
+      disc(context, axes.x(near.step), axes.y(near.mean), 3.5);
+      const row = document.createElement("div");
+      row.style.color = colour(curve.colour);
+      row.textContent = `${near.mean.toFixed(3)}  ${curve.name}`;
+      lines.push(row);
+    }
+    reading.replaceChildren(...lines);
+    const left = pointer < (axes.right + MARGIN.left) / 2;
+    reading.style.left = left ? `${pointer + 12}px` : "auto";
+    reading.style.right = left ? "auto" : `${this.canvas.clientWidth - pointer + 12}px`;
+  }
+
+  inWords() {
+    const said = this.curves.map(({ name, points }) => {
+      const { step, mean } = points.at(-1);
+      return `${name}: mean loss ${mean.toFixed(3)} at step ${step}`;
+    });
+    return said.join("; ") || "No run is drawn";
+  }
+}
+
+/** Draw one of a point's values as a line; where points are closer than half a pixel, their mean. */
+function trace(context, axes, points, key) {
+  const each = Math.max(1, Math.floor(points.length / (2 * (axes.right - MARGIN.left))));
+  context.beginPath();
+  for (let i = 0; i < points.length; i += each) {
+    const group = points.slice(i, i + each);
+    const value = group.reduce((sum, point) => sum + point[key], 0) / group.length;
+    context.lineTo(axes.x(group.at(-1).step), axes.y(value));
+  }
+  context.stroke();
+}
+
+function segment(context, x1, y1, x2, y2) {
+  context.beginPath();
+  context.moveTo(x1, y1);
+  context.lineTo(x2, y2);
+  context.stroke();
+}
+
+function disc(context, x, y, radius) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.fill();
+}
+
+/** The distance between two ticks of an axis of this length: 1, 2 or 5 times a power of ten. */
+function tick(length) {
+  const power = 10 ** Math.floor(Math.log10(length / TICKS));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((unit) => length / unit <= TICKS);
+}
+
+/** The point whose step is closest; `points` ascend. */
+function nearest(points, step) {
+  let low = 0;
+  let high = points.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (points[middle].step < step) low = middle + 1;
+    else high = middle;
+  }
+  const before = points[low - 1];
+  return before && step - before.step < points[low].step - step ? before : points[low];
+}

@@ -1,0 +1,87 @@
+// Chat: the conversation is kept here; the service is sent what fits a block and streams the reply.
+
+import { events, post } from "./api.js";
+
+const form = document.getElementById("chat-form");
+const list = document.getElementById("messages");
+const error = document.getElementById("chat-error");
+const reset = document.getElementById("chat-reset");
+
+let blockSize;
+let messages = [];
+let stop = new AbortController();
+
+export function startChat(able, size) {
+  blockSize = size;
+  document.getElementById("chat-none").hidden = able;
+  document.getElementById("chat-able").hidden = !able;
+  reset.hidden = !able;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const content = form.content.value.trim();
+    if (content) say(content);
+  });
+  reset.addEventListener("click", () => {
+    stop.abort();
+    messages = [];
+    list.replaceChildren();
+    error.textContent = "";
+    form.content.focus();
+  });
+}
+
+async function say(content) {
+  const button = form.querySelector("[type=submit]");
+  const question = bubble("user", content);
+  const answer = bubble("assistant", "");
+  const asked = [...messages, { role: "user", content }];
+  const own = (stop = new AbortController());
+  answer.classList.add("writing");
+  button.disabled = true;
+  error.textContent = "";
+  form.content.value = "";
+  try {
+    const { temperature, seed } = form;
+    const body = { messages: fitting(asked), stream: true };
+    body.temperature = temperature.valueAsNumber;
+    body.seed = seed.valueAsNumber;
+    for await (const { event, data } of events(await post("chat", body, own.signal))) {
+      if (event === "error") throw new Error(data.detail);
+      if (event === "message") answer.textContent += data.content;
+      list.scrollTop = list.scrollHeight;
+    }
+    // A message must have text: an empty reply is shown, but not sent along.
+    if (answer.textContent) messages = [...asked, { role: "assistant", content: answer.textContent }];
+    else answer.textContent = "…";
+  } catch (problem) {
+    if (problem.name !== "AbortError") {
+      error.textContent = problem.message;
+      question.remove();
+      answer.remove();
+      form.content.value = content;
+    }
+  } finally {
+    answer.classList.remove("writing");
+    if (own === stop) button.disabled = false;
+  }
+}
+
+/** The last messages, from one of the user's on, whose characters fit a block: the service would
+ * leave out the others, but not take a body of any length. */
+function fitting(messages) {
+  const last = messages.length - 1;
+  let first = last;
+  let size = [...messages[last].content].length;
+  while (first > 0 && (size += [...messages[first - 1].content].length) <= blockSize) first--;
+  if (messages[first].role !== "user") first++;
+  return messages.slice(first);
+}
+
+function bubble(role, text) {
+  const li = document.createElement("li");
+  li.className = role;
+  li.textContent = text;
+  list.append(li);
+  list.scrollTop = list.scrollHeight;
+  return li;
+}
