@@ -12,7 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
 PORT_FLAG = $(if $(PORT),--port $(PORT))
-IMAGE_FLAGS = --board $(BOARD) --names $(NAMES) $(if $(FIRMWARE),--firmware $(FIRMWARE))
+IMAGE_FLAGS = --board $(BOARD) --names "$(NAMES)" $(if $(FIRMWARE),--firmware "$(FIRMWARE)")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,8 +28,9 @@ $(READY_DEV): pyproject.toml tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 
-run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42]
-	@$(BIN)/python -m tools.virtual --steps $(STEPS) --seed $(SEED) --names "$(NAMES)"
+run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42 RESUME=1]
+	@$(BIN)/python -m tools.virtual --steps $(STEPS) --seed $(SEED) --names "$(NAMES)" \
+		$(if $(RESUME),--resume)
 
 image: $(READY) ## build the file for a board's flash [BOARD=ESP32_GENERIC FIRMWARE=release.bin]
 	@$(BIN)/python -m tools.image $(IMAGE_FLAGS)
@@ -41,7 +42,7 @@ erase: $(READY) ## erase a board's whole flash [PORT= BOARD=]
 	@$(BIN)/python -m tools.flash --erase --board $(BOARD) $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD))
 
 deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy]
-	@$(BIN)/python -m tools.deploy $(PORT_FLAG) --tool $(TOOL) --names $(NAMES)
+	@$(BIN)/python -m tools.deploy $(PORT_FLAG) --tool $(TOOL) --names "$(NAMES)"
 
 monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://...]
 	@$(BIN)/python -m tools.monitor $(PORT_FLAG)
@@ -56,6 +57,23 @@ ports: $(READY) ## list the boards that are plugged in
 emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU=path SOCKET=5555 DOWNLOAD=1 FLASH=file]
 	@$(BIN)/python -m tools.emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
 		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash $(FLASH))
+
+selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT=, or virtual]
+	@$(BIN)/python -m tools.selftest $(PORT_FLAG)
+
+replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [LR=]
+	@$(BIN)/python -m tools.replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" \
+		--names "$(NAMES)" $(if $(LR),--lr $(LR))
+
+pull: $(READY) ## the board's checkpoint as a model folder [MODEL=build/pulled PORT=]
+	@$(BIN)/python -m tools.weights pull "$(or $(MODEL),build/pulled)" $(PORT_FLAG)
+
+push: $(READY) ## a model onto the board, which makes up names: MODEL=folder [TRAIN=1 PORT=]
+	@$(BIN)/python -m tools.weights push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
+		$(if $(TRAIN),--train) $(PORT_FLAG)
+
+reset-training: $(READY) ## remove the board's checkpoints: it starts afresh [PORT=]
+	@$(BIN)/python -m tools.weights reset $(PORT_FLAG)
 
 test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/ruff check .
@@ -77,4 +95,5 @@ names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 clean: ## remove what was built; .venv, runs/ and data/ stay
 	rm -rf build
 
-.PHONY: help run image flash erase deploy monitor repl ports emulate test bench bench-kernels kernels names-makemore clean
+.PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \
+	reset-training test bench bench-kernels kernels names-makemore clean
