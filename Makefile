@@ -65,8 +65,8 @@ replay: $(READY) ## train a recorded run again on the computer and compare: RUN=
 	@$(BIN)/python -m tools.replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" \
 		--names "$(NAMES)" $(if $(LR),--lr $(LR))
 
-pull: $(READY) ## the board's checkpoint as a model folder [MODEL=build/pulled PORT=]
-	@$(BIN)/python -m tools.weights pull "$(or $(MODEL),build/pulled)" $(PORT_FLAG)
+pull: $(READY) ## the board's checkpoint as a model folder [MODEL=models/board PORT=]
+	@$(BIN)/python -m tools.weights pull "$(or $(MODEL),models/board)" $(PORT_FLAG)
 
 push: $(READY) ## a model onto the board, which makes up names: MODEL=folder [TRAIN=1 PORT=]
 	@$(BIN)/python -m tools.weights push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
@@ -92,7 +92,7 @@ kernels: $(READY) ## compile the board's native kernels again, after a change to
 names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 	@$(BIN)/python -m tools.names_makemore data/names-makemore.txt
 
-clean: ## remove what was built; .venv, runs/ and data/ stay
+clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build
 
 .PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \

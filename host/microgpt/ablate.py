@@ -147,7 +147,7 @@ def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError:
-        raise SweepError("--scheduler needs Dask: pip install 'microgpt-esp32[cluster]'") from None
+        raise SweepError("--scheduler needs Dask: .venv/bin/pip install -e '.[cluster]'") from None
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:

@@ -27,7 +27,7 @@ def require(extra: str, *modules: str) -> None:
         try:
             import_module(module)
         except ImportError:
-            message = f"no {module} here: pip install 'microgpt-esp32[{extra}]'"
+            message = f"no {module} here: .venv/bin/pip install -e '.[{extra}]'"
             raise click.ClickException(message) from None
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SMOOTHED_OVER = 100  # steps, for the mean in progress lines and pictures
 BOS_SIGN = "\N{BULLET}"
 MOST_BARS = 28  # next letters in a picture; the likeliest of a larger vocabulary
-NO_MATPLOTLIB = "pip install 'microgpt-esp32[plot]'"
+NO_MATPLOTLIB = ".venv/bin/pip install -e '.[plot]'"
 
 
 @dataclass(frozen=True)

@@ -208,5 +208,5 @@ def test_a_missing_extra_is_one_line_before_any_work(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert result.stderr == f"error: no {module} here: pip install 'microgpt-esp32[plot]'\n"
+    assert result.stderr == f"error: no {module} here: .venv/bin/pip install -e '.[plot]'\n"
     assert not (folder / "results").exists()

@@ -149,7 +149,7 @@ def test_an_extra_that_is_not_installed(
     result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.startswith("error: no ")
-    assert result.stderr.endswith(f" here: pip install 'microgpt-esp32[{extra}]'\n")
+    assert result.stderr.endswith(f" here: .venv/bin/pip install -e '.[{extra}]'\n")
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []  # no half of a run
 
