@@ -5,6 +5,8 @@ from ugpt.adam import Adam
 from ugpt.model import Model
 from ugpt.rng import Rng
 
+HEAP = "300k"  # for a board too much: it runs the checks themselves, by `make selftest`
+
 
 class Kernels:
     """The portable kernels, one of them replaced."""

@@ -1,6 +1,7 @@
 """The whole model: its own slopes, nothing stale, and the KV cache."""
 
 from array import array
+from binascii import crc32
 from math import exp, log
 
 from support import NAN, close, raises
@@ -106,12 +107,12 @@ def test_nan_in_the_buffers_changes_nothing():
     for name in ("emma", "maryalexandrina", ""):
         n = model.set_tokens(encode(name))
         loss = model.loss_and_grads(n)
-        grads = bytes(model.grads)
+        grads = crc32(model.grads)
         for buffer in model.buffers + [model.grads]:
             for i in range(len(buffer)):
                 buffer[i] = NAN
         assert model.loss_and_grads(n) == loss
-        assert bytes(model.grads) == grads
+        assert crc32(model.grads) == grads
 
 
 def test_a_position_at_a_time_gives_the_same_logits():
