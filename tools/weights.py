@@ -86,7 +86,7 @@ def unpack(data: bytes, name: str) -> tuple[dict[str, float], Matrices]:
     """Return header and weights of a checkpoint; raise CheckpointError if it is not whole."""
     file = io.BytesIO(data)
     header = checkpoint.read_header(file, name)
-    table = parameter_table(Sizes(*(header[field] for field in checkpoint.CONFIGURATION[:5])))
+    table = parameter_table(Sizes(*(header[field] for field in checkpoint.SIZES)))
     return header, {
         matrix: np.frombuffer(
             data, "<f4", rows * columns, checkpoint.HEADER_SIZE + 4 * offset
@@ -101,7 +101,7 @@ def pack(weights: Matrices, board_run: Run, train: bool, target: Path) -> None:
     The generator's state is the seed itself: the weights have drawn nothing from it.
     """
     seed = board_run.seed or int.from_bytes(os.urandom(4), "little") or 1
-    header = {name: getattr(SIZES, name) for name in checkpoint.CONFIGURATION[:5]}
+    header = {name: getattr(SIZES, name) for name in checkpoint.SIZES}
     header |= {"data": board_run.data, "data_crc": board_run.data_crc}
     header |= {"seed": seed, "steps": board_run.steps, "lr": board_run.lr}
     header |= {"step": 0 if train else board_run.steps, "rng": seed, "pushed": 1}

@@ -20,12 +20,8 @@ SCRATCH = "checkpoint-new.bin"  # being written; never read
 MAGIC = b"UGPTCKPT"
 VERSION = 1
 HEADER = "<8sI9If3I"  # magic, version, then:
-CONFIGURATION = (  # what makes it the same run
-    "vocab_size",
-    "n_embd",
-    "n_head",
-    "n_layer",
-    "block_size",
+SIZES = ("vocab_size", "n_embd", "n_head", "n_layer", "block_size")  # of `layout.Sizes`
+CONFIGURATION = SIZES + (  # what makes it the same run
     "data",  # the number of documents
     "data_crc",  # and the CRC32 of all of them
     "seed",
@@ -54,7 +50,7 @@ class DamagedError(CheckpointError):
 def header_of(training):
     """Return all FIELDS of a run, {name: number}."""
     sizes = training.model.sizes
-    header = {name: getattr(sizes, name) for name in CONFIGURATION[:5]}
+    header = {name: getattr(sizes, name) for name in SIZES}
     header["data"] = training.dataset.count
     header["data_crc"] = training.dataset.crc
     for name in ("seed", "steps", "lr", "step", "pushed"):

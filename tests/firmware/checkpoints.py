@@ -2,7 +2,7 @@
 
 from array import array
 
-from ugpt.checkpoint import CONFIGURATION, arrays_of, header_of
+from ugpt.checkpoint import SIZES, arrays_of, header_of
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -30,7 +30,7 @@ class Attributes:
 
 def small(step=0, steps=100, scale=1.0, count=20, **other):
     """Return a run of `count` parameters: all that a checkpoint takes from one."""
-    sizes = Attributes(**dict.fromkeys(CONFIGURATION[:5], 1))
+    sizes = Attributes(**dict.fromkeys(SIZES, 1))
     first = step * count
     params, m, v = [
         array("f", (scale * (first + i) + k for i in range(count))) for k in (0.25, 0.5, 0.75)

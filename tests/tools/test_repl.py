@@ -102,6 +102,7 @@ def test_saved_and_loaded(board: Path) -> None:
         ("load()", "CheckpointError: no run is saved: ugpt.train()"),
         ("generate()", "CheckpointError: no run is saved: ugpt.train()"),
         ("train(steps=1)\nugpt.generate(1, temperature=0)", "ValueError: temperature must be"),
+        ("train(steps=1)\nugpt.generate(1, temperature=1e39)", "ValueError: temperature must be"),
         ("train(steps=1)\nugpt.generate(1, prompt='M')", "ValueError: "),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
+from serial_board import MicroPythonBoard
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH
 
@@ -219,3 +220,17 @@ def test_errors_are_one_line(words: list[str], message: str) -> None:
     assert result.returncode == 1
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_board_that_is_not_done_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flash = tmp_path / "flash"
+    flash.mkdir()
+    monkeypatch.setattr(remote, "PATIENCE_S", 3)
+    board = MicroPythonBoard(flash)
+    try:
+        with pytest.raises(ToolError, match="the board was not done in 3 s"):
+            Remote(["connect", board.port]).run("while True: pass")
+    finally:
+        board.close()
