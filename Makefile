@@ -29,51 +29,51 @@ $(READY_DEV): pyproject.toml tools/setup.sh
 	@touch $@ $(READY)
 
 run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42 RESUME=1]
-	@$(BIN)/python -m tools.virtual --steps $(STEPS) --seed $(SEED) --names "$(NAMES)" \
+	@$(BIN)/python -m microgpt_board.device.run --steps $(STEPS) --seed $(SEED) --names "$(NAMES)" \
 		$(if $(RESUME),--resume)
 
 image: $(READY) ## build the file for a board's flash [BOARD=ESP32_GENERIC FIRMWARE=release.bin]
-	@$(BIN)/python -m tools.image $(IMAGE_FLAGS)
+	@$(BIN)/python -m microgpt_board.image.image $(IMAGE_FLAGS)
 
 flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= FIRMWARE= ESPTOOL_FLAGS=]
-	@$(BIN)/python -m tools.flash $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD)) $(IMAGE_FLAGS)
+	@$(BIN)/python -m microgpt_board.device.flash $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD)) $(IMAGE_FLAGS)
 
 erase: $(READY) ## erase a board's whole flash [PORT= BOARD=]
-	@$(BIN)/python -m tools.flash --erase --board $(BOARD) $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD))
+	@$(BIN)/python -m microgpt_board.device.flash --erase --board $(BOARD) $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD))
 
 deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy]
-	@$(BIN)/python -m tools.deploy $(PORT_FLAG) --tool $(TOOL) --names "$(NAMES)"
+	@$(BIN)/python -m microgpt_board.device.deploy $(PORT_FLAG) --tool $(TOOL) --names "$(NAMES)"
 
 monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://...]
-	@$(BIN)/python -m tools.monitor $(PORT_FLAG)
+	@$(BIN)/python -m microgpt_board.device.monitor $(PORT_FLAG)
 
 repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves [PORT=]
-	@port=$$($(BIN)/python -m tools.ports --find $(PORT_FLAG)) && \
+	@port=$$($(BIN)/python -m microgpt_board.device.ports --find $(PORT_FLAG)) && \
 		exec $(BIN)/python -m mpremote connect $$port repl
 
 ports: $(READY) ## list the boards that are plugged in
-	@$(BIN)/python -m tools.ports
+	@$(BIN)/python -m microgpt_board.device.ports
 
 emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU=path SOCKET=5555 DOWNLOAD=1 FLASH=file]
-	@$(BIN)/python -m tools.emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
+	@$(BIN)/python -m microgpt_board.emulation.qemu $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
 		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash $(FLASH))
 
 selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT=, or virtual]
-	@$(BIN)/python -m tools.selftest $(PORT_FLAG)
+	@$(BIN)/python -m microgpt_board.device.selftest $(PORT_FLAG)
 
 replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [LR=]
-	@$(BIN)/python -m tools.replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" \
+	@$(BIN)/python -m microgpt_board.proof.replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" \
 		--names "$(NAMES)" $(if $(LR),--lr $(LR))
 
 pull: $(READY) ## the board's checkpoint as a model folder [MODEL=models/board PORT=]
-	@$(BIN)/python -m tools.weights pull "$(or $(MODEL),models/board)" $(PORT_FLAG)
+	@$(BIN)/python -m microgpt_board.device.weights pull "$(or $(MODEL),models/board)" $(PORT_FLAG)
 
 push: $(READY) ## a model onto the board, which makes up names: MODEL=folder [TRAIN=1 PORT=]
-	@$(BIN)/python -m tools.weights push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
+	@$(BIN)/python -m microgpt_board.device.weights push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
 		$(if $(TRAIN),--train) $(PORT_FLAG)
 
 reset-training: $(READY) ## remove the board's checkpoints: it starts afresh [PORT=]
-	@$(BIN)/python -m tools.weights reset $(PORT_FLAG)
+	@$(BIN)/python -m microgpt_board.device.weights reset $(PORT_FLAG)
 
 test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/ruff check .
@@ -81,13 +81,13 @@ test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/pytest
 
 bench: $(READY) ## time of a training step: scalar, tensor, virtual board
-	@$(BIN)/python -m tools.bench
+	@$(BIN)/python -m microgpt_board.proof.bench
 
 bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core
-	@$(BIN)/python -m tools.bench_kernels
+	@$(BIN)/python -m microgpt_board.proof.bench_kernels
 
 kernels: $(READY) ## compile the board's native kernels again, after a change to kernels.c
-	@$(BIN)/python -m tools.native xtensawin firmware/native/kernels-xtensawin.mpy
+	@$(BIN)/python -m microgpt_board.image.native xtensawin firmware/native/kernels-xtensawin.mpy
 
 names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 	@$(BIN)/python -m tools.names_makemore data/names-makemore.txt

@@ -6,8 +6,8 @@ python -m tools.names_makemore data/names-makemore.txt
 import argparse
 from pathlib import Path
 
-from tools.download import download
-from tools.errors import parser_of, run
+from microgpt_board.errors import parser_of, run
+from microgpt_board.image.download import download
 
 URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"

@@ -7,7 +7,7 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from tools.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError, parser_of, run
 
 YEAR = 2017
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from microgpt.data import DataError
+from microgpt.data import DataError, shipped
 from microgpt.tokenizer import Tokenizer
 from microgpt.training import Document
 
-CONVERSATIONS = Path(__file__).parents[2] / "data" / "conversations.jsonl"
+CONVERSATIONS = shipped("conversations.jsonl")
 
 END_TURN = "<|end_turn|>"
 ROLES = ("user", "assistant")

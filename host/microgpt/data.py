@@ -1,13 +1,23 @@
 """Documents from a text file, one a line."""
 
 import hashlib
+from importlib.resources import as_file, files
 from pathlib import Path
 
-NAMES = Path(__file__).parents[2] / "data" / "names.txt"
+from microgpt.errors import UserError
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """A file of documents cannot be used; the message says which and why."""
+
+
+def shipped(name: str) -> Path:
+    """Return where a file of the package's own data sets is."""
+    with as_file(files("microgpt.datasets") / name) as path:
+        return path
+
+
+NAMES = shipped("names.txt")
 
 
 def read_docs(path: Path) -> list[str]:
@@ -29,8 +39,8 @@ def charset_of(docs: list[str]) -> str:
     return "".join(sorted(set("".join(docs))))
 
 
-def held_out(doc: str, share: float) -> bool:
-    """Return whether `doc` belongs to the held-out documents, which are about `share` of all.
+def in_validation_set(doc: str, share: float) -> bool:
+    """Return whether `doc` is a validation document; about `share` of all documents are.
 
     The hash of the text decides, so that a text is on the same side in every run, on every
     machine and however often it stands in the file.

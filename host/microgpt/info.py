@@ -3,14 +3,11 @@
 import dataclasses
 from typing import Any
 
-from ugpt import tokenizer as board_tokenizer
-from ugpt.layout import Sizes
-
+from microgpt.board import BOARD_BYTES, refusals
 from microgpt.conversations import can_chat
-from microgpt.model import Model
+from microgpt.engines.base import Model
 
 FLOAT = 4  # bytes, of a float32
-BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM, once the program is loaded
 
 
 def about(model: Model) -> dict[str, Any]:
@@ -50,21 +47,8 @@ def bytes_to_train(model: Model) -> int:
 
 
 def board(model: Model) -> dict[str, Any]:
-    """Return whether an ESP32 without PSRAM has the memory to train the model; and whether
-    `make push` takes it, or why not: the program there has one shape and one vocabulary.
+    """Return whether an ESP32 without PSRAM has the memory to train the model, and whether
+    `make push` takes it, or why not.
     """
-    ours = Sizes()
-    theirs = model.config
-    charset = board_tokenizer.decode(range(board_tokenizer.VOCAB_SIZE))
-    reasons = [
-        f"{name} {getattr(theirs, name)}, not {getattr(ours, name)}"
-        for name in ("n_embd", "n_head", "n_layer", "block_size")
-        if getattr(theirs, name) != getattr(ours, name)
-    ]
-    if theirs.tie_lm_head:
-        reasons.append("a tied lm_head")
-    if not theirs.input_rmsnorm:
-        reasons.append("no norm after the embedding")
-    if model.tokenizer.charset != charset or model.tokenizer.special_tokens:
-        reasons.append(f"{model.tokenizer.vocab_size} tokens that are not BOS and a to z")
+    reasons = refusals(model.config, model.tokenizer)
     return {"fits": bytes_to_train(model) <= BOARD_BYTES, "push": not reasons, "reasons": reasons}

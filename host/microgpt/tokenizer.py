@@ -2,6 +2,12 @@
 
 from collections.abc import Sequence
 
+from microgpt.errors import UserError
+
+
+class VocabularyError(UserError):
+    """A character or a special token is not in the vocabulary, or a vocabulary is impossible."""
+
 
 class Tokenizer:
     """A token a character, and BOS, which also ends a document.
@@ -12,15 +18,15 @@ class Tokenizer:
     """
 
     def __init__(self, charset: str, bos: int = 0, special_tokens: Sequence[str] = ()) -> None:
-        """Raise ValueError at an empty charset, another place for BOS, or anything there twice."""
+        """Raise VocabularyError at an empty charset, another place for BOS, or anything there twice."""
         if not charset or len(set(charset)) != len(charset):
-            raise ValueError("charset must be characters, each of them once")
+            raise VocabularyError("charset must be characters, each of them once")
         if bos not in (0, len(charset)):
-            raise ValueError(f"bos must be 0 or {len(charset)}, not {bos!r}")
+            raise VocabularyError(f"bos must be 0 or {len(charset)}, not {bos!r}")
         if not all(isinstance(name, str) and name for name in special_tokens):
-            raise ValueError("special_tokens must be names")
+            raise VocabularyError("special_tokens must be names")
         if len(set(special_tokens)) != len(special_tokens):
-            raise ValueError("special_tokens must be names, each of them once")
+            raise VocabularyError("special_tokens must be names, each of them once")
         self.charset = charset
         self.bos = bos
         self.special_tokens = tuple(special_tokens)
@@ -35,22 +41,24 @@ class Tokenizer:
         return len(self.charset) + 1 + len(self.special_tokens)
 
     def encode(self, text: str) -> list[int]:
-        """Return BOS, a token a character, BOS; raise ValueError at a character not in charset."""
+        """Return BOS, a token a character, BOS; raise VocabularyError at a character not in charset."""
         return [self.bos, *self.characters(text), self.bos]
 
     def characters(self, text: str) -> list[int]:
-        """Return a token a character; raise ValueError at a character not in charset."""
+        """Return a token a character; raise VocabularyError at a character not in charset."""
         try:
             return [self._tokens[character] for character in text]
         except KeyError as error:
-            raise ValueError(f"{error.args[0]!r} in {text!r} is not in the vocabulary") from None
+            raise VocabularyError(
+                f"{error.args[0]!r} in {text!r} is not in the vocabulary"
+            ) from None
 
     def special(self, name: str) -> int:
-        """Return the token of a special token; raise ValueError if there is none of that name."""
+        """Return the token of a special token; raise VocabularyError if there is none of that name."""
         try:
             return self._special[name]
         except KeyError:
-            raise ValueError(f"{name} is not in the vocabulary") from None
+            raise VocabularyError(f"{name} is not in the vocabulary") from None
 
     def is_character(self, token: int) -> bool:
         """Whether `token` stands for a character, not for BOS or a special token."""

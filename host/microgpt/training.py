@@ -1,4 +1,4 @@
-"""Training: documents in an order, one a step, and a record of each step."""
+"""Training: documents in an order, one batch a step, and a record of each step."""
 
 import itertools
 import math
@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from microgpt.config import Decay, TrainConfig
-from microgpt.data import held_out
-from microgpt.model import Model
+from microgpt.data import in_validation_set
+from microgpt.engines import evaluator
+from microgpt.engines.base import Model
+from microgpt.errors import UserError
 
-HOLDOUT_TIMES = 20
+VALIDATIONS = 20  # measurements of the validation loss in a run
 
 
-class TrainingError(ValueError):
+class TrainingError(UserError):
     """Training cannot begin or go on; the message says why and what to do."""
 
 
@@ -29,45 +31,56 @@ class Document:
 class Record:
     """What one step did: its number from 0, the loss before its update, its learning rate.
 
-    `holdout` is the mean loss of the held-out documents after the update; None at most steps.
+    `validation` is the validation loss after the update; None at most steps.
     """
 
     step: int
     loss: float
     lr: float
-    holdout: float | None = None
+    validation: float | None = None
 
 
 def train(
-    model: Model, docs: Sequence[str | Document], config: TrainConfig, first: int = 0
+    model: Model,
+    docs: Sequence[str | Document],
+    config: TrainConfig,
+    first: int = 0,
+    processes: int = 1,
 ) -> Iterator[Record]:
-    """Train `model` in place on texts or `Document`s, yield a record a step; stop when you like.
+    """Train `model` in place on texts or `Document`s; yield a record a step: stop when you like.
 
-    Weights go on from what they are, Adam's moments begin anew; but a run that was interrupted
-    goes on at step `first` with both. Processes that train together take `batch` documents each.
-    Held-out documents are measured HOLDOUT_TIMES during a run, the last time after its last step.
+    The weights are the starting point and Adam's moments begin at zero; a run that was interrupted
+    continues at step `first` with the moments that the model has. Of `processes` that train one
+    model together, each takes `batch` documents a step. The validation loss is measured
+    VALIDATIONS times during a run, the last time after its last step.
+
     Raises TrainingError if there is no document, if one has a character outside the vocabulary,
-    or if the loss is no longer a number.
+    or if the loss is not a number.
     """
-    training, held = split(docs, config.holdout)
-    measured_docs = [encode(model, docs, index) for index in held]
+    training, validation = split(docs, config.validation)
+    validation_docs = [encode(model, docs, index) for index in validation]
     if first == 0:
         model.reset_optimizer()
-    count = config.batch * config.accumulate * model.world
+    count = config.batch * config.gradient_accumulation * processes
     order = itertools.islice(document_order(len(training), config), first * count, None)
-    every = max(1, config.steps // HOLDOUT_TIMES)
+    every = max(1, config.steps // VALIDATIONS)
     for step in range(first, config.end):
         batch = [encode(model, docs, training[next(order)]) for _ in range(count)]
         lr = config.lr * decayed(step / config.steps, config.decay)
         if count == 1:
             loss = model.train_step(batch[0].tokens, step, lr, batch[0].mask)
         else:
-            loss = model.train_batch(_tokens(batch), step, lr, _masks(batch), config.accumulate)
+            parts = config.gradient_accumulation
+            loss = model.train_batch(_tokens(batch), step, lr, _masks(batch), parts)
         if not math.isfinite(loss):
             raise TrainingError(f"the loss at step {step} is {loss}: lower lr, it is {config.lr}")
-        due = held and (step + 1 == config.end or (step + 1) % every == 0)
-        measured = model.mean_loss(_tokens(measured_docs), _masks(measured_docs)) if due else None
-        yield Record(step, loss, lr, measured)
+        due = validation_docs and (step + 1 == config.end or (step + 1) % every == 0)
+        yield Record(step, loss, lr, validation_loss(model, validation_docs) if due else None)
+
+
+def validation_loss(model: Model, docs: Sequence[Document]) -> float:
+    """Return the mean loss of documents that the model does not learn from."""
+    return evaluator(model).mean_loss(_tokens(docs), _masks(docs))
 
 
 def decayed(done: float, decay: Decay) -> float:
@@ -83,27 +96,29 @@ def _masks(docs: Sequence[Document]) -> list[list[bool] | None]:
     return [doc.mask for doc in docs]
 
 
-def split(docs: Sequence[str | Document], holdout: float) -> tuple[list[int], list[int]]:
-    """Return the indices of the documents to train on, and of those held out.
+def split(docs: Sequence[str | Document], validation: float) -> tuple[list[int], list[int]]:
+    """Return the indices of the training documents and of the validation documents.
 
     Raises TrainingError if there is nothing to train on, or nothing in a share above 0.
     """
     if not docs:
         raise TrainingError("there are no documents to train on")
-    if not holdout:
+    if not validation:
         return list(range(len(docs))), []
     indices: tuple[list[int], list[int]] = ([], [])
     for index, doc in enumerate(docs):
         text = doc if isinstance(doc, str) else str(doc.tokens)
-        indices[held_out(text, holdout)].append(index)
+        indices[in_validation_set(text, validation)].append(index)
     if not all(indices):
-        sizes = f"{len(indices[0])} documents to train on and {len(indices[1])} held out"
-        raise TrainingError(f"holdout {holdout} makes {sizes}: take more documents")
+        raise TrainingError(
+            f"validation {validation} makes {len(indices[0])} documents to train on and "
+            f"{len(indices[1])} for validation: take more documents"
+        )
     return indices
 
 
 def encode(model: Model, docs: Sequence[str | Document], index: int) -> Document:
-    """Return one of `docs` as tokens; TrainingError at a character outside the vocabulary."""
+    """Return one of `docs` as tokens; raise TrainingError at a character not in the vocabulary."""
     doc = docs[index]
     if isinstance(doc, Document):
         return doc

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from microgpt.data import NAMES
-from serial_board import MicroPythonBoard
+from microgpt_board.image import compile as build
 
-from tools import build
+from tests.support.serial_board import MicroPythonBoard
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
-from tools import ports, remote
-from tools.remote import Remote
+from microgpt_board.device import ports, remote
+from microgpt_board.device.remote import Remote
 
 STEPS = 8
 START_S = 120  # at most, to import and make the weights, and to start again behind the reset

@@ -4,12 +4,12 @@ import microgpt
 import numpy as np
 import pytest
 from microgpt.data import NAMES
+from microgpt_board.device import log
+from microgpt_board.device.remote import Remote
+from microgpt_board.image import names_bin
 from ugpt.dataset import HEADER_SIZE, RECORD_SIZE
 from ugpt.model import Model
 from ugpt.rng import Rng
-
-from tools import log, names_bin
-from tools.remote import Remote
 
 SEED, STEPS, LR = 42, 50, 0.01
 TOLERANCE = 0.005

@@ -12,19 +12,20 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.errors import ToolError
+from microgpt_board.image import compile as build
 
-from tools import build
-from tools.errors import ToolError
-from tools.micropython import find_micropython
-
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+ROOT = Path(__file__).parents[2]
+FIRMWARE = ROOT / "firmware"
 CONNECTIONS = 3  # a board that is restarting does not answer the first
 HEAP = "300k"  # a module may name its own; it is then too much for a board
-RUN_ONE = "import sys; sys.path[:0] = {paths!r}; {first}import {module}; {module}.{function}()"
+RUN_ONE = "import sys; sys.path[:0] = {paths!r}; {first}import {module} as m; m.{function}()"
 
 # `import ugpt` lets a board collect garbage often, which is slow; a test has room enough.
 RARELY = "import ugpt, gc; gc.threshold(-1); "
 
+NEEDED_ON_A_BOARD = ("arrays.py", "checkpoints.py", "kernel_cases.py")  # of tests/support
 IMPLEMENTATIONS = ("cpython", "micropython", "micropython-native")
 
 
@@ -49,15 +50,21 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compiled_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the modules here as .mpy: a board's memory is too small to compile them."""
     folder = tmp_path_factory.mktemp("device")
-    for source in Path(__file__).parent.glob("*.py"):
-        if source.stem != "conftest":
-            build.compile_file(source, folder / f"{source.stem}.mpy")
+    for name in ("firmware", "support"):
+        target = folder / "tests" / name
+        target.mkdir(parents=True)
+        for source in (ROOT / "tests" / name).glob("*.py"):
+            if source.name in NEEDED_ON_A_BOARD or source.name.startswith("test_"):
+                build.compile_file(source, target / f"{source.stem}.mpy")
     return folder
 
 
 @pytest.fixture(autouse=True)
-def package(request: pytest.FixtureRequest) -> Path | None:
+def package(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path | None:
     """The folder from which MicroPython imports `ugpt`; None: this is CPython."""
+    monkeypatch.chdir(tmp_path)  # some tests write files
     if request.param == "cpython":
         return None
     if request.param == "device":
@@ -82,8 +89,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     port = pyfuncitem.config.getoption("device")
     code = RUN_ONE.format(
         first=RARELY if port else "",
-        paths=["/", ""] if port else [str(package), str(pyfuncitem.path.parent)],
-        module=pyfuncitem.path.stem,
+        paths=["/", ""] if port else [str(package), str(ROOT)],
+        module=f"tests.firmware.{pyfuncitem.path.stem}",
         function=pyfuncitem.originalname,
     )
     if port:

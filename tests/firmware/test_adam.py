@@ -3,8 +3,9 @@
 from array import array
 from math import sqrt
 
-from support import close, noise
 from ugpt.adam import Adam
+
+from tests.support.arrays import close, noise
 
 
 def test_minimises_a_parabola():

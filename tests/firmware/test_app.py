@@ -3,8 +3,9 @@
 import json
 import os
 
-from support import raises
 from ugpt import app
+
+from tests.support.arrays import raises
 
 DEFAULTS = {name: app.SETTINGS[name][0] for name in app.SETTINGS}
 PATH = "test-settings.json"

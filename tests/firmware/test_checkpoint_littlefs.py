@@ -2,10 +2,11 @@
 
 import os
 
-from checkpoints import small, state
-from support import raises
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH, Checkpoints
+
+from tests.support.arrays import raises
+from tests.support.checkpoints import small, state
 
 IMPLEMENTATIONS = ("micropython", "micropython-native")  # CPython has no LittleFS
 HEAP = "2m"

@@ -3,8 +3,9 @@
 import struct
 from binascii import crc32
 
-from support import raises
 from ugpt.dataset import Dataset, DatasetError
+
+from tests.support.arrays import raises
 
 
 class Source:

@@ -1,9 +1,10 @@
 """Sampling: bounded, repeatable, led by prompt and temperature."""
 
-from support import raises
 from ugpt.generator import Generator
 from ugpt.model import Model
 from ugpt.rng import Rng
+
+from tests.support.arrays import raises
 
 
 def untrained(seed=1):

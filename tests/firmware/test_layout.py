@@ -1,7 +1,8 @@
 """The parameter table: the design's names, shapes and offsets."""
 
-from support import raises
 from ugpt.layout import Sizes, parameter_count, parameter_table
+
+from tests.support.arrays import raises
 
 
 def test_the_table_of_the_4192():

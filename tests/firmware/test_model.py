@@ -4,12 +4,13 @@ from array import array
 from binascii import crc32
 from math import exp, log
 
-from support import NAN, close, raises
 from ugpt.adam import Adam
 from ugpt.layout import Sizes
 from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import encode
+
+from tests.support.arrays import NAN, close, raises
 
 NEED_DOUBLES = (
     "test_every_17th_gradient_is_the_slope",

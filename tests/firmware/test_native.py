@@ -3,12 +3,13 @@
 import gc
 from array import array
 
-from kernel_cases import CONSTANTS, cases, tolerance
 from ugpt import ops
 from ugpt.adam import Adam
 from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import encode
+
+from tests.support.kernel_cases import CONSTANTS, cases, tolerance
 
 IMPLEMENTATIONS = ("machine-code",)
 

@@ -1,7 +1,8 @@
 """The generator: Marsaglia's sequence, and draws that follow their distributions."""
 
-from support import raises
 from ugpt.rng import Rng
+
+from tests.support.arrays import raises
 
 
 def test_known_sequence():

@@ -1,7 +1,8 @@
 """Tokens: BOS is 0, then a to z; both ends of a document are BOS."""
 
-from support import raises
 from ugpt.tokenizer import BOS, VOCAB_SIZE, decode, encode, encode_into
+
+from tests.support.arrays import raises
 
 
 def test_emma():

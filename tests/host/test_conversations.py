@@ -177,7 +177,16 @@ def test_train_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_held_out_conversations_count_as_the_assistant_s_part_alone(tmp_path: Path) -> None:
     """In the log of a run stands what the model that it leaves makes of them."""
-    command = [MICROGPT, "train", "--chat", "--assistant-only", "--holdout", "0.3", "--batch", "3"]
+    command = [
+        MICROGPT,
+        "train",
+        "--chat",
+        "--assistant-only",
+        "--validation",
+        "0.3",
+        "--batch",
+        "3",
+    ]
     sizes = ["--block-size", "128", "--dtype", "float64"]
     command += [*sizes, "--steps", "20", "--out", "run"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -188,6 +197,6 @@ def test_held_out_conversations_count_as_the_assistant_s_part_alone(tmp_path: Pa
     assert 2 <= len(held) <= 15
     losses = [model.loss_and_grads(docs[i].tokens, docs[i].mask)[0] for i in held]
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
-    assert last["holdout"] == pytest.approx(sum(losses) / len(losses), rel=1e-9)
+    assert last["validation"] == pytest.approx(sum(losses) / len(losses), rel=1e-9)
     whole = [model.loss_and_grads(docs[i].tokens)[0] for i in held]
-    assert last["holdout"] != pytest.approx(sum(whole) / len(whole), rel=0.01)
+    assert last["validation"] != pytest.approx(sum(whole) / len(whole), rel=0.01)

@@ -10,12 +10,11 @@ import pytest
 from microgpt import info
 from microgpt.conversations import SPECIAL_TOKENS
 from microgpt.tokenizer import Tokenizer
+from microgpt_board.device.weights import for_board
+from microgpt_board.errors import ToolError
 from ugpt.adam import Adam
 from ugpt.layout import Sizes
 from ugpt.model import Model as BoardModel
-
-from tools.errors import ToolError
-from tools.weights import for_board
 
 MICROGPT = Path(sys.executable).with_name("microgpt")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt.model import build
+from microgpt.engines import build
 from microgpt.training import document_order
 
 DOCS = ["emma", "olivia", "ava", "isabella", "sophia"]
@@ -87,8 +87,9 @@ def test_impossible_requests() -> None:
         next(microgpt.train(model, [], microgpt.TrainConfig()))
     with pytest.raises(microgpt.TrainingError, match="document 1: 'E' in 'Emma'"):
         next(microgpt.train(model, ["Emma"], microgpt.TrainConfig(order="sequential")))
-    with pytest.raises(ValueError, match="temperature"):
-        microgpt.generate(model, temperature=0)
+    for temperature in (-0.1, 100.1, float("nan")):
+        with pytest.raises(microgpt.UserError, match="temperature"):
+            microgpt.generate(model, temperature=temperature)
     with pytest.raises(ValueError, match="num_samples"):
         microgpt.generate(model, num_samples=0)
     with pytest.raises(ValueError, match="engine"):

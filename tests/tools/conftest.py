@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serial_board import MicroPythonBoard
+from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.errors import ToolError
+from microgpt_board.image import compile as build
 
-from tools import build
-from tools.errors import ToolError
-from tools.micropython import find_micropython
+from tests.support.serial_board import MicroPythonBoard
 
 NAMES = ("emma", "olivia", "ava", "isabella", "sophia", "mia", "amelia", "harper")
 

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tools import errors
+from microgpt_board import errors
 
 TOOLS_FOLDER = Path(__file__).parents[2] / "tools"
 TOOLS = sorted(path.stem for path in TOOLS_FOLDER.glob("*.py") if "__main__" in path.read_text())
@@ -35,7 +34,7 @@ def test_an_error_without_a_number_says_what_it_is(capsys: pytest.CaptureFixture
 
 def test_a_reader_that_leaves_gets_no_error() -> None:
     code = """
-from tools import errors
+from microgpt_board import errors
 def main():
     while True:
         print("line", flush=True)

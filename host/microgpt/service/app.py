@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +20,12 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from microgpt import conversations, info
-from microgpt.chat import Chat
-from microgpt.model import Model
-from microgpt.runs import RUNS
-from microgpt.sampling import document
+from microgpt.chat.session import Chat
+from microgpt.engines.base import Model
+from microgpt.runs.folder import RUNS
+from microgpt.sampling import stream_document
 from microgpt.service import recordings
-from microgpt.service.guard import Guard, Limits
+from microgpt.service.middleware import Guard, Limits
 from microgpt.service.pool import Job, OverloadError, Pool
 from microgpt.service.schemas import (
     LARGEST_SEED,
@@ -39,7 +40,7 @@ from microgpt.service.schemas import (
     chat_request,
 )
 
-PAGE = Path(__file__).with_name("page")
+PAGE = Path(str(files("microgpt.web") / "service"))
 PREFIX = "/microgpt/v1"
 OUT_OF_TIME = "out of time: ask for less, or again later"
 EVENT = {  # of a streamed reply
@@ -109,7 +110,7 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
         def work(job: Job) -> list[str]:
             rng = random.Random(request.seed)
             return [
-                "".join(_checked(document(model, request.temperature, rng), job))
+                "".join(stream_document(model, request.temperature, rng, check=job.check))
                 for _ in range(request.num_samples)
             ]
 
@@ -153,13 +154,6 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
         )
 
     return router
-
-
-def _checked(pieces: Iterator[str], job: Job) -> Iterator[str]:
-    """Yield `pieces` as long as somebody waits for them."""
-    for piece in pieces:
-        job.check()
-        yield piece
 
 
 async def _events(first: str | None, pieces: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -1,24 +1,53 @@
-"""What stands under runs/, read while it may still grow: the list of runs, and a run's log."""
+"""The runs under runs/, read while they may still grow: the list of runs, and a run's log."""
 
-import json
 import os
-import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
-from microgpt.pictures import SMOOTHED_OVER
+from microgpt.plots.curves import SMOOTHED_OVER
+from microgpt.runs import info, log
+from microgpt.runs.folder import PICTURE
 
 TAIL = 1 << 14  # bytes of a log: its last SMOOTHED_OVER steps are in them, if no names follow
 CHUNK = 1 << 20  # bytes of a log in one answer
 STALE = 60  # seconds: a run that recorded nothing for this long is no longer live
 
 
-def list_runs(root: Path) -> list[dict[str, Any]]:
-    """Return what there is to say of each run, the latest first.
+class Summary(TypedDict):
+    """What the list of runs says of one: `mean` of its last losses, `bytes` in its log."""
 
-    A board's run and one of this computer have different run.json; here both look the same.
-    """
+    name: str
+    trained_on: str
+    started: str | None
+    seed: int | None
+    parameters: int | None
+    steps: int | None
+    step: int | None
+    mean: float | None
+    bytes: int
+    live: bool
+
+
+class LoggedStep(TypedDict):
+    """A step as the page draws it."""
+
+    step: int
+    loss: float | None
+    mean: float | None
+
+
+class Part(TypedDict):
+    """A part of a log, the byte to continue from, and whether there is more already."""
+
+    steps: list[LoggedStep]
+    names: list[str]
+    offset: int
+    more: bool
+
+
+def list_runs(root: Path) -> list[Summary]:
+    """Return a summary of each run, the latest first."""
     try:
         folders = list(root.iterdir())
     except OSError:
@@ -27,122 +56,87 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
     return sorted(summaries, key=lambda run: (run["started"] or "", run["name"]), reverse=True)
 
 
-def _summary(folder: Path) -> dict[str, Any] | None:
+def _summary(folder: Path) -> Summary | None:
     try:
-        with open(folder / "log.jsonl", "rb") as log:
-            size = log.seek(0, 2)
-            logged, names_last = _last_steps(log, size)
-            age = time.time() - os.fstat(log.fileno()).st_mtime
+        with open(folder / log.FILE, "rb") as file:
+            size = file.seek(0, 2)
+            steps, names_last = _last_steps(file, size)
+            age = time.time() - os.fstat(file.fileno()).st_mtime
     except OSError:
         return None
-    about = _about(folder)
-    configuration = _object(about, "configuration") or _object(about, "train")
-    steps = _whole(configuration.get("steps"))
-    step = logged[-1][0] if logged else None
-    means = [mean for at, mean in logged if mean is not None and at > step - SMOOTHED_OVER]
-    complete = names_last or (step is not None and step + 1 == steps)
-    ended = (folder / "loss.png").exists()  # what ends a recording draws its picture
+    try:
+        about = info.read(folder)
+    except log.RunError:
+        about = info.NOTHING
+    last = steps[-1].step if steps else None
+    recent = [step for step in steps if step.step > steps[-1].step - SMOOTHED_OVER]
+    means = [mean for step in recent if (mean := _mean(step)) is not None]
+    complete = names_last or (last is not None and last + 1 == about.steps)
+    ended = (folder / PICTURE).exists()  # drawn when a recording ends
     return {
         "name": folder.name,
-        "trained_on": _text(about.get("board")) or _text(about.get("engine")) or "a board",
-        "started": _text(about.get("started")),
-        "seed": _whole(about.get("seed")),
-        "parameters": _whole(configuration.get("parameters", about.get("parameters"))),
-        "steps": steps,
-        "step": step,
+        "trained_on": about.board or about.engine or "a board",
+        "started": about.started,
+        "seed": about.seed,
+        "parameters": about.parameters,
+        "steps": about.steps,
+        "step": last,
         "mean": sum(means) / len(means) if means else None,
         "bytes": size,
         "live": not complete and not ended and age < STALE,
     }
 
 
-def _last_steps(log: BinaryIO, size: int) -> tuple[list[tuple[int, float | None]], bool]:
+def _last_steps(file: BinaryIO, size: int) -> tuple[list[log.Step], bool]:
     """Return the last SMOOTHED_OVER steps of a log, or more, and whether names came after them.
 
-    A board that is done makes up names for ever: the steps may stand far before the end.
+    A board that is done generates names for ever: the steps may stand far before the end.
     """
     length = TAIL
     while True:
-        log.seek(max(0, size - length))
-        lines = log.read(min(length, size)).split(b"\n")[:-1]
+        file.seek(max(0, size - length))
+        lines = file.read(min(length, size)).split(b"\n")[:-1]
         numbered = [
-            (number, step, _mean(record))
+            (number, step)
             for number, line in enumerate(lines)
-            if b'"step"' in line  # far quicker than to read a million names as JSON
-            and (step := _whole((record := _record(line)).get("step"))) is not None
+            if b'"step"' in line  # far quicker than to parse a million names as JSON
+            and isinstance(step := log.parse(line), log.Step)
         ]
-        if length >= size or (numbered and numbered[0][1] <= numbered[-1][1] - SMOOTHED_OVER):
+        enough = numbered and numbered[0][1].step <= numbered[-1][1].step - SMOOTHED_OVER
+        if length >= size or enough:
             break
         length *= 8
     after = lines[numbered[-1][0] + 1 :] if numbered else lines
-    return [(step, mean) for _, step, mean in numbered], any("name" in _record(r) for r in after)
+    names_last = any(isinstance(log.parse(line), log.Name) for line in after)
+    return [step for _, step in numbered], names_last
 
 
-def read_from(root: Path, name: str, offset: int = 0) -> dict[str, Any] | None:
-    """Return the steps and names of a log from a byte on, and the byte to go on from.
+def read_from(root: Path, name: str, offset: int = 0) -> Part | None:
+    """Return the steps and names of a log from a byte on; None if there is no such run.
 
     Only whole lines are read, and at most CHUNK bytes: `more` says whether to ask again at once.
-    None if there is no such run.
     """
     try:
         if name not in {folder.name for folder in root.iterdir()}:  # not a path to elsewhere
             return None
-        with open(root / name / "log.jsonl", "rb") as file:
+        with open(root / name / log.FILE, "rb") as file:
             size = file.seek(0, 2)
-            if offset > size:  # another log under the same name
-                offset = 0
-            file.seek(offset)
-            content = file.read(CHUNK)
+            start = offset if offset <= size else 0  # beyond it: another log under the same name
+            records, end = log.read_part(file, start, CHUNK)
     except OSError:
         return None
-    whole = content[: content.rfind(b"\n") + 1]
-    records = [record for line in whole.splitlines() if (record := _record(line))]
     return {
         "steps": [
-            {"step": step, "loss": _number(r.get("loss")), "mean": _mean(r)}
-            for r in records
-            if (step := _whole(r.get("step"))) is not None
+            {"step": record.step, "loss": record.loss, "mean": _mean(record)}
+            for record in records
+            if isinstance(record, log.Step)
         ],
-        "names": [name for r in records if (name := _text(r.get("name"))) is not None],
-        "offset": offset + len(whole),
-        "more": bool(whole) and offset + len(content) < size,
+        "names": [record.text for record in records if isinstance(record, log.Name)],
+        "offset": end,
+        "more": end > start and start + CHUNK < size,
     }
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    try:
-        return _record((folder / "run.json").read_bytes())
-    except OSError:
-        return {}
-
-
-def _mean(record: dict[str, Any]) -> float | None:
-    """Return the mean loss since the step logged before; a host logs every step, and none."""
-    return _number(record.get("mean", record.get("loss")))
-
-
-def _record(line: bytes) -> dict[str, Any]:
-    """Return a JSON object, {} if `line` is not one: whoever writes it may be half done."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _object(record: dict[str, Any], key: str) -> dict[str, Any]:
-    value = record.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _whole(value: object) -> int | None:
-    return value if type(value) is int else None
-
-
-def _number(value: object) -> float | None:
-    largest = sys.float_info.max  # larger are infinity and whole numbers of hundreds of digits
-    return value if type(value) in (int, float) and -largest <= value <= largest else None
+def _mean(step: log.Step) -> float | None:
+    """Return the mean loss since the step logged before; a host logs every step, and no mean."""
+    return step.loss if step.mean is None else step.mean

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from microgpt import conversations
-from microgpt.chat import longest_message
-from microgpt.model import Model
-from microgpt.sampling import LOWEST_TEMPERATURE
+from microgpt.chat.session import longest_message
+from microgpt.engines.base import Model
+from microgpt.sampling import MOST_TEMPERATURE
 
 LARGEST_SEED = 2**53 - 1  # the largest whole number that every JSON reader keeps
 
@@ -30,11 +30,17 @@ Seed = Annotated[
 ]
 
 
+Temperature = Annotated[
+    float,
+    Field(ge=0, le=MOST_TEMPERATURE, allow_inf_nan=False, description="0: always the likeliest."),
+]
+
+
 class GenerateRequest(Strict):
     """What to make up."""
 
     num_samples: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 1
-    temperature: float = Field(0.5, ge=LOWEST_TEMPERATURE, allow_inf_nan=False)
+    temperature: Temperature = 0.5
     seed: Seed = 42
 
 
@@ -149,7 +155,7 @@ def chat_request(model: Model) -> type[Strict]:
         __base__=Strict,
         __doc__="A conversation so far, for the assistant to reply to.",
         messages=(Annotated[list[message], Field(min_length=1)], ...),  # type: ignore[valid-type]
-        temperature=(Annotated[float, Field(ge=0, allow_inf_nan=False)], 0.5),
+        temperature=(Temperature, 0.5),
         seed=(Seed, 42),
         stream=(Annotated[bool, Field(description="Answer as server-sent events.")], False),
     )

@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from microgpt.model import Model
+from microgpt.engines.base import Model
 from microgpt.service.app import create_app
 
 

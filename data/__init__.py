@@ -1,0 +1,1 @@
+"""Package data `microgpt.datasets`: the text files that the commands read by default."""

@@ -1,0 +1,1 @@
+"""Package data `microgpt_board.firmware`: what ends up on a board besides the package `ugpt`."""

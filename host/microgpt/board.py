@@ -1,0 +1,45 @@
+"""What both sides know of the board's model: its tokenizer, its initial weights, its limits."""
+
+import numpy as np
+from ugpt.layout import Sizes, parameter_table
+from ugpt.model import INIT_STD
+from ugpt.rng import Rng
+from ugpt.tokenizer import BOS, VOCAB_SIZE, decode
+
+from microgpt.config import ModelConfig
+from microgpt.model_io import Matrices
+from microgpt.tokenizer import Tokenizer
+
+SIZES = Sizes()
+CONFIG = ModelConfig()
+TOKENIZER = Tokenizer(decode(range(VOCAB_SIZE)), BOS)
+BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM, once the program is loaded
+
+
+def initial_weights(rng: Rng) -> Matrices:
+    """Return the weights with which a board begins, drawn from `rng` as `ugpt.model` does."""
+    return {
+        name: np.array([INIT_STD * rng.gauss() for _ in range(rows * columns)], "float32").reshape(
+            rows, columns
+        )
+        for name, (rows, columns), _ in parameter_table(SIZES)
+    }
+
+
+def refusals(config: ModelConfig, tokenizer: Tokenizer) -> list[str]:
+    """Return why the board's program cannot hold a model, a reason each; [] if it can.
+
+    The program there has one shape and one vocabulary.
+    """
+    reasons = [
+        f"{name} {getattr(config, name)}, not {getattr(CONFIG, name)}"
+        for name in ("n_embd", "n_head", "n_layer", "block_size")
+        if getattr(config, name) != getattr(CONFIG, name)
+    ]
+    if config.tie_lm_head:
+        reasons.append("a tied lm_head")
+    if not config.input_rmsnorm:
+        reasons.append("no norm after the embedding")
+    if tokenizer.charset != TOKENIZER.charset or tokenizer.special_tokens:
+        reasons.append(f"{tokenizer.vocab_size} tokens that are not BOS and a to z")
+    return reasons

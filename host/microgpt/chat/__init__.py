@@ -1,0 +1,1 @@
+"""Chat: a session with a model, and the prompt at the terminal."""

@@ -1,0 +1,52 @@
+"""What the commands show: the console, and the progress of a training."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from microgpt.plots.curves import SMOOTHED_OVER
+from microgpt.training import Record
+
+PLAIN_LINES = 20  # in a pipe: about this many of a run's steps
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iterator[Record]:
+    """Pass `records` on; show loss, mean of the last 100, validation loss, speed and time left."""
+    last: deque[float] = deque(maxlen=SMOOTHED_OVER)
+    started = time.monotonic()
+    live = console.is_terminal
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}  {task.fields[rate]:,.0f} steps/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not live) as progress:
+        task = progress.add_task("", total=steps, figures="", rate=0.0)
+        every = max(1, steps // PLAIN_LINES)
+        shown = 0.0
+        validation = ""
+        for record in records:
+            last.append(record.loss)
+            if record.validation is not None:
+                validation = f"  validation {record.validation:.4f}"
+            done = record.step + 1
+            now = time.monotonic()
+            if live and (now - shown > 0.1 or done == steps) or not live and done % every == 0:
+                shown = now
+                figures = f"loss {record.loss:.4f}  mean {sum(last) / len(last):.4f}{validation}"
+                rate = (done - first) / max(now - started, 1e-9)
+                if live:
+                    progress.update(task, completed=done, figures=figures, rate=rate)
+                else:
+                    left = round((steps - done) / rate)
+                    console.print(
+                        f"step {done}/{steps}  {figures}  {rate:,.0f} steps/s  "
+                        f"{left // 60}:{left % 60:02} left"
+                    )
+            yield record

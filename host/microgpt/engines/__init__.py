@@ -1,0 +1,85 @@
+"""Engines: implementations of the one model behind the one interface of `engines.base.Model`.
+
+This is the only module that knows all of them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ugpt.layout import parameter_table
+from ugpt.model import INIT_STD
+
+from microgpt import model_io
+from microgpt.config import ModelConfig
+from microgpt.engines.base import Model
+from microgpt.errors import ConfigError
+from microgpt.model_io import Matrices
+from microgpt.tokenizer import Tokenizer
+
+DTYPES = ("float32", "float64", "bfloat16")
+ENGINES = ("scalar", "tensor", "torch")
+
+
+def build(
+    config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, engine: str, dtype: str
+) -> Model:
+    """Return a model of `engine` with these weights; raise ConfigError for an unknown one."""
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    if engine == "torch":
+        try:
+            from microgpt.engines.torch import TorchModel
+        except ImportError:
+            raise ConfigError("no PyTorch here: .venv/bin/pip install -e '.[torch]'") from None
+
+        return TorchModel(config, tokenizer, weights, dtype)
+    if dtype == "bfloat16":
+        raise ConfigError("dtype bfloat16 is for engine torch")
+    if engine == "scalar":
+        from microgpt.engines.scalar import ScalarModel
+
+        return ScalarModel(config, tokenizer, weights)
+    if engine == "tensor":
+        from microgpt.engines.tensor import TensorModel
+
+        return TensorModel(config, tokenizer, weights, dtype)
+    raise ConfigError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+
+
+def create(
+    config: ModelConfig,
+    charset: str = "abcdefghijklmnopqrstuvwxyz",
+    seed: int = 42,
+    engine: str = "tensor",
+    dtype: str = "float32",
+    special_tokens: Sequence[str] = (),
+) -> Model:
+    """Return a new model, its weights drawn from N(0, 0.08) in flat order; the seed fixes them.
+
+    `dtype` is for the engines "tensor" and "torch"; "scalar" computes in Python's floats, float64.
+    """
+    tokenizer = Tokenizer(charset, special_tokens=special_tokens)
+    rng = np.random.default_rng(seed)
+    table = parameter_table(config.sizes(tokenizer.vocab_size))
+    weights = {name: rng.normal(0.0, INIT_STD, shape) for name, shape, _ in table}
+    return build(config, tokenizer, weights, engine, dtype)
+
+
+def load(folder: str | Path, engine: str = "tensor", dtype: str = "float32") -> Model:
+    """Return the model in `folder`, or in its sub-folder `model` if it is a run's.
+
+    Raises ModelFolderError if a file is missing or broken, or a matrix missing, misshapen or not
+    finite; ConfigError for an unknown engine or dtype.
+    """
+    return build(*model_io.read(folder, dtype), engine, dtype)
+
+
+def evaluator(model: Model) -> Model:
+    """Return a model with the same weights whose `mean_loss` is quick: `model` itself, mostly.
+
+    Engine "scalar" would take minutes for a validation loss, so engine "tensor" computes it.
+    """
+    if model.engine != "scalar":
+        return model
+    return build(model.config, model.tokenizer, model.weights, "tensor", "float64")

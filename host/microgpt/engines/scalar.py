@@ -1,0 +1,241 @@
+"""Engine "scalar": the whole of it, one number at a time, to be read.
+
+Every number is a `Value` that remembers how it was made; the gradient is the chain rule applied
+backwards over that record. The structure is that of Karpathy's microgpt.py.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from ugpt.adam import BETA1, BETA2
+from ugpt.adam import EPS as EPS_ADAM
+from ugpt.ops import EPS as EPS_RMSNORM
+
+from microgpt.config import ModelConfig
+from microgpt.engines.base import Mask, Masks, Model, with_masks
+from microgpt.tokenizer import Tokenizer
+
+
+class Value:
+    """A number, its gradient, and the numbers it was computed from with the slope to each."""
+
+    __slots__ = ("data", "grad", "_inputs", "_slopes")
+
+    def __init__(self, data: float, inputs: tuple = (), slopes: tuple = ()) -> None:
+        self.data = data
+        self.grad = 0.0
+        self._inputs = inputs
+        self._slopes = slopes
+
+    def __add__(self, other: "Value | float") -> "Value":
+        other = other if isinstance(other, Value) else Value(other)
+        return Value(self.data + other.data, (self, other), (1.0, 1.0))
+
+    def __mul__(self, other: "Value | float") -> "Value":
+        other = other if isinstance(other, Value) else Value(other)
+        return Value(self.data * other.data, (self, other), (other.data, self.data))
+
+    def __pow__(self, power: float) -> "Value":
+        return Value(self.data**power, (self,), (power * self.data ** (power - 1),))
+
+    def exp(self) -> "Value":
+        result = math.exp(self.data)
+        return Value(result, (self,), (result,))
+
+    def log(self) -> "Value":
+        return Value(math.log(self.data), (self,), (1.0 / self.data,))
+
+    def relu(self) -> "Value":
+        return Value(max(0.0, self.data), (self,), (float(self.data > 0),))
+
+    def __neg__(self) -> "Value":
+        return self * -1.0
+
+    def __sub__(self, other: "Value | float") -> "Value":
+        return self + (-other)
+
+    def __truediv__(self, other: "Value | float") -> "Value":
+        return self * other**-1
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def backward(self) -> None:
+        """Add to every Value this one came from the derivative of this one with respect to it."""
+        self.grad = 1.0
+        for value in reversed(self._topological_order()):
+            for before, slope in zip(value._inputs, value._slopes, strict=True):
+                before.grad += slope * value.grad
+
+    def _topological_order(self) -> list["Value"]:
+        """Return every Value this one came from, each after its inputs; a stack, not recursion."""
+        order = []
+        seen = {self}
+        stack = [(self, iter(self._inputs))]
+        while stack:
+            value, inputs = stack[-1]
+            for before in inputs:
+                if before not in seen:
+                    seen.add(before)
+                    stack.append((before, iter(before._inputs)))
+                    break
+            else:
+                order.append(value)
+                stack.pop()
+        return order
+
+
+Vector = list[Value]
+Matrix = list[Vector]
+
+
+def linear(w: Matrix, x: Vector) -> Vector:
+    """Return w · x."""
+    return [sum(wi * xi for wi, xi in zip(row, x, strict=True)) for row in w]
+
+
+def softmax(x: Vector) -> Vector:
+    """Return exp(x) / sum(exp(x)); the largest is taken off first, so that exp stays finite."""
+    largest = max(value.data for value in x)
+    exps = [(value - largest).exp() for value in x]
+    total = sum(exps)
+    return [e / total for e in exps]
+
+
+def cross_entropy(logits: Vector, target: int) -> Value:
+    """Return -log(softmax(logits)[target])."""
+    largest = max(value.data for value in logits)
+    total = sum((value - largest).exp() for value in logits)
+    return total.log() - (logits[target] - largest)
+
+
+def rmsnorm(x: Vector) -> Vector:
+    """Return x over its root mean square (Zhang & Sennrich, 2019)."""
+    mean_square = sum(xi * xi for xi in x) / len(x)
+    scale = (mean_square + EPS_RMSNORM) ** -0.5
+    return [xi * scale for xi in x]
+
+
+class ScalarModel(Model):
+    """The model as matrices of Values, `weights`, and Adam's two moments of each."""
+
+    engine = "scalar"
+    dtype = "float64"
+
+    def __init__(
+        self, config: ModelConfig, tokenizer: Tokenizer, weights: dict[str, np.ndarray]
+    ) -> None:
+        """`weights`: {name: matrix} with the names and shapes of `ugpt.layout`."""
+        super().__init__(config, tokenizer)
+        self._w: dict[str, Matrix] = {
+            name: [[Value(float(w)) for w in row] for row in weights[name]]
+            for name, _, _ in self.table
+        }
+        self._parameters = [p for matrix in self._w.values() for row in matrix for p in row]
+        self.reset_optimizer()
+
+    def reset_optimizer(self) -> None:
+        self._m = [0.0] * len(self._parameters)
+        self._v = [0.0] * len(self._parameters)
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """A copy of the parameters, {name: matrix}."""
+        return self._matrices("data")
+
+    def _matrices(self, attribute: str) -> dict[str, np.ndarray]:
+        return {
+            name: np.array([[getattr(p, attribute) for p in row] for row in matrix])
+            for name, matrix in self._w.items()
+        }
+
+    def decoder(self) -> Callable[[int], list[float]]:
+        cache = self._empty_cache()
+
+        def step(token: int) -> list[float]:
+            t = len(cache[0][0])
+            return [logit.data for logit in self._position(token, t, cache)]
+
+        return step
+
+    def _position(self, token: int, t: int, cache: list[tuple[Matrix, Matrix]]) -> Vector:
+        """Return the logits after `token` at position t; keys and values join the cache."""
+        w, config = self._w, self.config
+        head_dim = config.n_embd // config.n_head
+        x = [a + b for a, b in zip(w["wte"][token], w["wpe"][t], strict=True)]
+        if config.input_rmsnorm:
+            x = rmsnorm(x)
+        for i, (keys, values) in enumerate(cache):
+            residual = x
+            x = rmsnorm(x)
+            q = linear(w[f"layer{i}.attn_wq"], x)
+            keys.append(linear(w[f"layer{i}.attn_wk"], x))
+            values.append(linear(w[f"layer{i}.attn_wv"], x))
+            mixed: Vector = []
+            for start in range(0, config.n_embd, head_dim):
+                part = slice(start, start + head_dim)
+                scores = [
+                    sum(a * b for a, b in zip(q[part], k[part], strict=True)) / head_dim**0.5
+                    for k in keys
+                ]
+                weights = softmax(scores)
+                for j in range(start, start + head_dim):
+                    mixed.append(sum(p * v[j] for p, v in zip(weights, values, strict=True)))
+            x = linear(w[f"layer{i}.attn_wo"], mixed)
+            x = [a + b for a, b in zip(x, residual, strict=True)]
+
+            residual = x
+            x = linear(w[f"layer{i}.mlp_fc1"], rmsnorm(x))
+            x = linear(w[f"layer{i}.mlp_fc2"], [xi.relu() for xi in x])
+            x = [a + b for a, b in zip(x, residual, strict=True)]
+        return linear(w["wte" if config.tie_lm_head else "lm_head"], x)
+
+    def _loss(self, tokens: list[int], mask: Mask | None) -> Value:
+        n = self.positions(tokens)
+        cache = self._empty_cache()
+        losses = []
+        for t in range(n):
+            losses.append(cross_entropy(self._position(tokens[t], t, cache), tokens[t + 1]))
+        if mask is None:
+            return sum(losses) / n
+        weights = self.position_weights(n, mask)
+        return sum(loss * float(weight) for loss, weight in zip(losses, weights, strict=True))
+
+    def _empty_cache(self) -> list[tuple[Matrix, Matrix]]:
+        return [([], []) for _ in range(self.config.n_layer)]
+
+    def _loss_and_backward(self, documents: list[list[int]], masks: Masks) -> float:
+        for p in self._parameters:
+            p.grad = 0.0
+        pairs = with_masks(documents, masks)
+        loss = sum(self._loss(tokens, mask) for tokens, mask in pairs) / len(documents)
+        loss.backward()
+        return loss.data
+
+    def loss_and_grads(
+        self, tokens: list[int], mask: Mask | None = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        return self._loss_and_backward([tokens], [mask]), self._matrices("grad")
+
+    def train_step(
+        self, tokens: list[int], step: int, lr: float, mask: Mask | None = None
+    ) -> float:
+        return self.train_batch([tokens], step, lr, [mask])
+
+    def train_batch(
+        self,
+        documents: list[list[int]],
+        step: int,
+        lr: float,
+        masks: Masks = None,
+        gradient_accumulation: int = 1,
+    ) -> float:
+        loss = self._loss_and_backward(documents, masks)
+        for i, p in enumerate(self._parameters):
+            self._m[i] = BETA1 * self._m[i] + (1 - BETA1) * p.grad
+            self._v[i] = BETA2 * self._v[i] + (1 - BETA2) * p.grad**2
+            m_hat = self._m[i] / (1 - BETA1 ** (step + 1))
+            v_hat = self._v[i] / (1 - BETA2 ** (step + 1))
+            p.data -= lr * m_hat / (v_hat**0.5 + EPS_ADAM)
+        return loss

@@ -1,0 +1,229 @@
+"""Engine "tensor": NumPy, a whole document at a time, the backward pass derived by hand.
+
+A document of n positions is a matrix with a column a position, so that code reads like the math:
+y = w @ x, dx = w.T @ dy, dw = dy @ x.T. With arrays this small, the time goes into the calls, not
+into the arithmetic: so every buffer and every view of it is made once for each n, each call writes
+into one, sums run over the first axis, where NumPy is quickest, and constants are arrays, not
+Python floats.
+
+A minibatch is its documents side by side in one such matrix; only attention has to know where one
+ends and the next begins.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from ugpt.ops import EPS as EPS_RMSNORM
+
+from microgpt.config import ModelConfig
+from microgpt.engines.adam import Adam
+from microgpt.engines.base import DecodeStep, Mask, Masks, Model, Tokens, with_masks
+from microgpt.engines.flat import FlatParameters
+from microgpt.engines.passes import BatchPass, Pass
+from microgpt.model_io import Array, Matrices
+from microgpt.tokenizer import Tokenizer
+
+BATCH = 64  # documents at a time, where only the loss is wanted
+MOST_HELD = 1 << 27  # numbers in buffers, half a gigabyte in float32
+SHORT = 64  # positions: minibatches of longer documents are computed one document at a time
+
+
+class TensorModel(Model):
+    """The model as one flat array of parameters; `weights` are views into it and can be written.
+
+    `dtype` is "float32" or "float64", for parameters and arithmetic alike.
+    """
+
+    engine = "tensor"
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        weights: Matrices,
+        dtype: str = "float32",
+    ) -> None:
+        """`weights`: {name: matrix} with the names and shapes of `ugpt.layout`; copied."""
+        super().__init__(config, tokenizer)
+        self.dtype = dtype
+        self._flat = FlatParameters(self.sizes, weights, dtype)
+        self.reset_optimizer()
+        self._passes: dict[int, Pass] = {}  # by n
+        self._batch_passes: dict[tuple[int, int], BatchPass] = {}  # by longest document, columns
+        self._held = 0  # numbers in the buffers of all passes, about
+
+    @property
+    def weights(self) -> Matrices:
+        return self._flat.weights
+
+    def reset_optimizer(self) -> None:
+        self._adam = Adam(self._flat.params, self._flat.grads)
+
+    def _pass(self, n: int) -> Pass:
+        """Return the buffers for a document of n positions."""
+        if n not in self._passes:
+            self._make_room(n, n * self.config.n_head * n)
+            self._passes[n] = Pass(self.config, self._flat, n)
+        return self._passes[n]
+
+    def _batch_pass(self, longest: int, columns: int) -> BatchPass:
+        """Return the buffers for documents of at most `longest` positions in `columns`."""
+        key = (longest, columns)
+        if key not in self._batch_passes:
+            self._make_room(columns, longest * self.config.n_embd * columns)
+            self._batch_passes[key] = BatchPass(self.config, self._flat, longest, columns)
+        return self._batch_passes[key]
+
+    def _make_room(self, columns: int, attention: int) -> None:
+        """Drop all passes if another one, of so many columns, would be too much memory."""
+        size = self.config.n_layer * (25 * self.config.n_embd * columns + 4 * attention)
+        if self._held + size > MOST_HELD:
+            self._passes.clear()
+            self._batch_passes.clear()
+            self._held = 0
+        self._held += size
+
+    def _forward(self, tokens: Tokens, mask: Mask | None = None) -> tuple[Pass, float]:
+        """Return a pass that has computed the document, ready for its backward; and the loss."""
+        n = self.positions(tokens)
+        document = self._pass(n)
+        ids = np.array(tokens)
+        document.forward(ids[:n])
+        weights = None if mask is None else self.position_weights(n, mask).astype(self.dtype)
+        return document, document.loss(ids[1 : n + 1], weights)
+
+    def _loss_and_backward(self, tokens: Tokens, mask: Mask | None) -> float:
+        document, loss = self._forward(tokens, mask)
+        document.backward()
+        return loss
+
+    def _gradients(self) -> Matrices:
+        """Return a copy of the gradients of the last backward pass."""
+        return self._flat.by_name(self._flat.grads.copy())
+
+    def loss_and_grads(self, tokens: Tokens, mask: Mask | None = None) -> tuple[float, Matrices]:
+        loss = self._loss_and_backward(tokens, mask)
+        return loss, self._gradients()
+
+    def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
+        loss = self._loss_and_backward(tokens, mask)
+        self._adam.step(step, lr)
+        return loss
+
+    def _batch_forward(
+        self, documents: Sequence[Tokens], masks: Masks
+    ) -> tuple[BatchPass | None, float]:
+        """Return a pass that has computed a batch, and its mean loss.
+
+        There is no pass if a document is too long or has a mask: those are computed one by one.
+        """
+        if masks and any(mask is not None for mask in masks):
+            return None, 0.0
+        counts = [min(self.config.block_size, len(tokens) - 1) for tokens in documents]
+        longest = max(counts)
+        if min(counts) < 1 or longest > SHORT:
+            return None, 0.0
+        together = list(chain.from_iterable(documents))
+        self.check_tokens(min(together), max(together))
+        columns = _round_up(sum(counts) + 2 * (longest - 1), 32)
+        batch = self._batch_pass(longest, columns)
+        return batch, batch.mean_loss(documents, counts)
+
+    def _batch_loss_and_backward(self, documents: Sequence[Tokens], masks: Masks) -> float:
+        batch, loss = self._batch_forward(documents, masks)
+        if batch:
+            batch.backward()
+            return loss
+        grads = self._flat.grads
+        total = np.zeros_like(grads)
+        loss = 0.0
+        for tokens, mask in with_masks(documents, masks):
+            loss += self._loss_and_backward(tokens, mask) / len(documents)
+            total += grads
+        np.divide(total, len(documents), grads)
+        return loss
+
+    def batch_loss_and_grads(
+        self, documents: Sequence[Tokens], masks: Masks = None
+    ) -> tuple[float, Matrices]:
+        loss = self._batch_loss_and_backward(documents, masks)
+        return loss, self._gradients()
+
+    def train_batch(
+        self,
+        documents: Sequence[Tokens],
+        step: int,
+        lr: float,
+        masks: Masks = None,
+        gradient_accumulation: int = 1,
+    ) -> float:
+        loss = self._batch_loss_and_backward(documents, masks)
+        self._adam.step(step, lr)
+        return loss
+
+    def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
+        total = 0.0
+        # By length: neighbours then fill a batch without gaps.
+        by_length = sorted(with_masks(documents, masks), key=lambda pair: len(pair[0]))
+        for start in range(0, len(by_length), BATCH):
+            pairs = by_length[start : start + BATCH]
+            some, their_masks = zip(*pairs, strict=True)
+            batch, loss = self._batch_forward(some, their_masks)
+            if batch:
+                total += loss * len(some)
+            else:
+                total += sum(self._forward(*pair)[1] for pair in pairs)
+        return total / len(documents)
+
+    def attention_maps(self, tokens: Tokens) -> tuple[Array, Array]:
+        """Return attention weights and next-token probabilities for `tokens`, n of block_size.
+
+        Each token is an input. The weights are (n_layer, n_head, query, key), the probabilities of
+        the token after each position (n, vocab_size).
+        """
+        document = self._pass(len(tokens))
+        document.forward(np.array(tokens))
+        return document.attention(), softmax(document.logits.T)
+
+    def decoder(self) -> DecodeStep:
+        w, config = self.weights, self.config
+        heads = (config.n_head, config.n_embd // config.n_head)
+        caches = [
+            np.zeros((2, config.block_size, *heads), self.dtype) for _ in range(config.n_layer)
+        ]
+        wqkvs = [self._flat.fused_qkv(self._flat.params, i) for i in range(config.n_layer)]
+        t = 0
+
+        def step(token: int) -> Array:
+            nonlocal t
+            x: Array = w["wte"][token] + w["wpe"][t]  # (n_embd,)
+            if config.input_rmsnorm:
+                x = _rmsnorm(x)
+            for i, cache in enumerate(caches):
+                q, *cache[:, t] = (wqkvs[i] @ _rmsnorm(x)).reshape(3, *heads)
+                keys, values = cache[:, : t + 1]  # (t + 1, n_head, head_dim)
+                scores = np.einsum("hd,shd->hs", q, keys) / heads[1] ** 0.5
+                mixed = np.einsum("hs,shd->hd", softmax(scores), values)
+                x = x + w[f"layer{i}.attn_wo"] @ mixed.ravel()
+                hidden = np.maximum(w[f"layer{i}.mlp_fc1"] @ _rmsnorm(x), 0)
+                x = x + w[f"layer{i}.mlp_fc2"] @ hidden
+            t += 1
+            logits: Array = w["wte" if config.tie_lm_head else "lm_head"] @ x
+            return logits
+
+        return step
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def softmax(x: Array) -> Array:
+    """Return exp(x) / sum(exp(x)) over the last axis, without overflow."""
+    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _rmsnorm(x: Array) -> Array:
+    return x / np.sqrt(x @ x / x.size + EPS_RMSNORM)

@@ -1,0 +1,1 @@
+"""The laboratory: ablations and sweeps, their statistics, benchmarks, the gradient check."""

@@ -1,0 +1,24 @@
+"""What the plots share: the figure, and axes for a loss over the steps."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NO_MATPLOTLIB = ".venv/bin/pip install -e '.[plot]'"
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure, in inches; raise ImportError without matplotlib."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def loss_axes(figure: "Figure") -> "Axes":
+    """Add axes for a loss over the steps."""
+    axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes

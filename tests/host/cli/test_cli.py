@@ -1,0 +1,175 @@
+"""The command `microgpt`, as a user runs it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import microgpt
+import pytest
+
+MICROGPT = str(Path(sys.executable).with_name("microgpt"))
+
+
+def run(*words: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run([MICROGPT, *words], cwd=cwd, capture_output=True, text=True)
+    assert result.returncode == code, result.stdout + result.stderr
+    return result
+
+
+def test_train_leaves_a_run_and_generate_uses_it(tmp_path: Path) -> None:
+    output = run("train", "--steps", "60", "--seed", "3", cwd=tmp_path).stdout
+    assert "step 60/60  loss " in output
+    assert "steps/s" in output
+    assert "\x1b" not in output
+    (folder,) = (tmp_path / "runs").iterdir()
+    about = json.loads((folder / "run.json").read_text())
+    assert about["engine"] == "tensor"
+    assert about["seed"] == 3
+    assert about["train"]["steps"] == 60
+    assert about["data"]["documents"] == 32469
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert about["environment"]["commit"] == (head.stdout.strip() or None)
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == list(range(60))
+    assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    names = run("generate", str(folder), "-n", "5", cwd=tmp_path).stdout.splitlines()
+    assert names == microgpt.generate(microgpt.load(folder), 5)
+    assert run("sample", str(folder), "-n", "5", cwd=tmp_path).stdout.splitlines() == names
+    assert "4,192" in run("info", str(folder), cwd=tmp_path).stdout
+
+
+def test_train_with_the_scalar_engine(tmp_path: Path) -> None:
+    run("train", "--steps", "2", "--engine", "scalar", "--out", "r", cwd=tmp_path)
+    assert microgpt.load(tmp_path / "r").parameter_count == 4192
+
+
+def test_ctrl_c_ends_a_run_with_what_it_has(tmp_path: Path) -> None:
+    command = [MICROGPT, "train", "--steps", "1000000", "--out", "r"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    log = tmp_path / "r" / "log.jsonl"
+    while not (log.exists() and log.stat().st_size > 1000):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: the run is in r" in output
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [record["step"] for record in records] == list(range(len(records)))
+    microgpt.load(tmp_path / "r")
+    assert (tmp_path / "r" / "loss.png").exists()
+
+
+def test_a_loss_that_is_no_number_leaves_the_log_and_the_picture(tmp_path: Path) -> None:
+    words = ["train", "--lr", "1e30", "--steps", "50", "--out", "r"]
+    errors = run(*words, cwd=tmp_path, code=1).stderr
+    assert errors.endswith("; the run so far is in r\n")
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == [
+        "log.jsonl",
+        "loss.png",
+        "run.json",
+    ]
+
+
+def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
+    small = ["--n-embd", "4", "--n-head", "2", "--block-size", "4"]
+    output = run("gradcheck", *small, cwd=tmp_path).stdout
+    assert "layer0.mlp_fc2" in output
+    assert "FAIL" not in output
+    assert "FAIL" in run("gradcheck", *small, "--tolerance", "1e-18", cwd=tmp_path, code=1).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--n-head", "3"], "n_embd 16 is not divisible by n_head 3"),
+        (["train", "--steps", "0"], "steps must be a whole number"),
+        (["train", "--data", "nothing.txt"], "cannot read nothing.txt"),
+        (["train", "--data", "empty.txt"], "empty.txt holds no documents"),
+        (["train", "--data", "binary.txt"], "binary.txt is not UTF-8 text"),
+        (["train", "--out", "."], ". exists already"),
+        (["train", "--out", ".", "--data", "nothing.txt"], ". exists already"),  # before all else
+        (["train", "--speed", "9"], "No such option"),
+        (["generate", "nothing"], "cannot read nothing/meta.json"),
+        (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
+        (["generate", "nothing", "--temperature", "hot"], "not a valid float"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_errors_are_one_line(tmp_path: Path, words: list[str], message: str) -> None:
+    (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    result = subprocess.run([MICROGPT, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode in (1, 2)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
+    terminal, side = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    environment.pop("NO_COLOR", None)
+    command = [MICROGPT, "train", "--steps", "50", "--out", "r"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=side, stderr=side, env=environment)
+    os.close(side)
+    output = b""
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # Linux's way to say that the other side is gone
+            break
+        if not part:
+            break
+        output += part
+    os.close(terminal)
+    assert process.wait() == 0
+    assert b"50/50" in output
+    assert b"\x1b[" in output
+
+
+@pytest.mark.parametrize(
+    ("missing", "extra", "command"),
+    [
+        ("fastapi", "serve", "serve --model m"),
+        ("torch", "torch", "train --engine torch"),
+        ("torch", "torch", "resume m"),
+        ("safetensors", "torch", "train --engine torch --checkpoint-every 5"),
+    ],
+)
+def test_an_extra_that_is_not_installed(
+    tmp_path: Path, missing: str, extra: str, command: str
+) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from microgpt.cli import main; main()"
+    words = [sys.executable, "-c", code, *command.split()]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: no ")
+    assert result.stderr.endswith(f" here: .venv/bin/pip install -e '.[{extra}]'\n")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []  # no half of a run
+
+
+def test_completion() -> None:
+    environment = {**os.environ, "_MICROGPT_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+    environment["COMP_WORDS"] = "microgpt ab"
+    output = subprocess.run([MICROGPT], env=environment, capture_output=True, text=True).stdout
+    assert output == "plain,ablate\n"
+    environment |= {"COMP_WORDS": "microgpt train --va", "COMP_CWORD": "2"}
+    output = subprocess.run([MICROGPT], env=environment, capture_output=True, text=True).stdout
+    assert output == "plain,--validation\n"
+
+
+def test_every_command_has_one_line_of_help_and_an_example(tmp_path: Path) -> None:
+    lines = run("--help", cwd=tmp_path).stdout.split("Commands:\n")[1].splitlines()
+    commands = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert {"train", "ablate", "bench", "plot", "show"} <= set(commands)
+    for line in lines:
+        assert not line.endswith("..."), line
+    examples = {"train", "resume", "generate", "info", "chat", "serve"}
+    for command in examples | {"ablate", "bench", "plot", "show"}:
+        assert f"microgpt {command} " in run(command, "--help", cwd=tmp_path).stdout

@@ -1,0 +1,73 @@
+"""Link 3: the device package, in CPython, against engine tensor."""
+
+import microgpt
+import numpy as np
+import pytest
+from microgpt.engines import build
+from microgpt.engines.base import Matrices
+from ugpt.adam import Adam
+from ugpt.layout import Sizes
+from ugpt.model import Model
+from ugpt.rng import Rng
+
+DOCUMENTS = ("emma", "a", "", "maryalexandrina", "isabella", "zyx")
+LIMIT = 1e-4
+
+
+def pair(config: microgpt.ModelConfig) -> tuple[Model, microgpt.Model]:
+    """Return the device package's model, and tensor's with the same weights."""
+    tokenizer = microgpt.Tokenizer("abcdefghijklmnopqrstuvwxyz")
+    sizes = (config.n_embd, config.n_head, config.n_layer, config.block_size)
+    device = Model(Sizes(tokenizer.vocab_size, *sizes))
+    device.initialise(Rng(42))
+    weights = by_name(device, device.params)
+    return device, build(config, tokenizer, weights, "tensor", "float64")
+
+
+def by_name(device: Model, flat: object) -> Matrices:
+    values = np.array(flat, dtype=float)
+    return {
+        name: values[offset : offset + rows * columns].reshape(rows, columns)
+        for name, (rows, columns), offset in device.table
+    }
+
+
+def assert_close(device: Model, flat: object, expected: Matrices) -> None:
+    for name, matrix in by_name(device, flat).items():
+        difference = np.abs(matrix - expected[name]).max()
+        assert difference <= LIMIT * np.abs(expected[name]).max() + 1e-12, name
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        microgpt.ModelConfig(),
+        microgpt.ModelConfig(n_embd=6, n_head=2, n_layer=2, block_size=5),
+    ],
+    ids=["the board's", "two layers"],
+)
+def test_loss_and_every_gradient(config: microgpt.ModelConfig) -> None:
+    device, tensor = pair(config)
+    adam = Adam(device.params, device.grads)
+    for step, text in enumerate(DOCUMENTS):
+        tokens = tensor.tokenizer.encode(text)
+        loss = device.loss_and_grads(device.set_tokens(tokens))
+        expected_loss, grads = tensor.loss_and_grads(tokens)
+        assert loss == pytest.approx(expected_loss, rel=1e-5)
+        assert_close(device, device.grads, grads)
+        # Go on from there, so that the next document meets weights that have learned something.
+        adam.step(step, 0.01)
+        assert tensor.train_step(tokens, step, 0.01) == pytest.approx(loss, rel=1e-5)
+        assert_close(device, device.params, tensor.weights)
+
+
+def test_100_steps_stay_together() -> None:
+    device, tensor = pair(microgpt.ModelConfig())
+    adam = Adam(device.params, device.grads)
+    docs = ["emma", "olivia", "ava", "isabella", "sophia", "mia", "charlotte"]
+    for step in range(100):
+        tokens = tensor.tokenizer.encode(docs[step % len(docs)])
+        lr = 0.01 * (1 - step / 100)
+        loss = device.loss_and_grads(device.set_tokens(tokens))
+        adam.step(step, lr)
+        assert loss == pytest.approx(tensor.train_step(tokens, step, lr), abs=1e-3)

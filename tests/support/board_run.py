@@ -1,0 +1,28 @@
+"""A run of a board, without one: the monitor's recorder, told what a board's log would say."""
+
+from pathlib import Path
+
+from microgpt_board.device import log
+from microgpt_board.device.record import Recorder
+
+
+class BoardRun:
+    """A run that is recorded below `runs`; `folder` is its own."""
+
+    def __init__(self, runs: Path, seed: int, steps: int | None = 1000) -> None:
+        before = set(runs.iterdir())
+        self._recorder = Recorder("/dev/ttyUSB0", runs)
+        self._recorder.take(log.Start("1", "esp32", "native", "ok", seed, 4192, steps, 9))
+        (self.folder,) = set(runs.iterdir()) - before
+
+    def train(self, steps: range) -> None:
+        for step in steps:
+            mean = 2 + 1.3 / (1 + step / 100)
+            loss = mean + step % 7 / 20
+            self._recorder.take(log.Step(step, loss, mean, 0.01, 3.1, 80_000))
+
+    def make_up(self, name: str) -> None:
+        self._recorder.take(log.Name(name))
+
+    def finish(self) -> None:
+        self._recorder.finish()

@@ -1,0 +1,210 @@
+"""The real mpremote and ampy deploy to a real MicroPython behind a pseudo-terminal."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from microgpt_board.device import deploy, log
+from microgpt_board.device.deploy import Found, NoAnswer, Plan
+from microgpt_board.device.ports import close_port, open_port
+from microgpt_board.device.serial_lines import LineSplitter
+from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.errors import ToolError
+from microgpt_board.image import compile as build
+from microgpt_board.image import names_bin
+from ugpt.checkpoint import NEWEST, OLDER
+
+from tests.support.serial_board import MicroPythonBoard, SerialEnd
+
+OTHER_PROGRAM = "import time\nwhile True:\n    print('blink')\n    time.sleep(0.01)\n"
+LONG_RUN = {"steps": 1_000_000, "log_every": 1}
+
+
+def run_tool(port: str, names: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run microgpt_board.device.deploy as make does."""
+    command = [
+        sys.executable,
+        "-m",
+        "microgpt_board.device.deploy",
+        "--port",
+        port,
+        "--names",
+        str(names),
+    ]
+    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
+
+
+def assert_trains(port: str) -> None:
+    """Wait for a step that the board logs; a minute at most."""
+    serial = open_port(port, timeout=0.05)
+    splitter = LineSplitter()
+    give_up = time.monotonic() + 60
+    try:
+        while time.monotonic() < give_up:
+            if any(isinstance(log.parse(x), log.Step) for x in splitter.feed(serial.read(4096))):
+                return
+    finally:
+        close_port(serial)
+    raise AssertionError("the board does not train")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files below `folder`."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_deploy_from_nothing_to_only_what_changed(board: MicroPythonBoard, names: Path):
+    (board.flash / "main.py").write_text(OTHER_PROGRAM)  # runs from the next reset on
+    (board.flash / "ugpt.json").write_text(json.dumps(LONG_RUN))
+    first = run_tool(board.port, names)
+    assert first.returncode == 0, first.stderr
+    assert "0 as they were" in first.stdout
+    built = contents(Path("build/deploy"))
+    assert {"boot.py", "main.py", "names.bin", "ugpt/app.mpy"} <= built.keys()
+    assert contents(board.flash) == {**built, "ugpt.json": json.dumps(LONG_RUN).encode()}
+    assert_trains(board.port)  # it was started again
+
+    again = run_tool(board.port, names)
+    assert again.returncode == 0, again.stderr
+    assert f"0 files copied, {len(built)} as they were, 0 removed" in again.stdout
+    assert_trains(board.port)
+
+    (board.flash / "ugpt" / "rng.mpy").write_bytes(b"damaged")
+    (board.flash / "ugpt" / "app.py").write_text("an old one, which would win over app.mpy")
+    (board.flash / "ugpt" / "notes.txt").write_text("not ours")
+    third = run_tool(board.port, names)
+    assert third.returncode == 0, third.stderr
+    assert f"1 files copied, {len(built) - 1} as they were, 1 removed" in third.stdout
+    stayed = {"ugpt.json", "ugpt/notes.txt", NEWEST}  # the run was saved when it was interrupted
+    assert contents(board.flash).keys() - built.keys() - {OLDER} == stayed
+    assert_trains(board.port)
+
+
+def test_ampy_does_the_same(board: MicroPythonBoard, names: Path):
+    architecture = build.virtual_architecture(find_micropython())
+    build.build_files(board.flash, architecture)
+    names_bin.write(names, board.flash / "names.bin")
+    (board.flash / "ugpt.json").write_text(json.dumps(LONG_RUN))
+    (board.flash / "ugpt" / "rng.mpy").write_bytes(b"damaged")
+    (board.flash / "ugpt" / "train.py").write_text("an old one")
+    result = run_tool(board.port, names, "--tool", "ampy")
+    assert result.returncode == 0, result.stderr
+    assert "1 files copied, " in result.stdout
+    assert " as they were, 1 removed" in result.stdout
+    built = contents(Path("build/deploy"))
+    assert contents(board.flash) == {**built, "ugpt.json": json.dumps(LONG_RUN).encode()}
+    assert_trains(board.port)
+
+
+def test_ampy_makes_the_folder(board: MicroPythonBoard, tmp_path: Path):
+    (tmp_path / "ugpt").mkdir()
+    (tmp_path / "ugpt" / "one.py").write_text("ONE = 1\n")
+    deploy.Ampy(board.port).change(tmp_path, Plan(["ugpt/one.py"], []), new=True)
+    assert contents(board.flash) == {"ugpt/one.py": b"ONE = 1\n"}
+
+
+@pytest.mark.parametrize("tool", deploy.TOOLS.values())
+def test_a_board_without_micropython(tool: type, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(deploy, "PATIENCE_S", 2)
+    end = SerialEnd()
+    with pytest.raises(ToolError, match="no MicroPython answers: press the board's EN button"):
+        tool(end.port).run(Path(__file__))
+    end.close()
+
+
+def test_an_error_is_one_line(names: Path):
+    result = run_tool("/dev/ttyUSB99", names)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: /dev/ttyUSB99 is not there: plug the board in; make ports lists what there is\n"
+    )
+
+
+def test_ampy_and_sockets():
+    with pytest.raises(ToolError, match="ampy knows only serial ports.*: use mpremote"):
+        deploy.Ampy("socket://127.0.0.1:5555")
+
+
+def found(**facts: object) -> Found:
+    return Found(**{"mpy": 0, "files": {}, "space": 10_000, "names": None, **facts})
+
+
+def test_no_room(tmp_path: Path):
+    (tmp_path / "names.bin").write_bytes(b"x" * 10_001)
+    with pytest.raises(ToolError, match="the board has 10,000 bytes free, the files need 10,001"):
+        deploy.plan_for(tmp_path, found())
+    known = {"names.bin": "another"}
+    assert deploy.plan_for(tmp_path, found(files=known)) == Plan(["names.bin"], [])
+
+
+def test_what_starts_the_program_comes_last(tmp_path: Path):
+    for name in ("boot.py", "main.py", "names.bin"):
+        (tmp_path / name).write_text(name)
+    assert deploy.plan_for(tmp_path, found()).copy == ["names.bin", "boot.py", "main.py"]
+
+
+class Remembered:
+    """A board with a partition of names, as deploy sees it."""
+
+    def __init__(self, names: str) -> None:
+        mpy = 6 | 3 << 8 | 10 << 10  # what an ESP32 says
+        self.found = {"mpy": mpy, "files": {}, "space": 1_000_000, "names": names, "new": True}
+        self.copied: list[str] = []
+
+    def run(self, script: Path) -> str:
+        return "noise\n" + json.dumps(self.found)
+
+    def change(self, folder: Path, plan: Plan, new: bool) -> None:
+        assert new
+        self.copied = plan.copy
+
+    def restart(self, script: Path) -> None:
+        assert "machine.reset()" in script.read_text()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_with_a_partition_the_names_are_no_file(tmp_path: Path, names: Path, same: bool):
+    names_bin.write(names, tmp_path / "names.bin")
+    header = (tmp_path / "names.bin").read_bytes()[:32].hex() if same else "ff" * 32
+    board = Remembered(header)
+    said = deploy.deploy(board, names, tmp_path / "files")
+    assert "names.bin" not in board.copied
+    assert "ugpt/ops.mpy" in board.copied
+    assert ("partition names holds another list than" in said) is not same
+
+
+def test_a_board_that_was_just_starting_is_asked_again(tmp_path: Path, names: Path):
+    class Starting(Remembered):
+        asked = 0
+
+        def run(self, script: Path) -> str:
+            self.asked += 1
+            if self.asked == 1:
+                raise NoAnswer
+            return super().run(script)
+
+    board = Starting("ff" * 32)
+    assert "0 as they were" in deploy.deploy(board, names, tmp_path / "files")
+
+
+def test_an_old_micropython(tmp_path: Path, names: Path):
+    board = Remembered("")
+    board.found["mpy"] = 5
+    with pytest.raises(ToolError, match="does not load .mpy files of version 6.3"):
+        deploy.deploy(board, names, tmp_path / "files")
+
+
+def test_the_hash_is_the_files(tmp_path: Path):
+    (tmp_path / "boot.py").write_bytes(b"x")
+    files = {"boot.py": hashlib.sha256(b"x").hexdigest()}
+    assert deploy.plan_for(tmp_path, found(files=files)) == Plan([], [])
+
+
+def test_a_board_that_says_nothing():
+    with pytest.raises(ToolError, match="gave no list of its files"):
+        deploy.inspect("Traceback\n")

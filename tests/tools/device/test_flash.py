@@ -1,0 +1,155 @@
+"""The real esptool writes to a stand-in for the ROM's loader, and what is there is the image."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from microgpt_board.device import flash
+from microgpt_board.errors import ToolError
+from microgpt_board.image import boards, image
+
+from tests.support.release import release
+from tests.support.rom_loader import ESP32_S2, RomLoader
+from tests.support.serial_board import SerialEnd
+
+SMALL_FLASH = 0x154020  # 2 MB
+
+
+@contextmanager
+def loader(**kind: object) -> Iterator[RomLoader]:
+    stand_in = RomLoader(**kind)
+    yield stand_in
+    stand_in.close()
+
+
+ESP32 = boards.find("ESP32_GENERIC")
+BAUD = 460800
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of MicroPython."""
+    path = tmp_path_factory.mktemp("release") / "release.bin"
+    path.write_bytes(release(ESP32))
+    return path
+
+
+@pytest.fixture(scope="module")
+def file(firmware: Path) -> Path:
+    """An image."""
+    path = firmware.with_name("image.bin")
+    image.write_image(path, ESP32, firmware, Path("data/names.txt"))
+    return path
+
+
+def tool(port: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run microgpt_board.device.flash as make does."""
+    command = [sys.executable, "-m", "microgpt_board.device.flash", "--port", port, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], expected: str) -> None:
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ")
+    assert expected in result.stderr
+
+
+def test_the_flash_is_the_image(firmware: Path):
+    with loader() as board:
+        result = tool(board.port, "--no-monitor", "--firmware", str(firmware))
+        assert result.returncode == 0, result.stderr
+        assert "Hash of data verified" in result.stdout
+        assert board.flash == image.path_of(ESP32).read_bytes()
+        assert set(board.bauds) == {BAUD}
+
+
+def test_options_for_esptool(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ESPTOOL_FLAGS", "--no-stub --before no-reset")
+    part = file.with_name("part.bin")
+    part.write_bytes(file.read_bytes()[:0x20000])
+    with loader() as board:
+        flash.write(ESP32, board.port, BAUD, part)
+        assert not board.has_stub
+        assert board.flash[:0x20000] == part.read_bytes()
+
+
+def test_a_write_that_fails_is_tried_again_slower(file: Path, capsys: pytest.CaptureFixture[str]):
+    with loader(fails_above=115200) as board:
+        flash.write(ESP32, board.port, BAUD, file)
+        assert "once more at 115200 baud" in capsys.readouterr().err
+        assert board.flash == file.read_bytes()
+        assert set(board.bauds) == {BAUD, 115200}
+
+
+def test_a_write_that_fails_again(file: Path):
+    complaint = r"writing failed \(Failed to write .*\): try another USB cable"
+    with loader(fails_above=1) as board, pytest.raises(ToolError, match=complaint):
+        flash.write(ESP32, board.port, BAUD, file)
+
+
+def test_no_board_in_download_mode(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ESPTOOL_FLAGS", "--connect-attempts 1")
+    complaint = "no esp32 in download mode at /dev/.*: hold its BOOT button"
+    with loader(awake=False) as board, pytest.raises(ToolError, match=complaint):
+        flash.write(ESP32, board.port, BAUD, file)
+
+
+def test_a_wrong_chip(file: Path):
+    complaint = "the board at /dev/.* is ESP32-S2, not esp32: name yours with BOARD="
+    with loader(magic=ESP32_S2) as board:
+        with pytest.raises(ToolError, match=complaint):
+            flash.write(ESP32, board.port, BAUD, file)
+        assert not any(board.flash)
+
+
+def test_too_small_a_flash(file: Path):
+    with loader(flash_id=SMALL_FLASH) as board:
+        with pytest.raises(ToolError, match="is too small: it must have 4 MB"):
+            flash.write(ESP32, board.port, BAUD, file)
+        assert not any(board.flash)
+
+
+def test_options_that_esptool_does_not_know(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ESPTOOL_FLAGS", "--bogus")
+    with loader() as board, pytest.raises(ToolError, match="check ESPTOOL_FLAGS"):
+        flash.write(ESP32, board.port, BAUD, file)
+
+
+def test_a_firmware_for_another_board_never_reaches_the_board(tmp_path: Path):
+    other = tmp_path / "s3.bin"
+    other.write_bytes(release(boards.find("ESP32_GENERIC_S3")))
+    with loader() as board:
+        assert_one_line(tool(board.port, "--firmware", str(other)), "is for another chip")
+        assert not board.bauds
+
+
+def test_erase():
+    with loader() as board:
+        result = tool(board.port, "--erase")
+        assert result.returncode == 0, result.stderr
+        assert board.flash == b"\xff" * len(board.flash)
+
+
+def test_a_port_in_use_names_who_uses_it():
+    end = SerialEnd()
+    end.unplug()
+    code = "import serial, sys; s = serial.Serial(sys.argv[1], exclusive=True); print(); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, end.port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    holder.stdout.readline()  # it has the port
+    try:
+        result = tool(end.port)
+        assert_one_line(result, f"{end.port} is in use by ")
+        assert f"(process {holder.pid}): close it" in result.stderr
+    finally:
+        holder.communicate(b"\n")
+        end.close()
+
+
+def test_a_port_that_is_not_there():
+    assert_one_line(tool("/dev/ttyUSB99"), "/dev/ttyUSB99 is not there: plug the board")

@@ -1,0 +1,98 @@
+"""Which port is the board's, and what is said when none can be used."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+from microgpt_board.device import ports
+from microgpt_board.errors import ToolError
+from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
+
+CP2102 = (0x10C4, 0xEA60)
+MOUSE = (0x046D, 0xC077)
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Plug in USB devices: name, (vendor, product)."""
+
+    def plug(**devices: tuple[int, int]) -> None:
+        found = []
+        for name, (vid, pid) in devices.items():
+            port = ListPortInfo(f"/dev/{name}")
+            port.vid, port.pid = vid, pid
+            found.append(port)
+        monkeypatch.setattr(list_ports, "comports", lambda: [*found, ListPortInfo("/dev/ttyS0")])
+
+    return plug
+
+
+def test_the_order(plugged: Callable[..., None]):
+    plugged(ttyUSB0=CP2102)
+    both = {"ESPTOOL_PORT": "/dev/e", "AMPY_PORT": "/dev/a"}
+    assert ports.find_port("/dev/p", both) == "/dev/p"
+    assert ports.find_port(None, both) == "/dev/e"
+    assert ports.find_port(None, {"ESPTOOL_PORT": "", "AMPY_PORT": "/dev/a"}) == "/dev/a"
+    assert ports.find_port(None, {}) == "/dev/ttyUSB0"
+
+
+@pytest.mark.parametrize("vendor", [0x10C4, 0x1A86, 0x0403, 0x303A])
+def test_boards_are_known_by_their_usb_chip(plugged: Callable[..., None], vendor: int):
+    plugged(ttyACM0=MOUSE, ttyACM1=(vendor, 0x7523))
+    assert ports.find_port(None, {}) == "/dev/ttyACM1"
+
+
+def test_several_boards_are_listed(plugged: Callable[..., None]):
+    plugged(ttyUSB1=CP2102, ttyUSB0=(0x1A86, 0x7523))
+    with pytest.raises(ToolError) as caught:
+        ports.find_port(None, {})
+    assert str(caught.value) == (
+        "2 boards: /dev/ttyUSB0 (WCH CH34x 1a86:7523), /dev/ttyUSB1 (Silicon Labs CP210x "
+        "10c4:ea60); name one: PORT=/dev/ttyUSB0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [("linux", "dmesg"), ("darwin", "Privacy & Security"), ("win32", "Device Manager")],
+)
+def test_no_board_says_what_to_check(
+    plugged: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    expected: str,
+):
+    plugged()
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(ToolError, match="no board found: plug it in with a USB cable") as caught:
+        ports.find_port(None, {})
+    assert expected in str(caught.value)
+
+
+def test_a_port_that_is_not_there():
+    with pytest.raises(ToolError, match="/dev/ttyUSB99 is not there: .*make ports"):
+        ports.open_port("/dev/ttyUSB99")
+
+
+def test_no_permission_names_the_group(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    error = OSError("[Errno 13] could not open port: [Errno 13] Permission denied: '/dev/ttyUSB0'")
+    text = str(ports.problem("/dev/ttyUSB0", error))
+    assert "no permission to open /dev/ttyUSB0: join its group" in text
+    assert "sudo usermod -aG dialout $USER, then log out and in again" in text
+
+
+def test_windows_says_denied_for_a_port_in_use():
+    error = OSError("could not open port 'COM3': PermissionError(13, 'Access is denied.')")
+    assert "COM3 is in use by another program" in str(ports.problem("COM3", error))
+
+
+def test_a_socket_that_nobody_serves():
+    with pytest.raises(ToolError, match="nothing answers at socket://127.0.0.1:1: .*make emulate"):
+        ports.open_port("socket://127.0.0.1:1")
+
+
+def test_what_is_no_port():
+    with pytest.raises(ToolError, match="nonsense://x is no port"):
+        ports.open_port("nonsense://x")

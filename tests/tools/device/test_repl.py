@@ -1,0 +1,148 @@
+"""`import ugpt` at the prompt of the virtual board."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from microgpt_board.emulation.micropython import find_micropython
+
+HEAP = "300k"  # as much as the whole program needs: no room for two runs
+
+
+@pytest.fixture
+def board(flash: Path, tmp_path: Path) -> Path:
+    """A board of our own, without checkpoints."""
+    folder = tmp_path / "board"
+    shutil.copytree(flash, folder)
+    for path in folder.glob("checkpoint*"):
+        path.unlink()
+    return folder
+
+
+def at_prompt(board: Path, code: str) -> list[str]:
+    """Return the lines that `code` prints, behind `import ugpt`."""
+    command = [find_micropython(), "-X", f"heapsize={HEAP}", "-c", "import ugpt\n" + code]
+    result = subprocess.run(command, cwd=board, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout.splitlines()
+
+
+BITS = """
+from binascii import crc32
+from ugpt import app
+from ugpt.checkpoint import arrays_of
+print("bits", [crc32(array) for array in arrays_of(app.current[0])])
+"""
+
+
+def bits(lines: list[str]) -> list[str]:
+    """Return what BITS printed, each time."""
+    return [line for line in lines if line.startswith("bits")]
+
+
+def test_a_run_begun_behind_another_is_as_if_it_were_the_first(board: Path) -> None:
+    (expected,) = bits(at_prompt(board, "ugpt.train(steps=5, seed=7)" + BITS + "ugpt.reset()"))
+    code = f"ugpt.train(steps=20, seed=3){BITS}ugpt.reset()\nugpt.train(steps=5, seed=7){BITS}"
+    other, found = bits(at_prompt(board, code))
+    assert found == expected != other
+
+
+def test_train_goes_on_with_the_run_in_memory_and_with_the_saved_one(board: Path) -> None:
+    stop = """
+from ugpt import training
+run_step = training.Training.run_step
+def stop_at_4(self):
+    if self.step == 4:
+        raise KeyboardInterrupt
+    return run_step(self)
+training.Training.run_step = stop_at_4
+ugpt.train(steps=9, seed=7)
+"""
+    go_on = "training.Training.run_step = run_step\nugpt.train(steps=9, seed=7)" + BITS
+    lines = at_prompt(board, stop + go_on + "ugpt.reset()")
+    assert "# interrupted" in lines
+    assert not any("resumed" in line for line in lines)
+    (found,) = bits(lines)
+    (expected,) = bits(at_prompt(board, "ugpt.train(steps=9, seed=7)" + BITS + "ugpt.reset()"))
+    assert found == expected
+    at_prompt(board, stop)
+    lines = at_prompt(board, "ugpt.train(steps=9, seed=7)" + BITS)
+    assert "# resumed at step 4 of 9 from checkpoint.bin" in lines
+    assert bits(lines) == [expected]
+
+
+def test_names_from_the_saved_run_and_from_a_prompt(board: Path) -> None:
+    at_prompt(board, "ugpt.train(steps=30)")
+    lines = at_prompt(board, 'for name in ugpt.generate(3, prompt="ma"): print("-", name)')
+    names = [line for line in lines if line.startswith("-")]
+    assert len(names) == 3
+    assert all(name.startswith("- ma") for name in names)
+
+
+def test_saved_and_loaded(board: Path) -> None:
+    (trained,) = bits(at_prompt(board, "ugpt.train(steps=5, seed=7)" + BITS))
+    (loaded,) = bits(at_prompt(board, "ugpt.load()" + BITS + "ugpt.save()"))
+    assert loaded == trained
+    lines = at_prompt(board, "ugpt.load()\nugpt.info()")
+    assert "names: 32469 in names.bin" in lines
+    assert any(line.startswith("in memory: step 5 of 5, seed 7, ") for line in lines)
+    assert "checkpoint.bin: step 5 of 5, seed 7" in lines
+    at_prompt(board, "ugpt.reset()")
+    assert "checkpoint.bin: none" in at_prompt(board, "ugpt.info()")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("train(steps=0)", "ValueError: steps must be a whole number from 1 to 1000000"),
+        ("train(seed=1.5)", "ValueError: seed must be a whole number from 0 to 4294967295"),
+        ("save()", "CheckpointError: there is no run in memory: ugpt.train() or ugpt.load()"),
+        ("load()", "CheckpointError: no run is saved: ugpt.train()"),
+        ("generate()", "CheckpointError: no run is saved: ugpt.train()"),
+        ("train(steps=1)\nugpt.generate(1, temperature=0)", "ValueError: temperature must be"),
+        ("train(steps=1)\nugpt.generate(1, temperature=1e39)", "ValueError: temperature must be"),
+        ("train(steps=1)\nugpt.generate(1, prompt='M')", "ValueError: "),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_that_says_so(board: Path, call: str, message: str) -> None:
+    indented = call.replace("\n", "\n    ")
+    code = (
+        f"try:\n    ugpt.{indented}\nexcept Exception as e:\n    print(type(e).__name__ + ':', e)"
+    )
+    assert at_prompt(board, code)[-1].startswith(message)
+
+
+def test_load_then_train_goes_on_with_what_was_loaded(board: Path) -> None:
+    at_prompt(board, "ugpt.train(steps=5, seed=7)")
+    lines = at_prompt(board, "ugpt.load()\nugpt.train()\nugpt.info()")
+    assert any(line.startswith("in memory: step 5 of 5, seed 7, ") for line in lines)
+    lines = at_prompt(board, "ugpt.train()\nugpt.info()")
+    assert any(line.startswith("in memory: step 5 of 5, seed 7, ") for line in lines)
+
+
+def test_another_run_is_replaced_only_when_told_to(board: Path) -> None:
+    at_prompt(board, "ugpt.train(steps=5, seed=7)")
+    code = """
+ugpt.train(steps=6, seed=8)
+try:
+    ugpt.save()
+except Exception as error:
+    print("refused:", error)
+ugpt.info()
+ugpt.save(replace=True)
+ugpt.info()
+"""
+    lines = at_prompt(board, code)
+    (refused,) = (line for line in lines if line.startswith("refused: "))
+    assert "(seed 7, not 8)" in refused or "(steps 5, not 6)" in refused
+    assert refused.endswith("ugpt.save(replace=True) puts this one there")
+    saved = [line for line in lines if line.startswith("checkpoint.bin:")]
+    assert saved == ["checkpoint.bin: step 5 of 5, seed 7", "checkpoint.bin: step 6 of 6, seed 8"]
+
+
+def test_the_self_test_twice_and_behind_a_run(board: Path) -> None:
+    twice = "import ugpt.selftest\nprint('again')\nimport ugpt.selftest"
+    for code in (twice, "ugpt.train(steps=3)\n" + twice):
+        lines = at_prompt(board, code)
+        assert lines.count("selftest: 21 passed, 0 failed") == 2, lines

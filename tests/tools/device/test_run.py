@@ -1,0 +1,213 @@
+"""Link 4 and the main job: the firmware in real MicroPython."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from microgpt_board.device import log
+from microgpt_board.device import run as virtual
+from microgpt_board.emulation.micropython import find_micropython
+from ugpt import backend, checkpoint
+
+ROOT = Path(__file__).parents[3]
+TRACE = ROOT / "tests" / "support" / "trace.py"
+NAMES = ROOT / "data" / "names.txt"
+
+
+def trace(command: list[str], package: Path) -> str:
+    path = "PYTHONPATH" if command[0] == sys.executable else "MICROPYPATH"
+    environment = {**os.environ, path: str(package)}
+    result = subprocess.run(
+        [*command, str(TRACE)], capture_output=True, text=True, env=environment, check=True
+    )
+    return result.stdout
+
+
+def test_the_same_bits_in_cpython_and_micropython(flash: Path) -> None:
+    expected = trace([sys.executable], ROOT / "firmware")
+    assert "step 19" in expected
+    assert trace([find_micropython()], ROOT / "firmware") == expected
+    assert trace([find_micropython()], flash) == expected
+
+
+def events(flash: Path, heap: str = virtual.HEAP, **settings: int) -> list[log.Event]:
+    return [log.parse(line) for line in virtual.run_board(flash, settings, heap)]
+
+
+def test_1000_steps_in_300_kb(flash: Path) -> None:
+    start, *steps = events(flash, heap="300k", steps=1000)
+    names = [event.text for event in steps if isinstance(event, log.Name)]
+    steps = [event for event in steps if isinstance(event, log.Step)]
+    assert isinstance(start, log.Start)
+    assert (start.seed, start.parameters, start.steps, start.data) == (42, 4192, 1000, 32469)
+    assert [event.step for event in steps] == [*range(0, 1000, 10), 999]
+    assert steps[0].loss == pytest.approx(3.3, abs=0.4)
+    assert sum(event.mean for event in steps[-11:]) / 11 < 2.45
+    assert [event.lr for event in steps[:3]] == [0.01, 0.0099, 0.0098]
+    assert len(names) == 20
+    assert len(set(names)) > 12
+
+
+def test_settings_reach_the_run(flash: Path) -> None:
+    start, *rest = events(flash, steps=7, seed=5, log_every=3)
+    assert (start.seed, start.steps) == (5, 7)
+    steps = [event for event in rest if isinstance(event, log.Step)]
+    assert [event.step for event in steps] == [0, 3, 6]
+
+
+def test_the_mean_is_of_the_steps_in_between(flash: Path) -> None:
+    every = [e.loss for e in events(flash, steps=9, log_every=1) if isinstance(e, log.Step)]
+    fourth = [e for e in events(flash, steps=9, log_every=4) if isinstance(e, log.Step)]
+    assert [e.loss for e in fourth] == [every[0], every[4], every[8]]
+    assert fourth[1].mean == pytest.approx(sum(every[1:5]) / 4, abs=1e-4)
+
+
+def test_the_seed_fixes_the_run_and_0_takes_one_from_the_hardware(flash: Path) -> None:
+    def losses(seed: int) -> list[float]:
+        return [e.loss for e in events(flash, steps=5, seed=seed) if isinstance(e, log.Step)]
+
+    assert losses(5) == losses(5) != losses(6)
+    seeds = {events(flash, steps=1, seed=0)[0].seed for _ in range(3)}
+    assert len(seeds) == 3
+    assert 0 not in seeds
+
+
+def said(flash: Path, code: str) -> str:
+    """Return what `code` prints on the virtual board."""
+    command = [find_micropython(), "-X", "heapsize=300k", "-c", code]
+    result = subprocess.run(command, cwd=flash, capture_output=True, text=True, check=True)
+    return result.stdout
+
+
+def test_memory_does_not_grow(flash: Path) -> None:
+    code = """
+import gc
+from ugpt import board
+from ugpt.dataset import Dataset
+from ugpt.training import Training
+
+training = Training(Dataset(board.open_names()))
+free = []
+for steps in (10, 1000):
+    while training.step < steps:
+        training.run_step()
+    gc.collect()
+    free.append(gc.mem_free())
+print(free[0] - free[1])
+"""
+    assert abs(int(said(flash, code))) <= 2048
+
+
+def test_a_step_leaves_256_bytes_of_garbage_at_most(flash: Path) -> None:
+    if not (flash / "ugpt" / backend.KERNELS).exists():
+        pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
+    code = """
+import gc
+from ugpt import backend, board
+from ugpt.dataset import Dataset
+from ugpt.training import Training
+
+training = Training(Dataset(board.open_names()), kernels=backend.choose()[0])
+gc.collect()
+gc.disable()
+training.run_step()
+for _ in range(10):
+    before = gc.mem_alloc()
+    training.run_step()
+    print(gc.mem_alloc() - before)
+"""
+    garbage = [int(line) for line in said(flash, code).splitlines()]
+    assert len(garbage) == 10
+    assert max(garbage) <= 256
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "no names: neither"),
+        (lambda path: path.write_bytes(b""), "is cut short"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-5]), "is cut short"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), "is damaged"),
+        (lambda path: path.write_bytes(b"\xff" * 100), "holds no names"),
+    ],
+)
+def test_bad_data_is_one_line(tmp_path: Path, flash: Path, damage: object, message: str) -> None:
+    board = tmp_path / "board"
+    subprocess.run(["cp", "-r", str(flash), str(board)], check=True)
+    damage(board / "names.bin")
+    (only,) = events(board)
+    assert isinstance(only, log.Remark)
+    assert only.text.startswith("error: ")
+    assert message in only.text
+
+
+def test_too_little_memory_is_one_line(flash: Path) -> None:
+    (only,) = events(flash, heap="100k")
+    assert only.text.startswith("error: too little memory")
+
+
+def test_the_command(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "microgpt_board.device.run",
+        "--steps",
+        "30",
+        "--flash",
+        str(tmp_path),
+    ]
+    command += ["--runs", str(tmp_path / "runs")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    found = [log.parse(line) for line in result.stdout.splitlines()]
+    assert isinstance(found[0], log.Start)
+    assert (found[0].steps, found[0].data) == (30, 32469)
+    steps = [event.step for event in found if isinstance(event, log.Step)]
+    assert steps == [0, 10, 20, 29]
+    assert all(isinstance(event, log.Name) for event in found[-20:])
+    (folder,) = (tmp_path / "runs").iterdir()
+    *progress, last = result.stderr.splitlines()
+    assert progress[-1] == "30 of 30 steps, 0:00:00 left"
+    assert last == f"the run is in {folder}"
+    assert "\x1b" not in result.stdout
+
+
+def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
+    for words, message in (
+        (["--names", "nothing.txt"], "cannot read nothing.txt"),
+        (["--steps", "0"], "steps must be 1 to 1000000, not 0"),
+        (["--seed", "-1"], "seed must be 0 to 4294967295, not -1"),
+        (["--names", str(ROOT / "LICENSE"), "--steps", "x"], "invalid int value"),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-m", "microgpt_board.device.run", "--flash", str(tmp_path), *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode != 0
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_saves_and_says_so(tmp_path: Path) -> None:
+    words = ["--steps", "100000", "--flash", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "microgpt_board.device.run", *words]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("step:50 "):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        said = process.stderr.read()
+    assert process.returncode == 130, said
+    assert "# saved at step " in rest
+    assert rest.endswith("# interrupted\n")
+    assert said.endswith("interrupted\n")
+    with (tmp_path / checkpoint.NEWEST).open("rb") as file:
+        assert checkpoint.read_header(file, "it")["step"] > 50

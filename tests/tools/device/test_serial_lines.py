@@ -1,0 +1,74 @@
+"""Bytes from a port become lines, however they are chopped, and never drive a terminal."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from microgpt_board.device.serial_lines import LONGEST_LINE, LineSplitter, printable
+
+# What an ESP32 sends after a reset, in the ROM's and in MicroPython's words, with noise before.
+CAPTURED = (
+    b"\x00\xff\xe2\x80step:19 lo\r\n"
+    b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
+    b"entry 0x400805b0\r\n"
+    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    b"seed:42 parameters:4192 steps:1000 data:32469\r\n"
+    b"step:0 loss:3.3872 mean:3.3872 lr:0.01000 ms:514.4 free:49328\r\n"
+    b"name:arona\nname:h\xc3\xa9l\xc3\xa8ne\r\n\x1b[2Jhalf a li"
+)
+LINES = [
+    r"\x00" + "\\xff\\xe2\\x80step:19 lo",
+    "ets Jul 29 2019 12:21:46",
+    "",
+    "rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)",
+    "entry 0x400805b0",
+    "# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    "seed:42 parameters:4192 steps:1000 data:32469",
+    "step:0 loss:3.3872 mean:3.3872 lr:0.01000 ms:514.4 free:49328",
+    "name:arona",
+    "name:hélène",
+]
+
+
+def split(*chunks: bytes) -> list[str]:
+    splitter = LineSplitter()
+    return [line for chunk in chunks for line in splitter.feed(chunk)]
+
+
+def test_captured_bytes():
+    assert [printable(line) for line in split(CAPTURED)] == LINES
+
+
+def test_chopped_at_every_position():
+    for i in range(len(CAPTURED)):
+        found = split(CAPTURED[:i], CAPTURED[i:])
+        assert [printable(line) for line in found] == LINES, i
+
+
+def test_byte_by_byte():
+    assert [printable(line) for line in split(*(bytes((b,)) for b in CAPTURED))] == LINES
+
+
+@given(st.lists(st.binary()))
+def test_the_chopping_never_matters(chunks: list[bytes]):
+    assert split(*chunks) == split(b"".join(chunks))
+
+
+@given(st.binary(max_size=4 * LONGEST_LINE))
+def test_garbage_becomes_short_printable_lines(data: bytes):
+    for line in split(data, b"\n"):
+        shown = printable(line)
+        assert shown.isprintable()
+        assert "\x1b" not in shown
+        assert len(line) <= 4 * LONGEST_LINE  # a byte that is no text takes four characters
+
+
+def test_noise_without_an_end_does_not_pile_up():
+    lines = split(b"x" * (10 * LONGEST_LINE + 1), b"\nname:arona\n")
+    assert [len(line) for line in lines[:10]] == [LONGEST_LINE] * 10
+    assert lines[-2:] == ["x", "name:arona"]
+
+
+def test_control_characters_are_text():
+    assert printable("\x1b]0;title\x07\x9b2J\r\b\t‮") == (
+        "\\x1b]0;title\\x07\\x9b2J\\r\\x08\\t\\u202e"
+    )
+    assert printable("plain text, hélène") == "plain text, hélène"

@@ -1,0 +1,235 @@
+"""The image, taken apart again; and what must never become one."""
+
+import dataclasses
+import hashlib
+import http.server
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from littlefs import LittleFS
+from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.errors import ToolError
+from microgpt_board.image import boards, image, partitions
+from microgpt_board.image.boards import Board
+
+from tests.support.release import esp_image, release
+
+ESP32 = boards.find("ESP32_GENERIC")
+S3 = boards.find("ESP32_GENERIC_S3")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where the image goes."""
+    return tmp_path / "build" / "image.bin"
+
+
+def build(target: Path, names: Path, board: Board, firmware: bytes) -> bytes:
+    path = target.parent.parent / "release.bin"
+    path.write_bytes(firmware)
+    image.write_image(target, board, path, names)
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("board", [ESP32, S3], ids=lambda board: board.name)
+def test_the_image_has_each_part_in_its_place(target: Path, names: Path, board: Board):
+    firmware = release(board)
+    flash = build(target, names, board, firmware)
+    app_offset = 0x10000 - board.bootloader
+    bootloader = esp_image(board.chip, b"bootloader".ljust(500))
+    parts = {
+        board.bootloader: bootloader,
+        0x8000: partitions.table(partitions.read()),
+        0x10000: firmware[app_offset:],
+        0x200000: (target.parent / "names.bin").read_bytes(),
+    }
+    rest = bytearray(flash[:0x2C0000])
+    for offset, part in parts.items():
+        found = flash[offset : offset + len(part)]
+        assert hashlib.sha256(found).digest() == hashlib.sha256(part).digest(), hex(offset)
+        rest[offset : offset + len(part)] = b"\xff" * len(part)
+    assert rest == b"\xff" * 0x2C0000  # and nothing else
+    assert len(flash) == 0x400000
+
+
+def test_littlefs_reads_the_files_back(target: Path, names: Path):
+    flash = build(target, names, ESP32, release(ESP32))
+    fs = LittleFS(block_size=4096, block_count=0x140, mount=False)
+    fs.context.buffer[:] = flash[0x2C0000:]
+    fs.mount()
+    found = {
+        f"{folder}/{name}".lstrip("/"): fs.open(f"{folder}/{name}", "rb").read()
+        for folder, _, files in fs.walk("/")
+        for name in files
+    }
+    files = target.parent / "files"
+    assert found == {
+        path.relative_to(files).as_posix(): path.read_bytes()
+        for path in files.rglob("*")
+        if path.is_file()
+    }
+    assert {"boot.py", "main.py", "ugpt/app.mpy", "ugpt/ops.mpy"} <= found.keys()
+    assert not any(name.endswith(".py") for name in found if name.startswith("ugpt/"))
+
+
+def test_micropython_mounts_the_file_system(target: Path, names: Path, tmp_path: Path):
+    flash = build(target, names, ESP32, release(ESP32))
+    (tmp_path / "vfs.bin").write_bytes(flash[0x2C0000:])
+    code = """
+import os, vfs
+class Flash:
+    def __init__(self):
+        self.file = open("vfs.bin", "r+b")
+    def readblocks(self, block, buffer, offset=0):
+        self.file.seek(block * 4096 + offset)
+        self.file.readinto(buffer)
+    def writeblocks(self, block, buffer, offset=0):
+        self.file.seek(block * 4096 + offset)
+        self.file.write(buffer)
+    def ioctl(self, command, value):
+        return {4: 320, 5: 4096, 6: 0}.get(command)
+vfs.mount(vfs.VfsLfs2(Flash()), "/flash")
+with open("/flash/ugpt.json", "w") as file:
+    file.write("{}")
+print(sorted(os.listdir("/flash")), open("/flash/main.py").read())
+"""
+    result = subprocess.run(
+        [find_micropython(), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    main = (target.parent / "files" / "main.py").read_text()
+    assert result.stdout == f"['boot.py', 'main.py', 'ugpt', 'ugpt.json'] {main}\n"
+
+
+def test_the_same_inputs_give_the_same_bytes(target: Path, names: Path):
+    first = build(target, names, ESP32, release(ESP32))
+    assert build(target, names, ESP32, release(ESP32)) == first
+
+
+def changed(data: bytes, offset: int) -> bytes:
+    return data[:offset] + bytes((data[offset] ^ 1,)) + data[offset + 1 :]
+
+
+GOOD = release(ESP32)
+APP = 0x10000 - 0x1000
+
+
+@pytest.mark.parametrize(
+    ("firmware", "complaint"),
+    [
+        (release(ESP32, "1.22.2"), "MicroPython 1.22, too old: it must be 1.23 or later"),
+        (release(ESP32, size=0x1F0000), "its place at 0x10000 2,031,616"),
+        (release(S3), "no whole app|another chip"),
+        (esp_image("esp32s3", b"bootloader"), "the bootloader in .* is for another chip"),
+        (GOOD[:APP] + esp_image("esp32s3", b"x"), "the app in .* is for another chip"),
+        (GOOD[:APP] + esp_image("esp32", b"another program"), "is not MicroPython"),
+        (GOOD[:-4000], "has no whole app at 0xf000"),
+        (GOOD[:APP], "has no whole app at 0xf000"),
+        (b"", "has no whole bootloader at 0x0"),
+        (b"no image at all" * 100, "has no whole bootloader at 0x0"),
+        (GOOD[APP:], "no whole app"),
+        (changed(GOOD, APP + 100), "the app in .* is damaged \\(checksum differs\\)"),
+        (changed(GOOD, 100), "the bootloader in .* is damaged \\(checksum differs\\)"),
+        (changed(GOOD, len(GOOD) - 1), "the app in .* is damaged \\(SHA-256 differs\\)"),
+        (changed(GOOD, APP + 4), "the app in .* is damaged \\(SHA-256 differs\\)"),
+    ],
+)
+def test_what_must_not_be_flashed_is_refused(tmp_path: Path, firmware: bytes, complaint: str):
+    path = tmp_path / "release.bin"
+    path.write_bytes(firmware)
+    with pytest.raises(ToolError, match=complaint):
+        image.build_image(ESP32, path, b"names", tmp_path / "no files")
+
+
+def test_a_refused_firmware_leaves_the_last_image(target: Path, names: Path):
+    target.parent.mkdir()
+    target.write_bytes(b"the last good one")
+    with pytest.raises(ToolError, match="no whole bootloader"):
+        build(target, names, ESP32, b"")
+    assert target.read_bytes() == b"the last good one"
+
+
+def test_too_many_names_are_refused(target: Path, tmp_path: Path):
+    names = tmp_path / "many.txt"
+    names.write_text("emma\n" * (0xC0000 // 16))
+    with pytest.raises(ToolError, match="list of names has 786,464 bytes, its place .* 786,432"):
+        build(target, names, ESP32, release(ESP32))
+    assert not target.exists()
+
+
+def test_a_file_system_that_does_not_fit_is_refused(tmp_path: Path):
+    (tmp_path / "large").write_bytes(b"x" * 50_000)
+    with pytest.raises(ToolError, match="does not fit into the 40,960 bytes of vfs"):
+        image.file_system(tmp_path, 40_960)
+
+
+def test_no_such_firmware(tmp_path: Path):
+    with pytest.raises(ToolError, match="FIRMWARE=.*missing.bin is not a file"):
+        image.find_firmware(ESP32, tmp_path / "missing.bin")
+
+
+def test_an_unknown_board():
+    with pytest.raises(ToolError, match="no board is called ESP8266: .* ESP32_GENERIC or"):
+        boards.find("ESP8266")
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """micropython.org, with one file."""
+
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(GOOD)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A server with a release, and an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with http.server.HTTPServer(("127.0.0.1", 0), Server) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(boards, "FIRMWARE_URL", f"http://127.0.0.1:{http_server.server_port}/")
+        Server.requests = 0
+        yield boards.FIRMWARE_URL
+        http_server.shutdown()
+
+
+def test_the_release_is_fetched_once(server: str):
+    board = dataclasses.replace(ESP32, sha256=hashlib.sha256(GOOD).hexdigest())
+    for _ in range(2):
+        assert image.find_firmware(board, None).read_bytes() == GOOD
+    assert Server.requests == 1
+
+
+def test_a_release_that_differs_is_not_kept(server: str):
+    with pytest.raises(ToolError, match=f"expected {ESP32.sha256}: not kept"):
+        image.find_firmware(ESP32, None)
+    assert not (image.cache_folder() / ESP32.firmware).exists()
+
+
+def test_without_a_network_it_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(boards, "FIRMWARE_URL", "http://127.0.0.1:1/")
+    with pytest.raises(ToolError) as caught:
+        image.find_firmware(ESP32, None)
+    assert "cannot fetch http://127.0.0.1:1/ESP32_GENERIC-20241025-v1.24.0.bin" in str(caught.value)
+    assert str(tmp_path / "microgpt-esp32" / ESP32.firmware) in str(caught.value)
+
+
+def test_without_a_known_checksum_it_says_what_to_fetch():
+    with pytest.raises(ToolError, match="fetch https://micropython.org/.*_S3-.*bin yourself"):
+        image.find_firmware(S3, None)
+
+
+def test_the_default_is_the_release_of_1_24_0():
+    assert ESP32.url == (
+        "https://micropython.org/resources/firmware/ESP32_GENERIC-20241025-v1.24.0.bin"
+    )

@@ -1,0 +1,201 @@
+"""A recorded run trained again on the computer: a right board agrees, a wrong gradient does not."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from microgpt_board.device import log
+from microgpt_board.device import run as virtual
+from microgpt_board.device.record import Recorder
+from microgpt_board.image import compile as build
+
+ROOT = Path(__file__).parents[3]
+NAMES = ROOT / "data" / "names.txt"
+STEPS = 250
+
+
+def record(lines: Iterator[str], runs: Path) -> Path:
+    """Record what a board logs as the monitor does; return the run's folder."""
+    recorder = Recorder("virtual", runs)
+    for line in lines:
+        if event := log.parse(line):
+            recorder.take(event)
+    recorder.finish()
+    (folder,) = runs.iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recorded(flash: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = {"steps": STEPS, "seed": 7, "lr": 0.02}
+    return record(virtual.run_board(flash, settings), tmp_path_factory.mktemp("runs"))
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "microgpt_board.proof.replay", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_right_run_is_replayed(recorded: Path) -> None:
+    result = command(recorded)
+    assert result.returncode == 0, result.stdout + result.stderr
+    about, first, last, picture = result.stdout.splitlines()
+    assert about.endswith(f"seed 7, steps 0 to {STEPS - 1} of {STEPS}, lr 0.02")
+    assert first.startswith("PASS 10 of the first 100 steps: largest difference 0.000")
+    assert last.startswith("PASS mean of the last 99 steps: board 2.")
+    assert picture.endswith("replay.png")
+    assert (recorded / "replay.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def wrong_power(text: str) -> str:
+    """Plant an error known from elsewhere: RMSNorm's backward pass with another power."""
+    right = "        factor = scale[t]\n"
+    assert text.count(right) == 1
+    return text.replace(right, "        factor = scale[t] * scale[t]\n")
+
+
+def test_a_wrong_gradient_is_found(
+    flash: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firmware = tmp_path / "firmware"
+    subprocess.run(["cp", "-r", str(ROOT / "firmware"), str(firmware)], check=True)
+    ops = firmware / "ugpt" / "ops.py"
+    ops.write_text(wrong_power(ops.read_text()))
+    monkeypatch.setattr(build, "FIRMWARE", firmware)
+    board = tmp_path / "board"
+    build.build_virtual(board, NAMES)
+    (board / "ugpt" / "kernels.mpy").unlink(missing_ok=True)  # the portable ones
+    folder = record(virtual.run_board(board, {"steps": STEPS, "seed": 7}), tmp_path / "runs")
+    result = command(folder)
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[1].startswith("FAIL 10 of the first 100 steps")
+    assert not result.stderr
+
+
+def test_a_resumed_run_is_replayed(flash: Path, tmp_path: Path) -> None:
+    settings = {"steps": STEPS, "seed": 7, "lr": 0.02, "save_every_s": 0}
+    lines = virtual.run_board(flash, settings)
+    for line in lines:
+        if line.startswith("step:60 "):
+            lines.close()  # the power
+    folder = record(virtual.run_board(flash, settings, resume=True), tmp_path / "runs")
+    result = command(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    about, first, last, _ = result.stdout.splitlines()
+    assert f"steps 0 to {STEPS - 1}" not in about
+    assert first.startswith("PASS ")
+    assert last.startswith("PASS mean of the last 99 steps")
+
+
+def change(folder: Path, target: Path, **facts: object) -> Path:
+    """Copy a run, its configuration changed."""
+    subprocess.run(["cp", "-r", str(folder), str(target)], check=True)
+    set_in_run(target, **facts)
+    return target
+
+
+def set_in_run(folder: Path, **facts: object) -> None:
+    path = folder / "run.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **facts}))
+
+
+def test_another_seed_fails(recorded: Path, tmp_path: Path) -> None:
+    assert command(change(recorded, tmp_path / "run", seed=8)).returncode == 1
+
+
+def test_a_loss_that_is_no_number_fails(recorded: Path, tmp_path: Path) -> None:
+    folder = change(recorded, tmp_path / "run")
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    place = next(i for i, line in enumerate(lines) if '"step": 20,' in line)
+    lines[place] = json.dumps({**json.loads(lines[place]), "loss": None})
+    (folder / "log.jsonl").write_text("\n".join(lines) + "\n")
+    result = command(folder)
+    assert result.returncode == 1
+    assert "largest difference nan at step 20" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "cannot read"),
+        (lambda folder: (folder / "run.json").write_text("{"), "is not the record"),
+        (lambda folder: set_in_run(folder, seed=0), "is not the record"),
+        (lambda folder: set_in_run(folder, configuration={"steps": 0, "data": 8}), "is not the"),
+        (lambda folder: (folder / "log.jsonl").write_text(""), "has no step"),
+        (lambda folder: (folder / "log.jsonl").write_text('{"step": "x"}\n'), "has no step"),
+    ],
+)
+def test_what_is_no_run_is_one_line(
+    recorded: Path, tmp_path: Path, damage: object, message: str
+) -> None:
+    folder = change(recorded, tmp_path / "run")
+    damage(folder)
+    result = command(folder)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_another_list_of_names_is_refused(recorded: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("emma\nolivia\n")
+    result = command(recorded, "--names", names)
+    assert result.returncode == 1
+    assert "has 2 documents, the board's list 32469" in result.stderr
+
+
+def test_pushed_weights_are_not_the_seeds(recorded: Path, tmp_path: Path) -> None:
+    folder = change(recorded, tmp_path / "run")
+    with (folder / "log.jsonl").open("a") as file:
+        text = "resumed at step 0 of 250 from checkpoint.bin, with pushed weights"
+        file.write(json.dumps({"remark": text}) + "\n")
+    result = command(folder)
+    assert result.returncode == 1
+    assert "began with pushed weights" in result.stderr
+
+
+def without(folder: Path, target: Path, lost: list[int]) -> Path:
+    """Copy a run, the lines of some steps lost."""
+    change(folder, target)
+    path = target / "log.jsonl"
+    lines = path.read_text().splitlines()
+    kept = [line for line in lines if json.loads(line).get("step") not in lost]
+    assert len(kept) == len(lines) - len(lost)
+    path.write_text("\n".join(kept) + "\n")
+    return target
+
+
+@pytest.mark.parametrize("lost", [[0], [30], [200, 210], [STEPS - 1]])
+def test_lost_lines_do_not_make_a_right_board_fail(
+    recorded: Path, tmp_path: Path, lost: list[int]
+) -> None:
+    result = command(without(recorded, tmp_path / "run", lost))
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count("PASS") == 2
+    assert "difference 0.0000" in result.stdout.splitlines()[2]
+
+
+def test_nothing_to_compare_is_no_pass(recorded: Path, tmp_path: Path) -> None:
+    every = [*range(0, STEPS, 10), STEPS - 1]
+    folder = without(recorded, tmp_path / "run", [step for step in every if step != 150])
+    result = command(folder)
+    assert result.returncode == 1
+    assert "nothing in it can be compared" in result.stderr
+
+
+def test_a_log_that_is_cut_short_is_replayed_up_to_there(recorded: Path, tmp_path: Path) -> None:
+    folder = change(recorded, tmp_path / "run")
+    path = folder / "log.jsonl"
+    text = path.read_text()
+    path.write_text(text[: text.index('"step": 200') + 20])
+    result = command(folder)
+    assert result.returncode == 0, result.stderr
+    assert "steps 0 to 190" in result.stdout

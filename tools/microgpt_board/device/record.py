@@ -1,0 +1,75 @@
+"""Record the runs that a board's log tells of, each in a folder of its own below runs/."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+from microgpt.board import CONFIG
+from microgpt.runs import log as run_log
+from microgpt.runs.folder import RUNS, RunFolder, draw_loss, new_folder
+
+from microgpt_board.device import log
+
+
+class Recorder:
+    """Writes events into run folders, as `microgpt.runs` has them; `port` is where they come from.
+
+    A run begins with the board's first remark, or wherever it is joined, and ends with the next
+    run or with `finish`. Every record is written before the next event is taken.
+    """
+
+    def __init__(self, port: str, root: Path = RUNS) -> None:
+        self.port = port
+        self.root = root
+        self._run: RunFolder | None = None
+        self._start: log.Start | None = None
+        self._last = -1  # step
+
+    def take(self, event: log.Event) -> None:
+        """Record one event."""
+        match event:
+            case log.Start():
+                self._begin(event)
+            case log.Step():
+                self._take_step(event)
+            case log.Name(text) if self._run:
+                self._run.log(run_log.Name(text))
+            case log.Remark(text) if self._run:
+                self._run.log(run_log.Remark(text))
+
+    def _take_step(self, event: log.Step) -> None:
+        run = self._run
+        if run is None or event.step <= self._last:  # joined half-way, or a remark was lost
+            run = self._begin(None)
+        self._last = event.step
+        loss, mean = (value if math.isfinite(value) else None for value in (event.loss, event.mean))
+        run.log(run_log.Step(event.step, loss, event.lr, mean, ms=event.ms, free=event.free))
+        if self._start and event.step + 1 == self._start.steps:
+            draw_loss(run.path)
+
+    def finish(self) -> str:
+        """End the run, if there is one; return what there is to say, "" if nothing."""
+        if not self._run:
+            return ""
+        folder, remark = self._run.path, self._run.close()
+        self._run = None
+        return f"the run is in {folder}" + (f" ({remark})" if remark else "")
+
+    def _begin(self, start: log.Start | None) -> RunFolder:
+        self.finish()
+        self._start = start
+        self._last = -1
+        content = {
+            "board": start and start.board,
+            "kernels": start and start.kernels,
+            "firmware": start and start.version,
+            "port": self.port,
+            "seed": start and start.seed,
+            "parameters": start and start.parameters,
+            "model": dataclasses.asdict(CONFIG) if start else None,
+            "train": {"steps": start and start.steps},
+            "data": {"documents": start and start.data},
+        }
+        name = start.board if start else "joined"
+        self._run = RunFolder(new_folder(name, self.root), content)
+        return self._run

@@ -1,0 +1,72 @@
+"""The lines that come in at a serial port, whatever happens to the port in between."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import serial
+
+from microgpt_board.device.ports import close_port, open_port
+from microgpt_board.errors import ToolError
+
+LONGEST_LINE = 512  # bytes; ours are under 100
+CHUNK = 4096
+READ_S = 0.05
+RETRY_S = 0.5
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, however it comes in; a line ends with LF or CR LF."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the lines that `data` makes whole, without their ends.
+
+        What has no end after LONGEST_LINE bytes is noise, and is cut there.
+        """
+        *lines, rest = (self._rest + data).split(b"\n")
+        lines = [part for line in lines for part in _cut(line.removesuffix(b"\r"))]
+        *parts, self._rest = _cut(rest)
+        return [part.decode("utf-8", "backslashreplace") for part in lines + parts]
+
+
+def _cut(line: bytes) -> list[bytes]:
+    count = max(1, -(-len(line) // LONGEST_LINE))
+    return [line[i * LONGEST_LINE : (i + 1) * LONGEST_LINE] for i in range(count)]
+
+
+def printable(line: str) -> str:
+    r"""Return `line` with everything that could drive a terminal as text: ESC becomes \x1b."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def read_lines(find: Callable[[], str], tell: Callable[[str], None]) -> Iterator[str]:
+    """Yield the lines of the port that `find` names, for ever.
+
+    A port that goes away is waited for, and `tell` is told so ("" when it is back). Raises
+    ToolError if the port cannot be opened at the start.
+    """
+    name = find()
+    port = open_port(name, READ_S)
+    while True:
+        splitter = LineSplitter()
+        try:
+            while True:
+                yield from splitter.feed(port.read(CHUNK))
+        except (serial.SerialException, OSError):
+            tell(f"{name} is gone: plug the board in again; waiting for it")
+        finally:
+            close_port(port)
+        name, port = _reopen(find)
+        tell("")
+
+
+def _reopen(find: Callable[[], str]) -> tuple[str, serial.SerialBase]:
+    while True:
+        time.sleep(RETRY_S)
+        try:
+            name = find()
+            return name, open_port(name, READ_S)
+        except ToolError:
+            continue

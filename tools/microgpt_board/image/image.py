@@ -1,0 +1,193 @@
+"""Build the image: all of a board's flash in one file, to be written at 0x0.
+
+python -m microgpt_board.image.image --board ESP32_GENERIC --names data/names.txt
+
+MicroPython's released bootloader and app, our partition table, the documents, and a LittleFS with
+the program. The same inputs give the same bytes.
+"""
+
+import argparse
+import os
+import re
+import struct
+import sys
+from pathlib import Path
+
+from esptool import FatalError
+from esptool.bin_image import LoadFirmwareImage
+from littlefs import LittleFS, LittleFSError
+
+from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.image import boards, names_bin, partitions
+from microgpt_board.image import compile as build
+from microgpt_board.image.boards import Board
+from microgpt_board.image.download import download
+
+BUILD = Path("build")
+OLDEST_MICROPYTHON = (1, 23)  # the first that loads our .mpy files
+BLANK = b"\xff"
+APP = "factory"
+
+# MicroPython's own (extmod/vfs_lfs.c and ports/esp32): with other sizes it would read other files.
+LITTLEFS = {
+    "block_size": 4096,
+    "read_size": 32,
+    "prog_size": 32,
+    "cache_size": 128,
+    "lookahead_size": 32,
+    "disk_version": 0x00020000,  # what every MicroPython mounts
+}
+
+
+def cache_folder() -> Path:
+    """Return the folder that keeps what was downloaded; `make clean` leaves it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "microgpt-esp32"
+
+
+def find_firmware(board: Board, given: Path | None) -> Path:
+    """Return the file with MicroPython for `board`: the one given, else the release, fetched once.
+
+    Raises ToolError if there is none, saying what to fetch and where to put it.
+    """
+    if given:
+        if not given.is_file():
+            raise ToolError(f"FIRMWARE={given} is not a file")
+        return given
+    if not board.sha256:
+        raise ToolError(
+            f"we know no checksum of MicroPython for {board.name}, so fetch {board.url} yourself "
+            f"and run again with FIRMWARE={board.firmware}"
+        )
+    target = cache_folder() / board.firmware
+    if download(board.url, target, board.sha256):
+        print(f"fetched {board.url}", file=sys.stderr)
+    return target
+
+
+def check_firmware(path: Path, board: Board, app_offset: int) -> tuple[bytes, bytes]:
+    """Return bootloader and app of a released .bin of MicroPython, which is one for `board`.
+
+    Raises ToolError unless both are whole (checksum and SHA-256), for this chip, and the app is
+    MicroPython 1.23 or later.
+    """
+    data = path.read_bytes()
+    bootloader = _part(data, path, board, "bootloader", 0)
+    app = _part(data, path, board, "app", app_offset - board.bootloader)
+    found = re.search(rb"MicroPython v(\d+)\.(\d+)", app)
+    if not found:
+        raise ToolError(f"{path} is not MicroPython: fetch {board.url}")
+    version = (int(found[1]), int(found[2]))
+    if version < OLDEST_MICROPYTHON:
+        raise ToolError(
+            f"{path} is MicroPython {version[0]}.{version[1]}, too old: it must be "
+            f"{OLDEST_MICROPYTHON[0]}.{OLDEST_MICROPYTHON[1]} or later"
+        )
+    return bootloader, app
+
+
+def _part(data: bytes, path: Path, board: Board, what: str, offset: int) -> bytes:
+    """Return the ESP image at `offset` of `data`, without what follows it; raise ToolError."""
+    try:
+        image = LoadFirmwareImage(board.chip, data[offset:])
+    except (FatalError, RuntimeError, struct.error, IndexError):
+        raise ToolError(
+            f"{path} has no whole {what} at {offset:#x}: take the .bin of a release for "
+            f"{board.name}, not .app-bin or .uf2, as {board.url}"
+        ) from None
+    if image.chip_id != image.ROM_LOADER.IMAGE_CHIP_ID:
+        raise ToolError(f"the {what} in {path} is for another chip than {board.name}")
+    if image.checksum != image.calculate_checksum():
+        raise ToolError(f"the {what} in {path} is damaged (checksum differs): fetch it again")
+    if not image.append_digest or image.stored_digest != image.calc_digest:
+        raise ToolError(f"the {what} in {path} is damaged (SHA-256 differs): fetch it again")
+    return data[offset : offset + image.data_length + len(image.stored_digest)]
+
+
+def file_system(folder: Path, size: int) -> bytes:
+    """Return a LittleFS of `size` bytes with the files of `folder`, as MicroPython mounts it.
+
+    Raises ToolError if they do not fit.
+    """
+    fs = LittleFS(block_count=size // LITTLEFS["block_size"], **LITTLEFS)
+    try:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_dir():
+                fs.mkdir(name)
+            else:
+                with fs.open(name, "wb") as file:
+                    file.write(path.read_bytes())
+    except LittleFSError:
+        raise ToolError(f"{folder} does not fit into the {size:,} bytes of vfs") from None
+    return bytes(fs.context.buffer)
+
+
+def build_image(board: Board, firmware: Path, names: bytes, folder: Path) -> bytes:
+    """Return the whole flash of `board`, from 0x0 on.
+
+    `firmware` is a release of MicroPython, `names` the bytes of names.bin, `folder` what the file
+    system will hold. Raises ToolError for whatever is too large, overlaps or is for another chip.
+    """
+    rows = partitions.read()
+    bootloader, app = check_firmware(firmware, board, rows[APP].offset)
+    vfs = rows["vfs"]
+    parts = (
+        ("bootloader", board.bootloader, partitions.TABLE_OFFSET, bootloader),
+        (
+            "partition table",
+            partitions.TABLE_OFFSET,
+            partitions.FIRST_OFFSET,
+            partitions.table(rows),
+        ),
+        (f"MicroPython ({firmware.name})", rows[APP].offset, rows[APP].end, app),
+        ("list of names", rows["names"].offset, rows["names"].end, names),
+        ("file system", vfs.offset, vfs.end, file_system(folder, vfs.size)),
+    )
+    flash = bytearray(BLANK * max(row.end for row in rows.values()))
+    for what, start, end, data in parts:
+        if len(data) > end - start:
+            raise ToolError(
+                f"the {what} has {len(data):,} bytes, its place at {start:#x} {end - start:,}"
+            )
+        flash[start : start + len(data)] = data
+    return bytes(flash)
+
+
+def write_image(target: Path, board: Board, firmware: Path | None, names: Path) -> str:
+    """Compile, build and write the image of `board` to `target`; return a line about it.
+
+    Raises ToolError, and leaves `target` as it was, for anything that must not be flashed.
+    """
+    files = target.parent / "files"
+    build.build_files(files, board.architecture)
+    packed = target.parent / "names.bin"
+    names_bin.write(names, packed)
+    image = build_image(board, find_firmware(board, firmware), packed.read_bytes(), files)
+    scratch = target.with_name(target.name + ".new")
+    scratch.write_bytes(image)
+    scratch.replace(target)
+    return f"{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
+
+
+def path_of(board: Board) -> Path:
+    """Return where the image of `board` is built."""
+    return BUILD / board.name / "image.bin"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what an image is made from: board, firmware, names."""
+    parser.add_argument("--board", default=boards.DEFAULT, help=" or ".join(boards.NAMES))
+    parser.add_argument("--firmware", type=Path, help="a release of MicroPython (fetched once)")
+    parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
+
+
+def main() -> None:
+    parser = parser_of("image", __doc__)
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    board = boards.find(arguments.board)
+    print(write_image(path_of(board), board, arguments.firmware, arguments.names))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,155 @@
+"""Compile the kernels in C and pack them as an .mpy that MicroPython loads: no linker needed.
+
+python -m microgpt_board.image.native xtensawin firmware/native/kernels-xtensawin.mpy
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+
+from microgpt_board import resources
+from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.image import mpy
+
+SOURCE = resources.firmware("native/kernels.c")
+PREBUILT = SOURCE.with_name("kernels-xtensawin.mpy")  # so that flashing a board needs no compiler
+
+FLAGS = (
+    "-std=c99", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-ffreestanding",
+    "-fno-builtin", "-ffunction-sections", "-fomit-frame-pointer", "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+)  # fmt: skip
+# Leave loops as they are, not as calls of memset or with constants for vectors.
+GCC_FLAGS = (
+    *FLAGS,
+    "-fno-tree-loop-distribute-patterns",
+    "-fno-tree-vectorize",
+    "-fno-jump-tables",
+)
+CLANG_XTENSA = ("--target=xtensa",) + tuple(
+    word
+    for feature in ("fp", "windowed", "density", "loop", "minmax", "mul32", "sext", "bool")
+    for word in ("-Xclang", "-target-feature", "-Xclang", f"+{feature}")
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor: its ELF machine, and what compiles for it, the first that is there."""
+
+    machine: str
+    compilers: tuple[tuple[str, ...], ...]
+
+
+TARGETS = {
+    "xtensawin": Target(
+        "EM_XTENSA",
+        (
+            ("clang-22", *CLANG_XTENSA, *FLAGS),
+            ("xtensa-esp32-elf-gcc", *GCC_FLAGS),
+        ),
+    ),
+    "x64": Target("EM_X86_64", (("gcc", "-m64", "-fcf-protection=none", *GCC_FLAGS),)),
+}
+
+
+def find_compiler(architecture: str) -> tuple[str, ...] | None:
+    """Return the command line of the first compiler for `architecture` that is here, or None."""
+    for command in TARGETS[architecture].compilers:
+        if shutil.which(command[0]):
+            return command
+    return None
+
+
+def compiler_version(command: tuple[str, ...]) -> str:
+    """Return a compiler's name and version, such as "clang-22 22.1.8"."""
+    result = subprocess.run([command[0], "--version"], capture_output=True, text=True)
+    version = re.search(r"\d+\.\d+(\.\d+)*", result.stdout.partition("\n")[0].rpartition(")")[2])
+    version = version or re.search(r"\d+\.\d+(\.\d+)*", result.stdout)
+    return f"{command[0]} {version[0] if version else 'of unknown version'}"
+
+
+def compile_functions(
+    architecture: str, command: tuple[str, ...], source: Path = SOURCE
+) -> dict[str, bytes]:
+    """Return the machine code of each function in `source`; raise ToolError, also as `extract`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "kernels.o"
+        result = subprocess.run(
+            [*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True
+        )
+        if result.returncode:
+            raise ToolError(f"{command[0]} does not compile {source.name}: {result.stderr.strip()}")
+        return extract(target, TARGETS[architecture].machine)
+
+
+def extract(target: Path, machine: str) -> dict[str, bytes]:
+    """Return the machine code of each function in an object file, which must stand alone.
+
+    Raises ToolError, naming function and symbol, if code refers to anything outside itself.
+    """
+    with target.open("rb") as file:
+        elf = ELFFile(file)
+        if elf["e_machine"] != machine:
+            raise ToolError(f"{target.name} is for {elf['e_machine']}, not for {machine}")
+        sections = list(elf.iter_sections())
+        symbols = elf.get_section_by_name(".symtab")
+        functions = [s for s in symbols.iter_symbols() if s["st_info"]["type"] == "STT_FUNC"]
+        _refuse_relocations(functions, sections, symbols)
+        for function in functions:
+            size = sections[function["st_shndx"]]["sh_size"]
+            if (function["st_value"], function["st_size"]) != (0, size):
+                raise ToolError(f"{function.name} is not alone in its section")
+        return {f.name: sections[f["st_shndx"]].data() for f in functions}
+
+
+def _refuse_relocations(functions: list, sections: list, symbols) -> None:
+    """Raise ToolError for the first relocation in a function."""
+    found = [  # (section, offset, symbol, addend)
+        (section["sh_info"], r["r_offset"], symbols.get_symbol(r["r_info_sym"]), r["r_addend"])
+        for section in sections
+        if isinstance(section, RelocationSection)
+        for r in section.iter_relocations()
+    ]
+    named = {(section, offset): symbol.name for section, offset, symbol, _ in found}
+    for function in functions:
+        for section, offset, symbol, addend in found:
+            if section == function["st_shndx"] and offset < function["st_size"]:
+                # On Xtensa by way of a constant, which is where the name stands.
+                name = symbol.name or named.get((symbol["st_shndx"], addend), "")
+                if not name or name.startswith("."):
+                    name = "a constant in memory"
+                raise ToolError(f"{function.name} needs {name}: a kernel stands alone")
+
+
+def build(architecture: str) -> bytes | None:
+    """Return the packed kernels, None if there is no compiler; raise ToolError as `extract`."""
+    command = find_compiler(architecture)
+    if command is None:
+        return None
+    functions = compile_functions(architecture, command)
+    return mpy.module(SOURCE.name, architecture, functions, compiler_version(command))
+
+
+def main() -> None:
+    parser = parser_of("native", __doc__)
+    parser.add_argument("architecture", choices=TARGETS)
+    parser.add_argument("target", type=Path, help=".mpy file to write")
+    arguments = parser.parse_args()
+    data = build(arguments.architecture)
+    if data is None:
+        names = " or ".join(c[0] for c in TARGETS[arguments.architecture].compilers)
+        raise ToolError(f"no compiler for {arguments.architecture} here: install {names}")
+    arguments.target.parent.mkdir(parents=True, exist_ok=True)
+    arguments.target.write_bytes(data)
+    print(f"{arguments.target}: {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    run(main)
