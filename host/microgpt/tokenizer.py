@@ -18,7 +18,7 @@ class Tokenizer:
     """
 
     def __init__(self, charset: str, bos: int = 0, special_tokens: Sequence[str] = ()) -> None:
-        """Raise VocabularyError at an empty charset, another place for BOS, or anything there twice."""
+        """Raise VocabularyError at an empty charset, a repetition, or another place for BOS."""
         if not charset or len(set(charset)) != len(charset):
             raise VocabularyError("charset must be characters, each of them once")
         if bos not in (0, len(charset)):
@@ -41,11 +41,11 @@ class Tokenizer:
         return len(self.charset) + 1 + len(self.special_tokens)
 
     def encode(self, text: str) -> list[int]:
-        """Return BOS, a token a character, BOS; raise VocabularyError at a character not in charset."""
+        """Return BOS, a token a character, BOS; raise VocabularyError at an unknown character."""
         return [self.bos, *self.characters(text), self.bos]
 
     def characters(self, text: str) -> list[int]:
-        """Return a token a character; raise VocabularyError at a character not in charset."""
+        """Return a token a character; raise VocabularyError at an unknown character."""
         try:
             return [self._tokens[character] for character in text]
         except KeyError as error:
@@ -54,7 +54,7 @@ class Tokenizer:
             ) from None
 
     def special(self, name: str) -> int:
-        """Return the token of a special token; raise VocabularyError if there is none of that name."""
+        """Return the token of a special token; raise VocabularyError if it is unknown."""
         try:
             return self._special[name]
         except KeyError:

@@ -102,7 +102,7 @@ def test_model_and_health(names: httpx.Client, talker: httpx.Client) -> None:
         ("generate", {"num_samples": 51}, "num_samples"),
         ("generate", {"num_samples": "3"}, "num_samples"),
         ("generate", {"num_samples": True}, "num_samples"),
-        ("generate", {"temperature": 0}, "temperature"),
+        ("generate", {"temperature": 100.1}, "temperature"),
         ("generate", {"temperature": float("nan")}, "temperature"),
         ("generate", {"seed": -1}, "seed"),
         ("generate", {"seed": 1.5}, "seed"),
