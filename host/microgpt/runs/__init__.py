@@ -1,0 +1,1 @@
+"""Runs: what a run is going to do, its folder, its log and its environment."""
