@@ -6,8 +6,7 @@ At the board's prompt: `import ugpt`, then `ugpt.train()`, `ugpt.generate()`, `u
 """
 
 from . import board
-
-__version__ = "0.1.0"
+from .version import __version__  # noqa: F401
 
 board.collect_every(board.WHILE_LOADING)
 

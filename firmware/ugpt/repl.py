@@ -2,12 +2,13 @@
 
 import gc
 
-from . import __version__, app, board, checkpoint
+from . import app, board, checkpoint
 from .checkpoint import CheckpointError, Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import Generator
 from .report import remark
 from .rng import Rng
+from .version import __version__
 
 
 def train(steps, seed):

@@ -1,6 +1,7 @@
 """The run's log: one whole line an event, key:value pairs apart by spaces, remarks behind `#`."""
 
-from . import __version__, board
+from . import board
+from .version import __version__
 
 
 def remark(text):
