@@ -1,8 +1,9 @@
 """A GPT that trains itself on a microcontroller, in MicroPython and, unchanged, in CPython.
 
 At the board's prompt: `import ugpt`, then `ugpt.train()`, `ugpt.generate()`, `ugpt.save()`,
-`ugpt.load()`, `ugpt.info()`, `ugpt.reset()`. What they need is imported when they are called.
-(No module may bear the name of one of these: Python would put it in the function's place.)
+`ugpt.load()`, `ugpt.info()`, `ugpt.reset()` or `ugpt.selftest()`. Each function imports what it
+needs when it is called. (No module may have the name of one of them: importing the module would
+replace the function.)
 """
 
 from . import board
@@ -69,3 +70,37 @@ def reset():
     from . import repl
 
     repl.reset()
+
+
+def selftest():
+    """Check memory, names, random numbers, every kernel, the gradient and 20 training steps.
+
+    Prints a line for each check, PASS or FAIL, and a summary; returns the number of failed checks.
+    A run in memory gives up its buffers and is forgotten; the saved one stays.
+    """
+    import gc
+    import sys
+
+    from . import backend
+    from .adam import Adam
+    from .model import Model
+
+    kernels, reason = backend.choose()
+    gc.collect()
+    free = board.free_memory()
+    app = sys.modules.get("ugpt.app")
+    model, adam = app and app.give_up() or (None, None)
+    if not adam:
+        try:
+            model = Model(kernels=kernels)
+            adam = Adam(model.params, model.grads, kernels)
+        except MemoryError:
+            model = None
+    try:
+        from . import checks  # not before: they would take memory that training has
+
+        return checks.run(kernels, reason, model, adam, free)
+    finally:
+        for name in ("checks", "answers"):
+            sys.modules.pop("ugpt." + name, None)
+            globals().pop(name, None)

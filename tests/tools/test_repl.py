@@ -143,7 +143,30 @@ ugpt.info()
 
 
 def test_the_self_test_twice_and_behind_a_run(board: Path) -> None:
-    twice = "import ugpt.selftest\nprint('again')\nimport ugpt.selftest"
+    twice = "ugpt.selftest()\nprint('again')\nugpt.selftest()"
     for code in (twice, "ugpt.train(steps=3)\n" + twice):
         lines = at_prompt(board, code)
         assert lines.count("selftest: 21 passed, 0 failed") == 2, lines
+
+
+def test_the_self_test_measures_memory_first_and_unloads_its_modules(board: Path) -> None:
+    code = """
+import gc, sys
+from ugpt import board
+def loaded():
+    return [name for name in ("ugpt.checks", "ugpt.answers") if name in sys.modules]
+def free_memory():
+    print("measured with", loaded())
+    return gc.mem_free()
+board.free_memory = free_memory
+print("failed", ugpt.selftest(), loaded(), hasattr(ugpt, "checks"), hasattr(ugpt, "answers"))
+gc.collect()
+before = gc.mem_alloc()
+ugpt.selftest()
+gc.collect()
+print(gc.mem_alloc() - before)
+"""
+    lines = at_prompt(board, code)
+    assert lines[0] == "measured with []"
+    assert "failed 0 [] False False" in lines
+    assert int(lines[-1]) <= 1024
