@@ -5,7 +5,7 @@ import json
 from . import backend, board
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
-from .generator import Generator
+from .generator import MAX_TEMPERATURE, Generator
 from .report import Report, remark
 from .training import Diverged, Training
 
@@ -13,7 +13,7 @@ SETTINGS = {  # name: (default, lowest, highest)
     "seed": (42, 0, 0xFFFFFFFF),  # 0: take one from the hardware
     "steps": (1000, 1, 1000000),
     "lr": (0.01, 1e-6, 1.0),
-    "temperature": (0.5, 0.01, 100.0),
+    "temperature": (0.5, 0, MAX_TEMPERATURE),  # 0: greedy
     "log_every": (10, 1, 1000000),
     "save_every_s": (30, 0, 86400),
 }

@@ -56,6 +56,8 @@ def _prepare(given, saved_only=False):
 
 
 def generate(n, temperature, prompt):
+    if n < 1:
+        raise ValueError("n must be at least 1, not %s" % n)
     if not app.current or app.current[0].updating:
         load()
     if temperature is None:

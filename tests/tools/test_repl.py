@@ -79,6 +79,8 @@ def test_names_from_the_saved_run_and_from_a_prompt(board: Path) -> None:
     names = [line for line in lines if line.startswith("-")]
     assert len(names) == 3
     assert all(name.startswith("- ma") for name in names)
+    lines = at_prompt(board, 'for name in ugpt.generate(3, temperature=0): print("-", name)')
+    assert len({line for line in lines if line.startswith("-")}) == 1
 
 
 def test_saved_and_loaded(board: Path) -> None:
@@ -101,9 +103,18 @@ def test_saved_and_loaded(board: Path) -> None:
         ("save()", "CheckpointError: there is no run in memory: ugpt.train() or ugpt.load()"),
         ("load()", "CheckpointError: no run is saved: ugpt.train()"),
         ("generate()", "CheckpointError: no run is saved: ugpt.train()"),
-        ("train(steps=1)\nugpt.generate(1, temperature=0)", "ValueError: temperature must be"),
+        (
+            "train(steps=1)\nugpt.generate(1, temperature=-1)",
+            "ValueError: temperature must be a number from 0 to 100",
+        ),
         ("train(steps=1)\nugpt.generate(1, temperature=1e39)", "ValueError: temperature must be"),
         ("train(steps=1)\nugpt.generate(1, prompt='M')", "ValueError: "),
+        (
+            "train(steps=1)\nugpt.generate(1, prompt='a' * 16)",
+            "ValueError: a prompt is at most 15 characters, not 16",
+        ),
+        ("generate(0)", "ValueError: n must be at least 1, not 0"),
+        ("generate(-1)", "ValueError: n must be at least 1, not -1"),
     ],
 )
 def test_what_cannot_be_done_is_an_error_that_says_so(board: Path, call: str, message: str) -> None:
