@@ -1,4 +1,4 @@
-"""A GPT that trains itself on a microcontroller, in MicroPython and, unchanged, in CPython.
+"""A GPT that trains itself on a microcontroller; the same code runs in MicroPython and CPython.
 
 At the board's prompt: `import ugpt`, then `ugpt.train()`, `ugpt.generate()`, `ugpt.save()`,
 `ugpt.load()`, `ugpt.info()`, `ugpt.reset()` or `ugpt.selftest()`. Each function imports what it
@@ -13,12 +13,12 @@ board.collect_every(board.WHILE_LOADING)
 
 
 def train(steps=None, seed=None):
-    """Train, log each tenth step, and save as the board's own program does.
+    """Train, with the log and the checkpoints of the board's own program.
 
-    Goes on with the run in memory, else with the saved one; other `steps` or another `seed` than
-    its own begin a new run, for which what is not given is taken from the settings. Ctrl-C saves
-    and stops. Raises ValueError for a value out of range, DatasetError if there are no names,
-    Diverged if a loss is not a number.
+    Continues the run in memory, or the saved run if there is none in memory. If `steps` or `seed`
+    are given and differ from that run's, a new run begins; a value that is not given comes from
+    the settings. Ctrl-C saves and stops. Raises ValueError for a value out of range, DatasetError
+    if there are no names, Diverged if a loss is not a number.
     """
     from . import repl
 
@@ -38,10 +38,10 @@ def generate(n=10, temperature=None, prompt=""):
 
 
 def save(replace=False):
-    """Save the run in memory; `replace`: also where another run is saved, which is lost.
+    """Save the run in memory; with `replace`, even if another run is saved, which is then lost.
 
-    Raises CheckpointError if there is none or, without `replace`, another run is saved; OSError if
-    the file system is full.
+    Raises CheckpointError if there is no run in memory or if another run is saved and `replace` is
+    false; OSError if the file system is full.
     """
     from . import repl
 
@@ -49,9 +49,9 @@ def save(replace=False):
 
 
 def load():
-    """Bring the saved run into memory, with its own seed and steps.
+    """Load the saved run into memory, with its own seed and steps.
 
-    Raises CheckpointError if there is none or it was trained on other names.
+    Raises CheckpointError if no run is saved or if it was trained on other names.
     """
     from . import repl
 
@@ -59,14 +59,14 @@ def load():
 
 
 def info():
-    """Print what is here: version, kernels, free memory, names, the run in memory, saved ones."""
+    """Print the version, free memory, names, the run in memory and the saved checkpoints."""
     from . import repl
 
     repl.info()
 
 
 def reset():
-    """Forget the run in memory and remove the saved ones."""
+    """Forget the run in memory and delete the saved checkpoints."""
     from . import repl
 
     repl.reset()
@@ -76,7 +76,7 @@ def selftest():
     """Check memory, names, random numbers, every kernel, the gradient and 20 training steps.
 
     Prints a line for each check, PASS or FAIL, and a summary; returns the number of failed checks.
-    A run in memory gives up its buffers and is forgotten; the saved one stays.
+    Uses the buffers of the run in memory, which is then forgotten; the saved run stays.
     """
     import gc
     import sys
@@ -97,7 +97,7 @@ def selftest():
         except MemoryError:
             model = None
     try:
-        from . import checks  # not before: they would take memory that training has
+        from . import checks  # only now: before, it would take memory that training needs
 
         return checks.run(kernels, reason, model, adam, free)
     finally:

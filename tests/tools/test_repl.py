@@ -148,7 +148,7 @@ ugpt.info()
     lines = at_prompt(board, code)
     (refused,) = (line for line in lines if line.startswith("refused: "))
     assert "(seed 7, not 8)" in refused or "(steps 5, not 6)" in refused
-    assert refused.endswith("ugpt.save(replace=True) puts this one there")
+    assert refused.endswith("ugpt.save(replace=True) replaces it")
     saved = [line for line in lines if line.startswith("checkpoint.bin:")]
     assert saved == ["checkpoint.bin: step 5 of 5, seed 7", "checkpoint.bin: step 6 of 6, seed 8"]
 
