@@ -90,7 +90,7 @@ def test_a_low_temperature_takes_the_likeliest():
 def test_temperature_0_takes_the_likeliest_and_draws_no_random_number():
     model = Model()
     rng = Rng(7)
-    for seed in range(1, 6):
+    for seed in (1, 2, 3):
         model.initialise(Rng(seed))
         for prompt in ("", "ma"):
             expected = likeliest(model, prompt)
