@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from microgpt.plots.curves import SMOOTHED_OVER
 from microgpt.training import Record
 
-PLAIN_LINES = 20  # for a run, about, in a pipe
+PLAIN_LINES = 20  # about so many for a run, in a pipe
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -18,8 +18,8 @@ console = Console(highlight=False, soft_wrap=True)
 def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iterator[Record]:
     """Yield `records` and show the progress: losses, steps a second, and the time that is left.
 
-    On a terminal it is a bar, in a pipe PLAIN_LINES lines. The run goes from step `first` to
-    `steps`; the mean is over the last SMOOTHED_OVER losses.
+    On a terminal it is a bar, in a pipe it is PLAIN_LINES lines. The run is of `steps` steps and
+    continues at step `first`. The mean is over the last SMOOTHED_OVER losses.
     """
     last: deque[float] = deque(maxlen=SMOOTHED_OVER)
     started = time.monotonic()

@@ -31,7 +31,7 @@ from microgpt.errors import UserError
 from microgpt.lab.ablation import ABLATION, Setting, Vary, trainings
 from microgpt.lab.bench import Bench, Minibatch, bench, bench_chat_sized
 from microgpt.lab.comparison import Settings, cells, headings, write_comparison
-from microgpt.lab.statistics import Summary, summary
+from microgpt.lab.statistics import VariantSummary, summary
 from microgpt.lab.sweep import executor, sweep
 from microgpt.plots.curves import draw_curves
 from microgpt.plots.model import draw_model
@@ -161,7 +161,7 @@ def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
         yield show
 
 
-def _comparison_table(rows: list[Summary], last: int) -> Table:
+def _comparison_table(rows: list[VariantSummary], last: int) -> Table:
     table = Table(box=None)
     for number, heading in enumerate(headings(last)):
         table.add_column(heading, justify="right" if number else "left")

@@ -49,7 +49,9 @@ def generate_command(
 @click.argument("folder", type=PATH)
 @json_option
 def info_command(folder: Path, as_json: bool) -> None:
-    """Show the sizes of a model, its memory, and its fit for a board.
+    """Show sizes, vocabulary and memory of a model.
+
+    It also shows whether a board has the memory to train it, and takes its weights.
 
     Example: microgpt info runs/first --json
     """

@@ -25,7 +25,7 @@ LR_COMPARED = 1e-4
 MOST_DIFFERENCE = 1e-3  # of two losses
 
 
-class Comparison(TypedDict):
+class EngineTimes(TypedDict):
     """Microseconds of a step by engine, medians; `speedup` is how many times tensor is as fast.
 
     `positions` is None if the documents have different lengths.
@@ -40,9 +40,9 @@ class Comparison(TypedDict):
     speedup: float
 
 
-def compare(
+def time_engines(
     config: ModelConfig, charset: str, docs: Sequence[str], repeats: int, threads: int
-) -> Comparison:
+) -> EngineTimes:
     """Time a step of a new model in both engines, one for each of `docs` in each repeat."""
     import torch
 
@@ -94,8 +94,8 @@ def main() -> None:
     docs = data.read_docs(data.NAMES)
     charset = data.charset_of(docs)
     long = long_documents(docs, CHAT_SIZED.block_size, 2)
-    small = compare(ModelConfig(), charset, spread(docs[:FIRST], 200), options.repeats, 1)
-    large = compare(CHAT_SIZED, data.charset_of(long), long, options.repeats, options.threads)
+    small = time_engines(ModelConfig(), charset, spread(docs[:FIRST], 200), options.repeats, 1)
+    large = time_engines(CHAT_SIZED, data.charset_of(long), long, options.repeats, options.threads)
     if options.json:
         result = {"torch": torch.__version__, "small": small, "large": large}
         print(json.dumps({"environment": environment(), **result}, indent=2))

@@ -12,7 +12,7 @@ from typing import TypedDict
 from microgpt import files
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.lab.ablation import Result, Vary
-from microgpt.lab.statistics import Summary, by_variant, pairwise, remarks, summary
+from microgpt.lab.statistics import VariantSummary, by_variant, pairwise, remarks, summary
 from microgpt.plots.sweep import draw_sweep
 from microgpt.runs.environment import environment
 
@@ -46,7 +46,7 @@ def headings(last: int) -> list[str]:
     return ["variant", *losses, "steps/s", "tokens/s", "parameters"]
 
 
-def cells(row: Summary) -> list[str]:
+def cells(row: VariantSummary) -> list[str]:
     """Return a summary as the cells of a table: variant, losses, speeds, parameters."""
     result = [row.variant]
     for name, spread in row.measures.items():
@@ -75,7 +75,7 @@ def write_comparison(folder: Path, results: Sequence[Result], settings: Settings
     return lines
 
 
-def _csv(rows: Sequence[Summary]) -> str:
+def _csv(rows: Sequence[VariantSummary]) -> str:
     text = io.StringIO(newline="")
     flat = [row.as_json() for row in rows]
     table = csv.DictWriter(text, flat[0])
@@ -84,7 +84,7 @@ def _csv(rows: Sequence[Summary]) -> str:
     return text.getvalue()
 
 
-def _markdown(rows: Sequence[Summary], lines: Sequence[str], last: int) -> str:
+def _markdown(rows: Sequence[VariantSummary], lines: Sequence[str], last: int) -> str:
     head = headings(last)
     table = [head, ["---"] + ["---:"] * (len(head) - 1), *map(cells, rows)]
     text = "".join(f"| {' | '.join(line)} |\n" for line in table)

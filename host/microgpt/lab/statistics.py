@@ -23,7 +23,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Summary:
+class VariantSummary:
     """One variant: its parameters, its seeds (how many), and the spread of each measure."""
 
     variant: str
@@ -63,10 +63,10 @@ def by_variant(results: Sequence[Result]) -> dict[str, list[Result]]:
     return groups
 
 
-def summary(results: Sequence[Result]) -> list[Summary]:
+def summary(results: Sequence[Result]) -> list[VariantSummary]:
     """Return a summary of each variant."""
     return [
-        Summary(
+        VariantSummary(
             variant,
             group[0]["parameters"],
             len(group),

@@ -32,30 +32,38 @@ def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
     When the block raises, trainings that have not started are cancelled. Raises SweepError if Dask
     is not installed or no scheduler answers.
     """
-    if scheduler is None:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, context, _end_at_ctrl_c)
-        try:
-            yield pool
-        except BaseException:
-            # Not future.cancel: the pool's own thread works on the same futures.
-            pool.shutdown(cancel_futures=True)
-            raise
-        pool.shutdown()
-        return
+    with _cluster(scheduler) if scheduler else _processes(workers) as pool:
+        yield pool
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _end_at_ctrl_c)
+    try:
+        yield pool
+    except BaseException:
+        # Not future.cancel: the pool's own thread works on the same futures.
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _cluster(scheduler: str) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError:
         raise SweepError("--scheduler needs Dask: .venv/bin/pip install -e '.[cluster]'") from None
     try:
-        client = Client(scheduler, timeout=CONNECT_S)  # type: ignore[no-untyped-call] # Dask's
+        client = Client(scheduler, timeout=CONNECT_S)  # type: ignore[no-untyped-call] # no annotations
     except (OSError, ValueError) as error:
         raise SweepError(f"no Dask scheduler answers at {scheduler}: {error}") from None
-    with client, client.get_executor() as cluster:  # type: ignore[no-untyped-call] # Dask's
+    with client, client.get_executor() as pool:  # type: ignore[no-untyped-call] # no annotations
         try:
-            yield cluster
+            yield pool
         except BaseException:
-            cluster.shutdown(wait=False)  # cancels as well
+            pool.shutdown(wait=False)  # cancels as well
             raise
 
 
