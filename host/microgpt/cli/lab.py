@@ -26,7 +26,6 @@ from microgpt.cli.options import (
     train_options,
 )
 from microgpt.config import ModelConfig, TrainConfig, field_names
-from microgpt.engines.tensor import TensorModel
 from microgpt.errors import UserError
 from microgpt.lab.ablation import ABLATION, Setting, Vary, trainings
 from microgpt.lab.bench import Bench, Minibatch, bench, bench_chat_sized
@@ -200,7 +199,6 @@ def show_command(folder: Path, text: str, out: Path | None) -> None:
     """
     require("plot", "matplotlib")
     model = microgpt.load(folder, engine="tensor")
-    assert isinstance(model, TensorModel)
     out = out or RESULTS / f"show-{folder.name}.png"
     out.parent.mkdir(parents=True, exist_ok=True)
     draw_model(out, model, text)

@@ -1,7 +1,8 @@
 """The benchmark against PyTorch: a training step in engine tensor and in engine torch.
 
 Run it where torch is installed: python -m microgpt.lab.bench_torch [--json]. A step learns from one
-document, in float32, on the CPU. Before anything is timed, the losses of both engines are compared.
+document, in float32. Engine torch uses CUDA where it is available; CUDA_VISIBLE_DEVICES= keeps it
+on the CPU. Before anything is timed, the losses of both engines are compared.
 """
 
 import argparse
@@ -46,13 +47,10 @@ def time_engines(
     """Time a step of a new model in both engines, one for each of `docs` in each repeat."""
     import torch
 
-    from microgpt.engines.torch import TorchModel
-
     torch.set_num_threads(threads)
     tensor = create(config, charset, engine="tensor")
     encoded = [tensor.tokenizer.encode(doc) for doc in docs]
-    ours = TorchModel(config, tensor.tokenizer, tensor.weights, device="cpu")
-    models = {"tensor": tensor, "torch": ours}
+    models = {"tensor": tensor, "torch": create(config, charset, engine="torch")}
     check_losses(models, encoded)
     with threadpool_limits(threads):
         turns = {name: Turn(model.train_step, encoded) for name, model in models.items()}

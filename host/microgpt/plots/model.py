@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from microgpt.engines.base import Model
 from microgpt.engines.tensor import TensorModel
 from microgpt.model_io import Array
 from microgpt.plots.figures import new_figure
@@ -17,7 +18,7 @@ BOS_SIGN = "\N{BULLET}"
 MOST_BARS = 28  # tokens in the plot of the next one: the likeliest
 
 
-def draw_model(path: Path, model: TensorModel, text: str) -> None:
+def draw_model(path: Path, model: Model, text: str) -> None:
     """Draw attention maps, embeddings and next tokens of `model` for `text` on one page.
 
     The map of a head has a row for each position, with the attention weights of the positions up
@@ -25,8 +26,10 @@ def draw_model(path: Path, model: TensorModel, text: str) -> None:
     bars are the probabilities of the token after `text`.
 
     Only as much of `text` is used as fits the block. Raises VocabularyError for a character that
-    is not in the vocabulary, ImportError without matplotlib.
+    is not in the vocabulary, ImportError without matplotlib, TypeError unless the engine is tensor.
     """
+    if not isinstance(model, TensorModel):
+        raise TypeError(f"only engine tensor has attention maps, not {model.engine}")
     tokens = model.tokenizer.encode(text)[:-1][: model.config.block_size]
     attention, probabilities = model.attention_maps(tokens)
     heads = attention.reshape(-1, *attention.shape[2:])  # (n_layer * n_head, n, n)

@@ -6,7 +6,6 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt.engines.tensor import TensorModel
 from microgpt.plots.curves import Curve, draw_curves, smoothed
 from microgpt.plots.model import draw_model
 from microgpt.plots.sweep import Losses, draw_sweep
@@ -88,7 +87,6 @@ def test_the_losses_of_a_sweep(tmp_path: Path, figures: list[Figure]) -> None:
 
 def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:
     model = microgpt.create(microgpt.ModelConfig(n_layer=2, n_head=2), engine="tensor")
-    assert isinstance(model, TensorModel)
     path = tmp_path / "show.png"
     draw_model(path, model, "maria")
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -103,3 +101,5 @@ def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:
     assert letters == ["•", "m", "a", "r", "i", "a"]
     with pytest.raises(microgpt.UserError, match="not in the vocabulary"):
         draw_model(path, model, "zoé")
+    with pytest.raises(TypeError, match="only engine tensor has attention maps, not scalar"):
+        draw_model(path, microgpt.create(model.config, engine="scalar"), "maria")
