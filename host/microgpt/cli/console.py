@@ -1,4 +1,4 @@
-"""What the commands show: the console, and the progress of a training."""
+"""The console of the commands, and the progress of a training on it."""
 
 import time
 from collections import deque
@@ -10,13 +10,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from microgpt.plots.curves import SMOOTHED_OVER
 from microgpt.training import Record
 
-PLAIN_LINES = 20  # in a pipe: about this many of a run's steps
+PLAIN_LINES = 20  # about so many for a run, in a pipe
 
 console = Console(highlight=False, soft_wrap=True)
 
 
 def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iterator[Record]:
-    """Pass `records` on; show loss, mean of the last 100, validation loss, speed and time left."""
+    """Yield `records` and show the progress: losses, steps a second, and the time that is left.
+
+    On a terminal it is a bar, in a pipe it is PLAIN_LINES lines. The run is of `steps` steps and
+    continues at step `first`. The mean is over the last SMOOTHED_OVER losses.
+    """
     last: deque[float] = deque(maxlen=SMOOTHED_OVER)
     started = time.monotonic()
     live = console.is_terminal

@@ -1,10 +1,10 @@
 """The commands of the laboratory: ablate, bench, plot, show."""
 
-import dataclasses
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -15,144 +15,170 @@ import microgpt
 from microgpt import data
 from microgpt.cli.console import console
 from microgpt.cli.options import (
+    FORMER_NAMES,
     PATH,
+    data_option,
     dtype_option,
     engine_option,
-    model_config,
+    json_option,
     model_options,
     require,
     train_options,
 )
-from microgpt.config import ModelConfig, TrainConfig
+from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.errors import UserError
+from microgpt.lab.ablation import ABLATION, Setting, Vary, trainings
+from microgpt.lab.bench import Bench, Minibatch, bench, bench_chat_sized
+from microgpt.lab.comparison import Settings, cells, headings, write_comparison
+from microgpt.lab.statistics import VariantSummary, summary
+from microgpt.lab.sweep import executor, sweep
+from microgpt.plots.curves import draw_curves
+from microgpt.plots.model import draw_model
 from microgpt.runs.environment import environment
 from microgpt.runs.folder import read_curve
 
 RESULTS = Path("results")
+WIDE = 200  # columns of a table in a pipe, which has no edge to wrap at
 
 
-def variation(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict:
-    """Return {field: values} from words like lr=0.003,0.01."""
-    fields = {
-        field.name: field
-        for config in (ModelConfig, TrainConfig)
-        for field in dataclasses.fields(config)
-        if field.name not in ("seed", "stop_after")
+def variations(context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> Vary:
+    """Return {field: values} from words like lr=0.003,0.01; raise click.BadParameter."""
+    defaults: dict[str, Setting] = {
+        name: getattr(kind, name)
+        for kind in (ModelConfig, TrainConfig)
+        for name in field_names(kind)
+        if name not in ("seed", "stop_after")
     }
-    vary: dict[str, list] = {}
-    for word in values:
+    now = {former: name for name, former in FORMER_NAMES.items()}
+    vary = {}
+    for word in words:
         name, _, listed = word.partition("=")
-        if name not in fields:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(fields)}")
-        kind = type(fields[name].default)
+        name = now.get(name, name)
+        if name not in defaults:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(defaults)}")
+        default = defaults[name]
         try:
-            vary[name] = [_value(kind, text) for text in listed.split(",")]
+            vary[name] = [_value(type(default), text) for text in listed.split(",")]
         except (ValueError, KeyError):
             raise click.BadParameter(
-                f"{word!r}: write {name}=A,B with values like {fields[name].default}"
+                f"{word!r}: write {name}=A,B with values like {default}"
             ) from None
     return vary
 
 
-def _value(kind: type, text: str) -> Any:
+def _value(kind: type[Setting], text: str) -> Setting:
     return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
 
 
-@click.command()
-@click.option("--data", "path", type=PATH, default=data.NAMES, help="Documents, one a line.")
+@click.command("ablate")
+@data_option
 @click.option(
     "--vary",
     multiple=True,
-    callback=variation,
+    callback=variations,
     metavar="FIELD=A,B",
-    help="Sweep a field of the configuration instead of the four variants; repeatable.",
+    help="Compare values of a setting instead of the four variants; repeatable.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="So many each.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="For each variant."
+)
 @train_options("steps", "batch", "lr", "seed", "order", "validation", validation=0.1)
-@click.option("--last", type=click.IntRange(1), default=100, show_default=True, help="Mean over.")
+@click.option(
+    "--last",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Steps that the mean loss is over.",
+)
 @engine_option
 @dtype_option
 @click.option("--workers", type=click.IntRange(1), help="Processes [default: one a core].")
-@click.option("--scheduler", help="A Dask cluster's, tcp://..., instead of processes here.")
+@click.option("--scheduler", help="Dask scheduler, tcp://...; its workers replace the processes.")
 @click.option("--out", type=PATH, help="Folder of the comparison [default: one under results/].")
 @model_options
-def ablate(
-    path: Path,
-    vary: dict[str, list],
+def ablate_command(
+    path: Path | None,
+    vary: Vary,
     seeds: int,
+    config: TrainConfig,
     last: int,
     engine: str,
     dtype: str,
     workers: int | None,
     scheduler: str | None,
     out: Path | None,
-    **settings: Any,
+    model: ModelConfig,
 ) -> None:
-    """Compare the four variants of the model, or sweep a setting.
+    """Compare the four variants of the model, or values of a setting.
 
     \b
     Examples: microgpt ablate --seeds 5
               microgpt ablate --vary lr=0.003,0.01,0.03 --seeds 3
-    Trainings that are done already are not done again.
+    Trainings that are done are not repeated: their results are kept.
     """
-    from microgpt.lab import ablation as sweeps
-
     require("plot", "matplotlib", "scipy")
-    model = model_config(settings)
-    config = TrainConfig(**settings)
+    path = path or data.NAMES
     folder = out or RESULTS / ("vary-" + "-".join(vary) if vary else "ablation")
-    jobs = sweeps.trainings(model, config, vary or sweeps.ABLATION, seeds, engine, dtype)
+    vary = vary or ABLATION
+    jobs = trainings(model, config, vary, seeds, engine, dtype)
     docs = data.read_docs(path)
     sha256 = data.sha256_of(path)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
+    with executor(workers, scheduler) as run_on, _progress(len(jobs)) as progress:
+        results = sweep(jobs, docs, sha256, folder / "trainings", run_on, last, progress)
+    settings = Settings(
+        engine=engine,
+        dtype=dtype,
+        model=model,
+        train=config,
+        vary=vary,
+        seeds=seeds,
+        last=last,
+        data={"path": str(path), "documents": len(docs), "sha256": sha256},
+        workers=scheduler or workers,
+    )
+    remarks = write_comparison(folder, results, settings)
+    wide = Console(width=console.width if console.is_terminal else WIDE)
+    wide.print(_comparison_table(summary(results), last))
+    for line in [*remarks, f"the comparison is in {folder}"]:
+        console.print(line, markup=False)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
+    """Yield what shows the progress of `total` trainings: a bar, or a line each in a pipe."""
     live = console.is_terminal
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with (
-        sweeps.executor(workers, scheduler) as run_on,
-        Progress(*columns, TimeElapsedColumn(), console=console, disable=not live) as bar,
-    ):
-        task = bar.add_task("", total=len(jobs))
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not live) as bar:
+        task = bar.add_task("", total=total)
 
-        def progress(done: int, training: str) -> None:
+        def show(done: int, training: str) -> None:
             bar.update(task, completed=done, description=training)
             if not live and (done or training):
-                console.print(f"{done}/{len(jobs)}  {training or 'done before'}", markup=False)
+                console.print(f"{done}/{total}  {training or 'done before'}", markup=False)
 
-        results = sweeps.sweep(jobs, docs, sha256, folder / "trainings", run_on, last, progress)
-    about = {
-        "engine": engine,
-        "dtype": dtype,
-        "model": dataclasses.asdict(model),
-        "train": dataclasses.asdict(config),
-        "vary": vary or sweeps.ABLATION,
-        "seeds": seeds,
-        "last": last,
-        "data": {"path": str(path), "documents": len(docs), "sha256": sha256},
-        "workers": scheduler or workers,
-    }
-    said = sweeps.write_comparison(folder, results, about, last)
+        yield show
+
+
+def _comparison_table(rows: list[VariantSummary], last: int) -> Table:
     table = Table(box=None)
-    for number, heading in enumerate(sweeps.headings(last)):
+    for number, heading in enumerate(headings(last)):
         table.add_column(heading, justify="right" if number else "left")
-    for row in sweeps.summary(results):
-        table.add_row(*sweeps.cells(row))
-    wide = Console(width=console.width if live else 200)  # a pipe has no edge to wrap at
-    wide.print(table)
-    for line in said:
-        console.print(line, markup=False)
-    console.print(f"the comparison is in {folder}", markup=False)
+    for row in rows:
+        table.add_row(*cells(row))
+    return table
 
 
-@click.command()
+@click.command("plot")
 @click.argument("folders", nargs=-1, required=True, type=PATH)
-@click.option("--out", type=PATH, default=RESULTS / "plot.png", show_default=True)
-def plot(folders: tuple[Path, ...], out: Path) -> None:
-    """Draw the losses of runs in one picture, board and host alike.
+@click.option(
+    "--out", type=PATH, default=RESULTS / "plot.png", show_default=True, help="The plot, PNG."
+)
+def plot_command(folders: tuple[Path, ...], out: Path) -> None:
+    """Plot the losses of runs, of the host and of boards, together.
 
     Example: microgpt plot runs/a runs/b
     """
-    from microgpt.plots.curves import draw_curves
-
     require("plot", "matplotlib")
     curves = [read_curve(folder) for folder in folders]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -162,84 +188,88 @@ def plot(folders: tuple[Path, ...], out: Path) -> None:
     console.print(f"drawn: {out}", markup=False)
 
 
-@click.command()
+@click.command("show")
 @click.argument("folder", type=PATH)
-@click.argument("name", default="emma")
-@click.option("--out", type=PATH, help="The picture [default: one under results/].")
-def show(folder: Path, name: str, out: Path | None) -> None:
-    """Draw a model's attention, embeddings and next letters.
+@click.argument("text", default="emma")
+@click.option("--out", type=PATH, help="The plot, PNG [default: one under results/].")
+def show_command(folder: Path, text: str, out: Path | None) -> None:
+    """Plot attention, embeddings and next tokens of a model.
 
     Example: microgpt show runs/first maria
     """
-    from microgpt.plots.model import draw_model
-
     require("plot", "matplotlib")
-    model = microgpt.load(folder)
+    model = microgpt.load(folder, engine="tensor")
     out = out or RESULTS / f"show-{folder.name}.png"
     out.parent.mkdir(parents=True, exist_ok=True)
-    draw_model(out, model, name)
+    draw_model(out, model, text)
     console.print(f"drawn: {out}", markup=False)
 
 
-@click.command()
-@click.option("--data", "path", type=PATH, default=data.NAMES, help="Documents, one a line.")
+@click.command("bench")
+@data_option
+@train_options("steps", "seed", steps=50)
 @click.option(
-    "--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps in a repeat."
+    "--repeats", type=click.IntRange(1), default=5, show_default=True, help="Figures are medians."
 )
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--seed", default=42, show_default=True)
-@click.option("--chat-sized/--no-chat-sized", default=True, help="The large model too: minutes.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
-def bench(path: Path, steps: int, repeats: int, seed: int, chat_sized: bool, as_json: bool) -> None:
+@click.option(
+    "--chat-sized/--no-chat-sized", default=True, help="Time the large model too: minutes."
+)
+@json_option
+def bench_command(
+    path: Path | None, config: TrainConfig, repeats: int, chat_sized: bool, as_json: bool
+) -> None:
     """Time a training step of scalar and tensor, on one thread.
 
     Example: microgpt bench --repeats 9 --no-chat-sized
     """
-    from microgpt.lab.bench import bench, bench_chat_sized
-
-    docs = data.read_docs(path)
+    docs = data.read_docs(path or data.NAMES)
+    large = None
     with Console(stderr=True).status("warming up") as status:
-        result = bench(docs, data.charset_of(docs), steps, repeats, seed, status.update)
+        charset, seed = data.charset_of(docs), config.seed
+        small, minibatch = bench(docs, charset, config.steps, repeats, seed, status.update)
         if chat_sized:
-            result["chat_sized"] = bench_chat_sized(docs, repeats, seed, status.update)
-    result = {"environment": environment(), **result}
+            large = bench_chat_sized(docs, repeats, seed, status.update)
+    machine = environment()
     if as_json:
+        result = {"environment": machine, **small.as_json(), "minibatch": minibatch}
+        if large:
+            result["chat_sized"] = large.as_json()
         click.echo(json.dumps(result, indent=2))
         return
-    machine = result["environment"]
     console.print(f"{machine['processor']}, {machine['system']}, one thread", markup=False)
-    for part in (result, result.get("chat_sized")):
-        if part:
-            console.print(bench_table(part))
-    batch = result["minibatch"]
-    one, many = batch["documents_per_s"].values()
-    console.print(
-        f"engine tensor, minibatches of {batch['documents']}: {many:,.0f} documents a second, "
-        f"one at a time {one:,.0f}: {batch['speedup']:.1f} times as many",
-        markup=False,
-    )
+    for measured in (small, large):
+        if measured:
+            console.print(_bench_table(measured))
+    console.print(_minibatch_line(minibatch), markup=False)
 
 
-def bench_table(part: dict[str, Any]) -> Table:
-    """Return the figures of one model as a table."""
-    about = part["protocol"]
+def _bench_table(measured: Bench) -> Table:
     table = Table(
         box=None,
-        title=f"{about['parameters']:,} parameters, a document a step, medians of "
-        f"{about['repeats']} repeats of {about['steps']} steps",
+        title=f"{measured.parameters:,} parameters, a document a step, medians of "
+        f"{measured.repeats} repeats of {measured.steps} steps",
         title_justify="left",
         title_style="",
     )
     table.add_column("engine", no_wrap=True)
     for heading in ("µs a step", "steps/s", "tokens/s", "times scalar"):
         table.add_column(heading, justify="right")
-    for engine, row in part["engines"].items():
+    for engine, row in measured.engines.items():
         mark = " (extrapolated)" if row.get("extrapolated") else ""
-        values = (row[name] for name in ("us_per_step", "steps_per_s", "tokens_per_s"))
-        ratio = f"{part['speedup'][engine]:,.1f}"
+        values = (row["us_per_step"], row["steps_per_s"], row["tokens_per_s"])
+        ratio = f"{measured.speedup[engine]:,.1f}"
         table.add_row(engine + mark, *(_figure(value) for value in values), ratio)
     return table
 
 
+def _minibatch_line(minibatch: Minibatch) -> str:
+    one, many = minibatch["documents_per_s"].values()
+    return (
+        f"engine tensor, minibatches of {minibatch['documents']}: {many:,.0f} documents a second, "
+        f"one at a time {one:,.0f}: {minibatch['speedup']:.1f} times as many"
+    )
+
+
 def _figure(value: float) -> str:
+    """Return a number without decimals, or with three significant digits where it is small."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -13,20 +12,31 @@ from rich.table import Table
 import microgpt
 from microgpt import data
 from microgpt.cli.console import console
-from microgpt.cli.options import PATH, engine_option, model_config, model_options
+from microgpt.cli.options import (
+    PATH,
+    engine_option,
+    json_option,
+    model_options,
+    seed_option,
+    temperature_option,
+)
+from microgpt.config import ModelConfig
+from microgpt.lab.gradcheck import TOLERANCE, gradcheck, relative_errors
+
+DOCUMENTS = ("emma", "a", "maryalexandrina")  # that gradients are checked on
 
 
-@click.command()
+@click.command("generate")
 @click.argument("folder", type=PATH)
-@click.option("-n", "--num-samples", default=20, show_default=True)
-@click.option("--temperature", default=0.5, show_default=True, help="0: always the likeliest.")
-@click.option("--seed", default=42, show_default=True)
+@click.option("-n", "--num-samples", default=20, show_default=True, help="How many.")
+@temperature_option
+@seed_option
 @click.option("--prompt", default="", help="What each document begins with.")
 @engine_option
-def generate(
+def generate_command(
     folder: Path, num_samples: int, temperature: float, seed: int, prompt: str, engine: str
 ) -> None:
-    """Make up documents with a model.
+    """Generate documents with a model.
 
     Example: microgpt generate runs/first --temperature 0.8
     """
@@ -35,23 +45,26 @@ def generate(
         click.echo(text)
 
 
-@click.command()
+@click.command("info")
 @click.argument("folder", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
-def info(folder: Path, as_json: bool) -> None:
-    """Say what a model is: sizes, memory, whether a board takes it.
+@json_option
+def info_command(folder: Path, as_json: bool) -> None:
+    """Show sizes, vocabulary and memory of a model.
+
+    It also shows whether a board has the memory to train it, and takes its weights.
 
     Example: microgpt info runs/first --json
     """
     from microgpt.board import BOARD_BYTES
     from microgpt.info import about
 
-    facts = about(microgpt.load(folder))
+    model = microgpt.load(folder)
+    facts = about(model)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    for field in dataclasses.fields(microgpt.ModelConfig):
-        console.print(f"{field.name}: {str(facts[field.name]).lower()}", markup=False)
+    for name, value in dataclasses.asdict(model.config).items():
+        console.print(f"{name}: {str(value).lower()}", markup=False)
     board = facts["board"]
     lines = [
         f"vocabulary: {facts['vocab_size']} tokens, BOS is {facts['bos']}, "
@@ -74,38 +87,38 @@ def info(folder: Path, as_json: bool) -> None:
     console.print(table)
 
 
-@click.command()
-@click.option("--document", "documents", multiple=True, help="A text to check on; repeatable.")
-@click.option("--seed", default=42, show_default=True)
-@click.option("--tolerance", type=float, help="Largest error allowed [default: 1e-6].")
+@click.command("gradcheck")
+@click.option(
+    "--document", "documents", multiple=True, help="Text to check the gradients on; repeatable."
+)
+@seed_option
+@click.option("--tolerance", default=TOLERANCE, show_default=True, help="Largest error allowed.")
 @model_options
-def gradcheck(documents: tuple[str, ...], seed: int, tolerance: float | None, **sizes: Any) -> None:
+def gradcheck_command(
+    documents: tuple[str, ...], seed: int, tolerance: float, model: ModelConfig
+) -> None:
     """Check every gradient of a new model.
 
-    Holds those of engine tensor against finite differences and against engine scalar's.
-    Errors are relative to the largest gradient of their matrix. Exit code 1 above the tolerance.
+    Those of engine tensor are compared with finite differences and with those of engine scalar.
+    An error is relative to the largest gradient of its matrix. Exit code 1 above the tolerance.
     """
-    from microgpt.lab.gradcheck import TOLERANCE, gradcheck, relative_errors
-
-    tolerance = TOLERANCE if tolerance is None else tolerance
-    documents = documents or ("emma", "a", "maryalexandrina")
-    config = model_config(sizes)
+    documents = documents or DOCUMENTS
     charset = data.charset_of(["abcdefghijklmnopqrstuvwxyz", *documents])
-    tensor = microgpt.create(config, charset, seed, "tensor", "float64")
-    scalar = microgpt.create(config, charset, seed, "scalar")
-    table = Table(box=None)
-    table.add_column("matrix")
-    for heading in ("finite differences", "scalar engine", ""):
-        table.add_column(heading, justify="right")
+    tensor = microgpt.create(model, charset, seed, "tensor", "float64")
+    scalar = microgpt.create(model, charset, seed, "scalar")
     worst = {name: np.zeros(2) for name in tensor.weights}
     for text in documents:
         tokens = tensor.tokenizer.encode(text)
         slopes = gradcheck(tensor, tokens)
         (_, found), (_, expected) = tensor.loss_and_grads(tokens), scalar.loss_and_grads(tokens)
-        differences = relative_errors(found, expected)
-        for name, pair in worst.items():  # np.maximum, unlike max, hands a NaN on
-            worst[name] = np.maximum(pair, (slopes[name], differences[name]))
+        against_scalar = relative_errors(found, expected)
+        for name, pair in worst.items():  # unlike max, np.maximum keeps a NaN
+            worst[name] = np.maximum(pair, (slopes[name], against_scalar[name]))
     passed = {name: bool((pair <= tolerance).all()) for name, pair in worst.items()}
+    table = Table(box=None)
+    table.add_column("matrix")
+    for heading in ("finite differences", "scalar engine", ""):
+        table.add_column(heading, justify="right")
     for name, pair in worst.items():
         verdict = "ok" if passed[name] else "FAIL"
         table.add_row(name, *(f"{error:.1e}" for error in pair), verdict)

@@ -1,88 +1,154 @@
-"""Options that several commands share, with the one default and the one help text of each."""
+"""Options that several commands share, each with one default and one help text.
+
+Sizes of a model and settings of a training are not listed here: they are the fields of ModelConfig
+and TrainConfig, and a command receives them as one of these.
+"""
 
 import dataclasses
-from collections.abc import Callable
-from importlib import import_module
+import functools
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from microgpt.config import DECAYS, ORDERS, ModelConfig, TrainConfig
 from microgpt.engines import DTYPES, ENGINES
+from microgpt.runs.plan import Plan
 
-Command = TypeVar("Command", bound=Callable[..., object])
+Command = Callable[..., object]  # the function of a command
+Decorator = Callable[[Command], Command]
+
 PATH = click.Path(path_type=Path)  # unlike Path itself, it completes file names
 
-_TRAIN_OPTIONS: dict[str, dict[str, Any]] = {  # what click needs besides a field's default
-    "steps": {"help": "Steps."},
-    "lr": {"help": "Learning rate of the first step."},
-    "seed": {"help": "Fixes weights and order."},
-    "order": {"type": click.Choice(ORDERS), "help": "How documents are taken."},
-    "batch": {"help": "Documents a step."},
-    "validation": {
-        "param_decls": ["--validation", "--holdout"],
-        "help": "Share of the documents kept for the validation loss.",
-    },
-    "stop_after": {"type": int, "help": "Stop after this many of the steps."},
-    "gradient_accumulation": {
-        "param_decls": ["--gradient-accumulation", "--accumulate"],
-        "help": "Batches a step, one at a time.",
-    },
-    "decay": {"type": click.Choice(DECAYS), "help": "How the learning rate decays."},
+# Names that options and fields had in 0.1.0, by their names now.
+FORMER_NAMES = {"validation": "holdout", "gradient_accumulation": "accumulate"}
+
+_SEED_HELP = "The same seed gives the same result."
+_TRAIN_HELP = {
+    "steps": "Training steps.",
+    "lr": "Learning rate of the first step.",
+    "seed": _SEED_HELP,
+    "order": "Order of the documents.",
+    "batch": "Documents in a batch.",
+    "validation": "Share of the documents for the validation loss, not trained on.",
+    "stop_after": "Stop after this many steps of --steps.",
+    "gradient_accumulation": "Batches in a step, computed one after another.",
+    "decay": "How the learning rate decays to 0.",
+}
+_MODEL_HELP = {
+    "n_embd": "Width of the embeddings.",
+    "n_head": "Attention heads of a layer.",
+    "n_layer": "Layers.",
+    "block_size": "Most positions of a document.",
+    "tie_lm_head": "Use the token embeddings as the output matrix.",
+    "input_rmsnorm": "Normalize the embeddings (RMSNorm).",
+}
+_TYPES: dict[str, click.Choice[str] | type] = {  # where the default does not say it
+    "order": click.Choice(ORDERS),
+    "decay": click.Choice(DECAYS),
+    "stop_after": int,
 }
 
 
-def train_options(*names: str, **defaults: object) -> Callable[[Command], Command]:
-    """Add the options of TrainConfig with these names, all of them if none is given.
+def train_options(*names: str, **defaults: float) -> Decorator:
+    """Add options for these fields of TrainConfig, for all of them if none is named.
 
-    `defaults` are those that differ from TrainConfig's.
+    The command receives a TrainConfig as `config`; the other fields have their defaults.
+    `defaults` are those of the command, where they are not TrainConfig's. A value that TrainConfig
+    does not allow ends the command with its ConfigError.
     """
-    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    fields = {field.name: field.default for field in dataclasses.fields(TrainConfig)} | defaults
+    options = [_train_option(name, fields[name]) for name in names or fields]
+    return _collected(TrainConfig, "config", names or tuple(fields), options)
 
-    def add(command: Command) -> Command:
-        for name in reversed(names or tuple(fields)):
-            more = dict(_TRAIN_OPTIONS[name])
-            words = more.pop("param_decls", ["--" + name.replace("_", "-")])
-            default = defaults.get(name, fields[name].default)
-            shown = default is not None
-            command = click.option(*words, name, default=default, show_default=shown, **more)(
-                command
-            )
-        return command
 
-    return add
+def _train_option(name: str, default: object) -> Decorator:
+    words = [_option(name)]
+    if name in FORMER_NAMES:
+        words.append(_option(FORMER_NAMES[name]))
+    return click.option(
+        *words,
+        name,
+        type=_TYPES.get(name),
+        default=default,
+        show_default=default is not None,
+        help=_TRAIN_HELP[name],
+    )
 
 
 def model_options(command: Command) -> Command:
-    """Add the sizes and switches of a new model, ModelConfig's, as options."""
-    for field in reversed(dataclasses.fields(ModelConfig)):
-        name = "--" + field.name.replace("_", "-")
+    """Add an option for each field of ModelConfig; the command receives one as `model`."""
+    names = []
+    options: list[Decorator] = []
+    for field in dataclasses.fields(ModelConfig):
+        word = _option(field.name)
         if isinstance(field.default, bool):
-            name += "/--no-" + field.name.replace("_", "-")
-        command = click.option(name, field.name, default=field.default, show_default=True)(command)
-    return command
+            word += "/--no-" + word.removeprefix("--")
+        names.append(field.name)
+        about = _MODEL_HELP[field.name]
+        options.append(
+            click.option(word, field.name, default=field.default, show_default=True, help=about)
+        )
+    return _collected(ModelConfig, "model", names, options)(command)
 
 
-def model_config(settings: dict[str, Any]) -> ModelConfig:
-    """Return the ModelConfig among a command's options, which are taken out of `settings`."""
-    names = [field.name for field in dataclasses.fields(ModelConfig)]
-    return ModelConfig(**{name: settings.pop(name) for name in names})
+def _option(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _collected(
+    kind: type[ModelConfig] | type[TrainConfig],
+    parameter: str,
+    names: Sequence[str],
+    options: Sequence[Decorator],
+) -> Decorator:
+    """Return a decorator that adds `options` and hands their values on as one `kind`."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def collected(*args: object, **values: Any) -> object:  # Any: click gives each its type
+            config = kind(**{name: values.pop(name) for name in names})
+            return command(*args, **values, **{parameter: config})
+
+        result: Command = collected
+        for option in reversed(options):
+            result = option(result)
+        return result
+
+    return decorate
 
 
 engine_option = click.option(
-    "--engine", type=click.Choice(ENGINES), default="tensor", show_default=True
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=Plan.engine,
+    show_default=True,
+    help="What computes.",
 )
 dtype_option = click.option(
-    "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default=Plan.dtype,
+    show_default=True,
+    help="Of the arithmetic; bfloat16 for engine torch.",
 )
+data_option = click.option(
+    "--data", "path", type=PATH, help="Documents, one a line [default: the shipped names]."
+)
+seed_option = click.option("--seed", default=TrainConfig.seed, show_default=True, help=_SEED_HELP)
+temperature_option = click.option(
+    "--temperature", default=0.5, show_default=True, help="0: greedy, the likeliest token."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
 
 def require(extra: str, *modules: str) -> None:
-    """Raise one line, before any work is done, if an extra is not installed."""
+    """Raise click.ClickException if a module of an extra is not installed.
+
+    A command calls it first, so that nothing is half done.
+    """
     for module in modules:
-        try:
-            import_module(module)
-        except ImportError:
-            message = f"no {module} here: .venv/bin/pip install -e '.[{extra}]'"
-            raise click.ClickException(message) from None
+        if find_spec(module) is None:
+            raise click.ClickException(f"no {module} here: .venv/bin/pip install -e '.[{extra}]'")

@@ -1,11 +1,13 @@
-"""How every command ends: 0, or one line on stderr and another code; 130 for Ctrl-C.
+"""How a command ends: with exit code 0, or with one line on stderr and another code.
 
-Only what a user can cause becomes one line: UserError, a word that click refuses, and what the
-operating system refuses (OSError, MemoryError). A programming error keeps its traceback.
+Only an error that a user can cause becomes one line: a UserError, a word that click refuses, and
+what the operating system refuses (OSError, MemoryError). A programming error keeps its traceback.
+Both commands, `microgpt` and `microgpt-board`, run through here.
 """
 
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -13,37 +15,42 @@ import click
 from microgpt.errors import UserError
 
 DEBUG = "--debug"
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
 debug_option = click.option(
     DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
 
 
 def run(group: click.Group) -> NoReturn:
-    """Run the command line of this process and exit; `--debug` may stand anywhere in it."""
+    """Run `group` with the command line of this process and exit.
+
+    `--debug`, anywhere in the command line, prints the traceback of an error before its line.
+    """
     words = [word for word in sys.argv[1:] if word != DEBUG]
     try:
         code = group.main(words, standalone_mode=False)
     except click.exceptions.Abort:
         print("interrupted", file=sys.stderr)
-        code = 130
+        code = INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         code = 2
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader of a pipe, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except (UserError, click.ClickException, OSError, MemoryError) as error:
         if DEBUG in sys.argv:
-            raise
+            traceback.print_exc()
         print(f"error: {_line(error)}", file=sys.stderr)
         code = error.exit_code if isinstance(error, click.ClickException) else 1
     sys.exit(code or 0)
 
 
 def _line(error: Exception) -> str:
-    """Return what is wrong, in one line."""
+    """Return the message of an error as one line."""
     if isinstance(error, click.ClickException):
-        context = getattr(error, "ctx", None)
+        context = error.ctx if isinstance(error, click.UsageError) else None
         hint = f" (see {context.command_path} --help)" if context else ""
         text = error.format_message() + hint
     elif isinstance(error, OSError) and not isinstance(error, UserError):

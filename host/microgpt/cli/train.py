@@ -1,9 +1,9 @@
 """The commands that train: train, resume."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -11,13 +11,15 @@ from microgpt import conversations, data
 from microgpt.cli.console import console, show_progress
 from microgpt.cli.options import (
     PATH,
+    Command,
+    data_option,
     dtype_option,
     engine_option,
-    model_config,
     model_options,
     require,
     train_options,
 )
+from microgpt.cli.run import INTERRUPTED
 from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.runs import log, repeat
 from microgpt.runs.execute import Outcome, Resumed, execute, is_first_process
@@ -26,7 +28,7 @@ from microgpt.runs.plan import Plan, PlanError, read_plan
 
 
 def _new(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
-    """Refuse a folder that exists, before anything is computed and in every process."""
+    """Return `folder`; raise PlanError if it exists, before anything is computed."""
     if folder and folder.exists():
         raise PlanError(f"{folder} exists already: name another with --out")
     return folder
@@ -37,29 +39,65 @@ out_option = click.option(
 )
 
 
-@click.command()
-@click.option("--data", "path", type=PATH, help="Documents, one a line [default: the names].")
-@click.option("--chat", is_flag=True, help="Data are conversations, JSON Lines [default: ours].")
-@click.option("--assistant-only", is_flag=True, help="Learn only what the assistant says.")
+def _refuse_conflicts(command: Command) -> Command:
+    """Refuse options that --repeat or --from leaves no room for, before any other check."""
+
+    @functools.wraps(command)
+    def checked(*args: object, **values: object) -> object:
+        context = click.get_current_context()
+        given = {
+            name
+            for name in context.params
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        }
+        if "earlier" in given and given - {"earlier", "path", "out"}:
+            raise click.UsageError("--repeat takes everything else from the run", context)
+        if "start" in given and given & set(field_names(ModelConfig)):
+            raise click.UsageError("--from takes the sizes from the model", context)
+        return command(*args, **values)
+
+    return checked
+
+
+@click.command("train")
+@_refuse_conflicts
+@data_option
+@click.option(
+    "--chat", is_flag=True, help="Data are conversations, JSON Lines [default: the shipped ones]."
+)
+@click.option("--assistant-only", is_flag=True, help="Learn only the assistant's messages.")
 @click.option("--strict", is_flag=True, help="Refuse conversations with a malformed line.")
 @train_options()
 @engine_option
 @dtype_option
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="1 repeats.")
-@click.option("--checkpoint-every", type=int, help="Steps; engine torch, see resume.")
-@click.option("--from", "start", type=PATH, help="Start from this model; Adam begins anew.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=Plan.threads,
+    show_default=True,
+    help="With 1, a run is repeatable to the last bit.",
+)
+@click.option(
+    "--checkpoint-every", type=int, help="Steps between checkpoints, for resume; engine torch."
+)
+@click.option("--from", "start", type=PATH, help="Start from this model; Adam starts anew.")
 @out_option
-@click.option("--repeat", "earlier", type=PATH, help="Do this run again; report differences.")
+@click.option("--repeat", "earlier", type=PATH, help="Repeat this run and report differences.")
 @model_options
-@click.pass_context
-def train(
-    context: click.Context,
+def train_command(
     path: Path | None,
     chat: bool,
+    assistant_only: bool,
+    strict: bool,
+    config: TrainConfig,
+    engine: str,
+    dtype: str,
+    threads: int,
+    checkpoint_every: int | None,
     start: Path | None,
     out: Path | None,
     earlier: Path | None,
-    **settings: Any,
+    model: ModelConfig,
 ) -> None:
     """Train a model from scratch, and leave a run's folder.
 
@@ -68,22 +106,22 @@ def train(
               microgpt train --from runs/first --steps 500 --lr 0.001
               microgpt train --repeat runs/first
     """
-    given = {
-        name
-        for name in context.params
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    }
     if earlier:
-        if given - {"earlier", "path", "out"}:
-            raise click.UsageError("--repeat takes everything else from the run", context)
-        plan = read_plan(earlier, path if "path" in given else None)
+        plan = read_plan(earlier, path)
     else:
-        if start and given & set(field_names(ModelConfig)):
-            raise click.UsageError("--from takes the sizes from the model", context)
-        config = model_config(settings)
-        training = TrainConfig(**{name: settings.pop(name) for name in field_names(TrainConfig)})
-        documents = path or (conversations.CONVERSATIONS if chat else data.NAMES)
-        plan = Plan(documents, config, training, start=start, chat=chat, **settings)
+        plan = Plan(
+            path or (conversations.CONVERSATIONS if chat else data.NAMES),
+            model,
+            config,
+            engine,
+            dtype,
+            start,
+            threads,
+            chat,
+            assistant_only,
+            strict,
+            checkpoint_every,
+        )
     folder = out or new_folder(plan.engine)
     _finish(_execute(plan, folder), folder)
     if earlier:
@@ -97,7 +135,7 @@ def _execute(plan: Plan, folder: Path, resumed: Resumed | None = None) -> Outcom
 
 
 def _finish(outcome: Outcome | None, folder: Path) -> None:
-    """Say where the run is; exit with 130 if Ctrl-C ended it."""
+    """Print where the run is; exit as an interrupted program if Ctrl-C ended it."""
     if outcome is None:
         return
     if outcome.remark:
@@ -105,16 +143,16 @@ def _finish(outcome: Outcome | None, folder: Path) -> None:
     before = "interrupted: " if outcome.interrupted else ""
     console.print(f"{before}the run is in {folder}", markup=False)
     if outcome.interrupted:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
-@click.command()
+@click.command("resume")
 @click.argument("run", type=PATH)
 @out_option
-def resume(run: Path, out: Path | None) -> None:
+def resume_command(run: Path, out: Path | None) -> None:
     """Continue a run of engine torch from its checkpoint.
 
-    It ends exactly as if it had not been interrupted; --checkpoint-every makes the checkpoints.
+    Its result is the same as without the interruption. train --checkpoint-every makes checkpoints.
 
     Example: microgpt resume runs/first
     """
@@ -132,7 +170,7 @@ def resume(run: Path, out: Path | None) -> None:
 
 
 def _report_repeat(earlier: Path, folder: Path) -> None:
-    """Say what differs between a run and its repetition; exit with 1 if anything does."""
+    """Print what differs between a run and its repetition; exit with 1 if anything does."""
     if not is_first_process():
         return
     lines = repeat.compare(earlier, folder)

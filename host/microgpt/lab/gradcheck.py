@@ -1,31 +1,32 @@
-"""Finite differences against the gradient: the check that trusts nobody's algebra."""
+"""Compare gradients with finite differences, which need no derivation."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from microgpt.engines.base import Matrices, Model
+from microgpt.engines.base import Model
+from microgpt.model_io import Matrices
 
 STEP = 1e-5  # the error of a central difference in float64 is about 1e-10 there
-SMALLER_STEPS = (1e-6, 1e-7)  # for a parameter whose STEP crosses the kink of a relu
+SMALLER_STEPS = (1e-6, 1e-7)  # for a parameter where relu has its kink within STEP
 TOLERANCE = 1e-6
 SMALLEST_SCALE = 1e-3
 
 
 def gradcheck(model: Model, tokens: Sequence[int]) -> dict[str, float]:
-    """Return {matrix: largest error of its gradient against finite differences}, NaN if it is one.
+    """Return {matrix: largest error of its gradient against central differences}; it may be NaN.
 
-    Every parameter is moved by STEP both ways. Errors are relative as in `relative_errors`.
-    `model` must be one whose `weights` can be written to, engine "tensor", in float64; it is left
-    as it was.
+    Each parameter in turn is changed by STEP in both directions. The errors are relative, as in
+    `relative_errors`. `model.weights` must be writable and float64 (engine "tensor"); they are
+    restored.
     """
     _, grads = model.loss_and_grads(tokens)
     slopes = {name: np.empty_like(matrix) for name, matrix in model.weights.items()}
     for name, matrix in slopes.items():
         for index in np.ndindex(matrix.shape):
             matrix[index] = _slope(model, tokens, name, index, STEP)
+    scales = _scales(grads)
     for step in SMALLER_STEPS:
-        scales = _scales(grads)
         for name, matrix in slopes.items():
             off = ~(np.abs(matrix - grads[name]) <= TOLERANCE * scales[name])
             for index in zip(*np.nonzero(off), strict=True):
@@ -36,7 +37,10 @@ def gradcheck(model: Model, tokens: Sequence[int]) -> dict[str, float]:
     return relative_errors(slopes, grads)
 
 
-def _slope(model: Model, tokens: Sequence[int], name: str, index: tuple, step: float) -> float:
+def _slope(
+    model: Model, tokens: Sequence[int], name: str, index: tuple[int, ...], step: float
+) -> float:
+    """Return the central difference of the loss for one parameter."""
     weights = model.weights[name]
     value = weights[index]
     weights[index] = value + step
@@ -50,7 +54,8 @@ def _slope(model: Model, tokens: Sequence[int], name: str, index: tuple, step: f
 def relative_errors(found: Matrices, expected: Matrices) -> dict[str, float]:
     """Return {matrix: largest difference}, relative to the largest expected entry of the matrix.
 
-    A matrix whose gradient is next to nothing is held to SMALLEST_SCALE of the largest of all.
+    For a matrix whose entries are all close to 0, it is relative to SMALLEST_SCALE of the largest
+    entry of all matrices.
     """
     scales = _scales(expected)
     return {
@@ -60,6 +65,7 @@ def relative_errors(found: Matrices, expected: Matrices) -> dict[str, float]:
 
 
 def _scales(grads: Matrices) -> dict[str, float]:
+    """Return {matrix: what its errors are relative to}."""
     largest = {name: np.abs(matrix).max() for name, matrix in grads.items()}
     floor = SMALLEST_SCALE * max(largest.values())
     return {name: max(value, floor, 1e-12) for name, value in largest.items()}

@@ -1,4 +1,4 @@
-"""Loss curves of one run or of several."""
+"""The loss curves of one run or of several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,11 @@ SMOOTHED_OVER = 100  # steps, for the mean in progress lines and plots
 
 @dataclass(frozen=True)
 class Curve:
-    """The losses of a run: by step, smoothed, and [(step, validation loss)]."""
+    """The losses of a run.
+
+    `steps`, `losses` and `means` have one value a recorded step, (count,); `means` are smoothed
+    losses. `validation` is [(step, validation loss)].
+    """
 
     name: str
     steps: Array
@@ -24,15 +28,19 @@ class Curve:
 
 
 def smoothed(losses: Sequence[float] | Array, over: int = SMOOTHED_OVER) -> Array:
-    """Return the mean of each loss and up to `over` - 1 before it."""
-    sums = np.concatenate([[0.0], np.cumsum(losses)])
+    """Return for each loss the mean of it and of up to `over` - 1 losses before it, (count,)."""
+    sums: Array = np.concatenate([[0.0], np.cumsum(losses)])
     ends = np.arange(1, len(sums))
     starts = np.maximum(0, ends - over)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    means: Array = (sums[ends] - sums[starts]) / (ends - starts)
+    return means
 
 
 def draw_curves(path: Path, curves: Sequence[Curve]) -> str | None:
-    """Draw the losses of runs, smoothed, raw behind; return a remark if it cannot be done."""
+    """Draw the losses of runs: smoothed, and faintly the loss of each step.
+
+    Returns a remark for the user if there is nothing to draw or no matplotlib, else None.
+    """
     try:
         figure = new_figure(9, 5)
     except ImportError:
@@ -51,12 +59,12 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> str | None:
         )
         axes.plot(curve.steps, curve.means, color, lw=2.2, label=name)
         if curve.validation:
-            label = "validation loss" if alone else f"{curve.name}, validation"
+            label = "validation loss" if alone else f"{curve.name}, validation loss"
             marker = "C1" if alone else color
             at, measured = zip(*curve.validation, strict=True)
             axes.plot(at, measured, "o", color=marker, ms=6, mec="w", label=label)
     if not alone:
-        # Single documents are so different that, of several runs, only the means tell.
+        # The losses of single documents vary so much that only the means of runs can be compared.
         means = np.concatenate([curve.means for curve in curves])
         axes.set_ylim(means.min() - 0.1, means.max() + 0.1)
     axes.legend(frameon=False, fontsize=11)

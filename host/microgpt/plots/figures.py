@@ -1,4 +1,4 @@
-"""What the plots share: the figure, and axes for a loss over the steps."""
+"""What all plots share: a figure, and axes for a loss over the steps."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ NO_MATPLOTLIB = ".venv/bin/pip install -e '.[plot]'"
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure, in inches; raise ImportError without matplotlib."""
+    """Return an empty figure, its size in inches; raise ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def loss_axes(figure: "Figure") -> "Axes":
-    """Add axes for a loss over the steps."""
+    """Add axes for a loss over the steps, and return them."""
     axes = figure.add_subplot(xlabel="step", ylabel="loss")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

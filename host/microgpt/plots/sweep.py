@@ -1,8 +1,8 @@
-"""The losses of a sweep's variants."""
+"""The losses of the variants of a comparison."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -10,14 +10,25 @@ from microgpt.plots.curves import SMOOTHED_OVER, smoothed
 from microgpt.plots.figures import loss_axes, new_figure
 
 
-def draw_sweep(path: Path, variants: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Draw the results of each variant: the mean over its seeds, one standard deviation around."""
+class Losses(TypedDict):
+    """The losses of a training: of every step, and {step: validation loss}, steps as text."""
+
+    losses: list[float]
+    validation_losses: dict[str, float]
+
+
+def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> None:
+    """Draw the training loss of each variant over the steps, and its validation losses as points.
+
+    The values of a variant are one a seed: a line is their smoothed mean, the band around it is
+    one standard deviation wide on each side. Raises ImportError without matplotlib.
+    """
     figure = new_figure(9, 5.5)
     axes = loss_axes(figure)
     lowest, highest = np.inf, -np.inf
     for number, (name, results) in enumerate(variants.items()):
         color = f"C{number % 10}"
-        curves = np.array([smoothed(result["losses"]) for result in results])
+        curves = np.array([smoothed(result["losses"]) for result in results])  # (seeds, steps)
         mean, sd = curves.mean(0), curves.std(0)
         steps = np.arange(len(mean))
         axes.plot(steps, mean, color, lw=2, label=name)
@@ -25,13 +36,14 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Mapping[str, Any]]]) 
             axes.fill_between(steps, mean - sd, mean + sd, color=color, alpha=0.15, lw=0)
         validation = [result["validation_losses"] for result in results]
         if validation[0]:
-            at = sorted(validation[0], key=int)
-            points = [np.mean([losses[step] for losses in validation]) for step in at]
-            axes.plot([int(step) for step in at], points, "o", color=color, ms=5, mec="w")
-        begun = mean[min(SMOOTHED_OVER, len(mean) // 4) :]
-        lowest, highest = min(lowest, begun.min()), max(highest, begun.max())
+            measured = sorted(validation[0], key=int)
+            means = [np.mean([losses[step] for losses in validation]) for step in measured]
+            axes.plot([int(step) for step in measured], means, "o", color=color, ms=5, mec="w")
+        # The first losses, before training has an effect, would flatten the rest.
+        later = mean[min(SMOOTHED_OVER, len(mean) // 4) :]
+        lowest, highest = min(lowest, later.min()), max(highest, later.max())
     room = 0.15 * (highest - lowest) + 0.02
     axes.set_ylim(lowest - room, highest + room)
     axes.set_ylabel(f"loss, mean of the last {SMOOTHED_OVER} steps; points: validation loss")
     axes.legend(frameon=False, fontsize=10)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format="png")

@@ -1,4 +1,4 @@
-"""The command `microgpt`, as a user runs it."""
+"""The command `microgpt`: train, generate, and what is the same in all commands."""
 
 import json
 import os
@@ -11,14 +11,11 @@ from pathlib import Path
 
 import microgpt
 import pytest
+from microgpt.cli.train import train_command
+
+from tests.support.commands import run
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
-
-
-def run(*words: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run([MICROGPT, *words], cwd=cwd, capture_output=True, text=True)
-    assert result.returncode == code, result.stdout + result.stderr
-    return result
 
 
 def test_train_leaves_a_run_and_generate_uses_it(tmp_path: Path) -> None:
@@ -95,6 +92,8 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
         (["train", "--out", "."], ". exists already"),
         (["train", "--out", ".", "--data", "nothing.txt"], ". exists already"),  # before all else
         (["train", "--speed", "9"], "No such option"),
+        (["train", "--from", "r", "--n-embd", "6"], "--from takes the sizes from the model"),
+        (["train", "--repeat", "r", "--steps", "0"], "--repeat takes everything else from"),
         (["generate", "nothing"], "cannot read nothing/meta.json"),
         (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
         (["generate", "nothing", "--temperature", "hot"], "not a valid float"),
@@ -104,10 +103,16 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
 def test_errors_are_one_line(tmp_path: Path, words: list[str], message: str) -> None:
     (tmp_path / "empty.txt").write_text("\n \n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    result = subprocess.run([MICROGPT, *words], cwd=tmp_path, capture_output=True, text=True)
+    result = run(*words, cwd=tmp_path, code=None)
     assert result.returncode in (1, 2)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_former_names_of_options_are_understood() -> None:
+    params = train_command.make_context("train", ["--holdout", "0.1", "--accumulate", "2"]).params
+    assert params["validation"] == 0.1
+    assert params["gradient_accumulation"] == 2
 
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
@@ -142,12 +147,11 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     ],
 )
 def test_an_extra_that_is_not_installed(
-    tmp_path: Path, missing: str, extra: str, command: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, extra: str, command: str
 ) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; from microgpt.cli import main; main()"
-    words = [sys.executable, "-c", code, *command.split()]
-    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 1
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "microgpt.engines.torch", raising=False)  # imports torch
+    result = run(*command.split(), cwd=tmp_path, code=1)
     assert result.stderr.startswith("error: no ")
     assert result.stderr.endswith(f" here: .venv/bin/pip install -e '.[{extra}]'\n")
     assert result.stderr.count("\n") == 1

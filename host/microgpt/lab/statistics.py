@@ -1,0 +1,134 @@
+"""Statistics of a comparison: a summary of each variant, and which differences are not noise."""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from microgpt.lab.ablation import Measure, Result
+
+CERTAINTY = 0.95
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation over the seeds; None where there are too few values."""
+
+    mean: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class VariantSummary:
+    """One variant: its parameters, its seeds (how many), and the spread of each measure."""
+
+    variant: str
+    parameters: int
+    seeds: int
+    measures: dict[Measure, Spread]
+
+    def as_json(self) -> dict[str, str | Number | None]:
+        """Return a flat row, with a measure as NAME and NAME_sd."""
+        row: dict[str, str | Number | None] = {
+            "variant": self.variant,
+            "parameters": self.parameters,
+            "seeds": self.seeds,
+        }
+        for name, spread in self.measures.items():
+            row |= {name: spread.mean, f"{name}_sd": spread.sd}
+        return row
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of a loss in variant `b` minus its mean in `a`, and the p value of that."""
+
+    a: str
+    b: str
+    measure: Measure
+    difference: float
+    p: float
+    larger_than_noise: bool
+
+
+def by_variant(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return {variant: its results}, in the order in which the variants appear."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result["variant"], []).append(result)
+    return groups
+
+
+def summary(results: Sequence[Result]) -> list[VariantSummary]:
+    """Return a summary of each variant."""
+    return [
+        VariantSummary(
+            variant,
+            group[0]["parameters"],
+            len(group),
+            {name: _spread([result[name] for result in group]) for name in MEASURES},
+        )
+        for variant, group in by_variant(results).items()
+    ]
+
+
+def _spread(values: Sequence[float | None]) -> Spread:
+    measured = [value for value in values if value is not None]
+    if len(measured) < len(values):
+        return Spread(None, None)
+    sd = statistics.stdev(measured) if len(measured) > 1 else None
+    return Spread(statistics.fmean(measured), sd)
+
+
+def pairwise(results: Sequence[Result]) -> list[Difference]:
+    """Compare every pair of variants in their validation loss, or in their mean loss without one.
+
+    All variants have the same seeds, so the test is Student's t-test for paired samples. The p
+    values are multiplied by the number of pairs (Bonferroni correction): if all differences were
+    noise, the probability that any is called larger would be at most 1 - CERTAINTY.
+
+    Returns [] if there is only one seed, which says nothing about noise.
+    """
+    from scipy.stats import ttest_rel
+
+    groups = by_variant(results)
+    pairs = list(itertools.combinations(groups, 2))
+    differences = []
+    for a, b in pairs:
+        measure: Measure = "validation_loss"
+        if groups[a][0]["validation_loss"] is None:
+            measure = "mean_loss"
+        before, after = (_losses(groups[name], measure) for name in (a, b))
+        if len(before) < 2:
+            return []
+        # The test is not defined where all differences are 0.
+        p = 1.0 if before == after else min(1.0, ttest_rel(before, after).pvalue * len(pairs))
+        difference = statistics.fmean(after) - statistics.fmean(before)
+        larger = bool(p < 1 - CERTAINTY)
+        differences.append(Difference(a, b, measure, difference, float(p), larger))
+    return differences
+
+
+def _losses(group: Sequence[Result], measure: Measure) -> list[float]:
+    return [loss for result in group if (loss := result[measure]) is not None]
+
+
+def remarks(differences: Sequence[Difference], seeds: int) -> list[str]:
+    """Return sentences that say which differences are larger than the noise."""
+    if seeds < 2:
+        return ["One seed says nothing about noise: --seeds 5 does."]
+    names = {"validation_loss": "validation loss", "mean_loss": "mean loss"}
+    lines = [
+        f"{it.b} against {it.a}: {names[it.measure]} {it.difference:+.4f} (p = {it.p:.2g})"
+        for it in differences
+        if it.larger_than_noise
+    ]
+    head = (
+        f"{len(lines)} of {len(differences)} differences are larger than the noise of {seeds} "
+        f"seeds ({CERTAINTY:.0%} over all of them, paired t-test)"
+    )
+    return [head + (":" if lines else "."), *lines]

@@ -1,0 +1,119 @@
+"""Run the trainings of a comparison, in processes of this computer or on a Dask cluster.
+
+Both have the interface of `concurrent.futures`. The result of a training is written to a file of
+its own as soon as it is there, so that a sweep that was interrupted continues with the rest.
+"""
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+
+from microgpt import files
+from microgpt.errors import UserError
+from microgpt.lab.ablation import Result, Training, run_training
+from microgpt.training import TrainingError
+
+CONNECT_S = 10.0  # how long to wait for a Dask scheduler
+
+
+class SweepError(UserError):
+    """A sweep cannot start, or has ended early; the message says why."""
+
+
+@contextmanager
+def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
+    """Yield an executor: `workers` processes, or the Dask cluster of the scheduler at an address.
+
+    When the block raises, trainings that have not started are cancelled. Raises SweepError if Dask
+    is not installed or no scheduler answers.
+    """
+    with _cluster(scheduler) if scheduler else _processes(workers) as pool:
+        yield pool
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _end_at_ctrl_c)
+    try:
+        yield pool
+    except BaseException:
+        # Not future.cancel: the pool's own thread works on the same futures.
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _cluster(scheduler: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise SweepError("--scheduler needs Dask: .venv/bin/pip install -e '.[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout=CONNECT_S)  # type: ignore[no-untyped-call] # no annotations
+    except (OSError, ValueError) as error:
+        raise SweepError(f"no Dask scheduler answers at {scheduler}: {error}") from None
+    with client, client.get_executor() as pool:  # type: ignore[no-untyped-call] # no annotations
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False)  # cancels as well
+            raise
+
+
+def _end_at_ctrl_c() -> None:
+    """Let Ctrl-C end a worker process at once, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def sweep(
+    jobs: Sequence[Training],
+    docs: list[str],
+    data_sha256: str,
+    folder: Path,
+    run_on: Executor,
+    last: int = 100,
+    progress: Callable[[int, str], None] = lambda done, training: None,
+) -> list[Result]:
+    """Return the results of `jobs`, in their order; a result that is in `folder` is read there.
+
+    `docs` are the documents, `data_sha256` is the hash of their file. `progress` is called with
+    the number of trainings that are done and the name of the latest one.
+
+    Raises SweepError if a loss is not a number, or if a worker process dies; a Dask cluster then
+    gives the work to another worker.
+    """
+    paths = {job: folder / f"{job.key(data_sha256)}-{last}.json" for job in jobs}
+    waiting = [job for job, path in paths.items() if not path.exists()]
+    done = len(jobs) - len(waiting)
+    progress(done, "")
+    futures = {run_on.submit(run_training, job, docs, last): job for job in waiting}
+    try:
+        for future in as_completed(futures):
+            job = futures[future]
+            files.write(paths[job], json.dumps(future.result()))
+            done += 1
+            progress(done, _name(job))
+    except TrainingError as error:
+        raise SweepError(f"{_name(job)}: {error}") from None
+    except BrokenProcessPool:
+        raise SweepError(
+            f"a worker process died after {done} of {len(jobs)} trainings: "
+            "the same command continues from there"
+        ) from None
+    return [_read(paths[job]) for job in jobs]
+
+
+def _name(job: Training) -> str:
+    return f"{job.variant} seed={job.train.seed}"
+
+
+def _read(path: Path) -> Result:
+    result: Result = json.loads(path.read_text(encoding="utf-8"))
+    return result
