@@ -22,8 +22,8 @@ def memorised() -> microgpt.Model:
     config = microgpt.ModelConfig(n_embd=32, block_size=128)
     charset = data.charset_of([message.content for talk in talks for message in talk])
     model = microgpt.create(config, charset, special_tokens=conversations.SPECIAL_TOKENS)
-    docs, _, _ = conversations.documents(model.tokenizer, talks, 128, assistant_only=True)
-    for _ in microgpt.train(model, docs, microgpt.TrainConfig(steps=2500)):
+    chats = conversations.chat_documents(model.tokenizer, talks, 128, assistant_only=True)
+    for _ in microgpt.train(model, chats.documents, microgpt.TrainConfig(steps=2500)):
         pass
     return model
 
