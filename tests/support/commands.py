@@ -1,0 +1,44 @@
+"""Run a command line in this process: it prints and ends as a process of its own would."""
+
+import io
+import sys
+from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
+from subprocess import CompletedProcess
+from unittest import mock
+
+import click
+import numpy as np
+from microgpt.cli import cli
+from microgpt.cli.run import run as run_group
+
+
+def run_command(command: click.Group, *words: object) -> CompletedProcess[str]:
+    """Run a command through `microgpt.cli.run`, which turns errors into lines and exit codes.
+
+    A programming error is raised. What other programs print is not among the result's output.
+    """
+    argv = [command.name or "command", *map(str, words)]
+    out, err = io.StringIO(), io.StringIO()
+    with mock.patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
+        try:
+            run_group(command)
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int), code
+    return CompletedProcess(argv, code, out.getvalue(), err.getvalue())
+
+
+def run(*words: object, cwd: Path | None = None, code: int | None = 0) -> CompletedProcess[str]:
+    """Run `microgpt` with these words; its exit code must be `code`, unless that is None."""
+    with chdir(cwd) if cwd else nullcontext(), np.errstate(all="ignore"):  # as cli.main does
+        result = run_command(cli, *words)
+    assert code in (None, result.returncode), result.stdout + result.stderr
+    return result
+
+
+def microgpt_board(*words: object) -> CompletedProcess[str]:
+    """Run `microgpt-board` with these words."""
+    from microgpt_board.cli import cli
+
+    return run_command(cli, *words)
