@@ -11,6 +11,8 @@ settings.load_profile("no deadline")
 # A shell's job in the background ignores Ctrl-C, and so would every program that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ["tests.support.models", "tests.support.services"]
+
 ON_A_BOARD = ("firmware", "device")
 
 

@@ -1,4 +1,4 @@
-"""What both sides know of the board's model: its tokenizer, its initial weights, its limits."""
+"""The board's model, as the host and the tools for boards know it: tokenizer, weights, limits."""
 
 import numpy as np
 from ugpt.layout import Sizes, parameter_table
@@ -13,11 +13,11 @@ from microgpt.tokenizer import Tokenizer
 SIZES = Sizes()
 CONFIG = ModelConfig()
 TOKENIZER = Tokenizer(decode(range(VOCAB_SIZE)), BOS)
-BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM, once the program is loaded
+BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM after the program is loaded
 
 
 def initial_weights(rng: Rng) -> Matrices:
-    """Return the weights with which a board begins, drawn from `rng` as `ugpt.model` does."""
+    """Return the initial weights of a board's model, drawn from `rng` as `ugpt.model` does."""
     return {
         name: np.array([INIT_STD * rng.gauss() for _ in range(rows * columns)], "float32").reshape(
             rows, columns
@@ -27,9 +27,9 @@ def initial_weights(rng: Rng) -> Matrices:
 
 
 def refusals(config: ModelConfig, tokenizer: Tokenizer) -> list[str]:
-    """Return why the board's program cannot hold a model, a reason each; [] if it can.
+    """Return the reasons why the board's program cannot hold a model; [] if it can.
 
-    The program there has one shape and one vocabulary.
+    The board's program has fixed sizes and a fixed vocabulary.
     """
     reasons = [
         f"{name} {getattr(config, name)}, not {getattr(CONFIG, name)}"

@@ -1,7 +1,7 @@
-"""The sizes of a model and the settings of a training; both raise ConfigError for bad values."""
+"""The sizes of a model and the settings of a training; bad values raise ConfigError."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ugpt.layout import Sizes
 
@@ -35,7 +35,7 @@ class ModelConfig:
             raise ConfigError(str(error)) from None
 
     def sizes(self, vocab_size: int) -> Sizes:
-        """Return these sizes for `ugpt.layout`, whose parameter table is the only one."""
+        """Return these sizes as `ugpt.layout` takes them, for its table of parameters."""
         return Sizes(
             vocab_size,
             self.n_embd,
@@ -48,16 +48,18 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training: `steps` steps of `batch` documents each; the learning rate decays to 0.
+    """The settings of a training: `steps` steps of `batch` documents each.
 
-    `order`: "sequential" takes the documents as they come, "shuffled" shuffles them once, as
-    microgpt.py does, "random" draws each. The seed fixes the order.
-    `validation`: the share of the documents that is never trained on; `data.in_validation_set`
-    chooses them.
-    `stop_after`: stop after this many steps; the learning rate decays as if all were taken.
-    `gradient_accumulation`: a step learns from this many batches; engine "torch" computes their
+    `lr`: the learning rate of the first step; `decay` is how it falls to 0 over `steps`: linearly,
+    as in microgpt.py, or as half a cosine.
+    `seed`: fixes the initial weights and the order of the documents.
+    `order`: "sequential" takes the documents in the order of the file, "shuffled" shuffles them
+    once, as microgpt.py does, "random" draws one independently each time.
+    `validation`: the share of the documents kept out of training; `data.in_validation_set` chooses
+    them.
+    `stop_after`: stop after this many steps; `lr` decays as if all `steps` were taken.
+    `gradient_accumulation`: the number of batches in a step; engine "torch" computes their
     gradients one after another.
-    `decay`: how the learning rate decays: linearly, as in microgpt.py, or as half a cosine.
     """
 
     steps: int = 1000
@@ -74,11 +76,13 @@ class TrainConfig:
         _check_whole(self, "steps", "batch", "gradient_accumulation")
         if self.stop_after is not None:
             _check_whole(self, "stop_after")
-        if not 0 <= self.validation < 1:
+        if type(self.seed) is not int or self.seed < 0:
+            raise ConfigError(f"seed must be a whole number from 0 on, not {self.seed!r}")
+        if not _is_number(self.validation) or not 0 <= self.validation < 1:
             raise ConfigError(
                 f"validation must be a number from 0 to below 1, not {self.validation!r}"
             )
-        if not 0 < self.lr < float("inf"):
+        if not _is_number(self.lr) or not 0 < self.lr < float("inf"):
             raise ConfigError(f"lr must be a number above 0, not {self.lr!r}")
         if self.order not in ORDERS:
             raise ConfigError(f"order must be one of {', '.join(ORDERS)}, not {self.order!r}")
@@ -87,7 +91,7 @@ class TrainConfig:
 
     @property
     def end(self) -> int:
-        """The number of steps that the run takes."""
+        """The number of steps that are taken."""
         return min(self.steps, self.stop_after or self.steps)
 
 
@@ -96,6 +100,26 @@ def _check_whole(config: ModelConfig | TrainConfig, *names: str) -> None:
         value = getattr(config, name)
         if type(value) is not int or value < 1:
             raise ConfigError(f"{name} must be a whole number from 1 on, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+Config = TypeVar("Config", ModelConfig, TrainConfig)
+
+
+def from_json(kind: type[Config], content: object) -> Config:
+    """Return the configuration in a JSON object; fields that it lacks have their defaults.
+
+    Raises ConfigError if `content` is not an object, or for an unknown name or a bad value.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(f"the fields of {kind.__name__} must be an object, not {content!r}")
+    unknown = sorted(set(content) - set(field_names(kind)))
+    if unknown:
+        raise ConfigError(f"{unknown[0]} is not a field of {kind.__name__}")
+    return kind(**content)
 
 
 def field_names(config: type[ModelConfig] | type[TrainConfig]) -> list[str]:

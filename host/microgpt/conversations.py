@@ -1,8 +1,8 @@
-"""Conversations: their file, JSON Lines, and a conversation as the tokens a chat model learns.
+"""Read conversations from JSON Lines, and encode them as documents for a chat model.
 
-A line is an array of messages, {"role": "user" or "assistant", "content": "..."}, in turns, the
-user's first. As a document: BOS, then for each message the special token of its role, the
-characters of its content and END_TURN; BOS.
+A line is an array of messages, {"role": "user" or "assistant", "content": "..."}. The roles
+alternate, and the user's message is the first. A conversation as tokens is BOS, then for each
+message the special token of its role, the characters of its content and END_TURN, then BOS.
 """
 
 import json
@@ -17,25 +17,39 @@ from microgpt.training import Document
 
 CONVERSATIONS = shipped("conversations.jsonl")
 
+Role = Literal["user", "assistant"]
+ROLES: tuple[Role, Role] = ("user", "assistant")
 END_TURN = "<|end_turn|>"
-ROLES = ("user", "assistant")
 SPECIAL_TOKENS = ("<|user|>", "<|assistant|>", END_TURN)
 
 
 @dataclass(frozen=True)
 class Message:
-    """What one side says in its turn."""
+    """What the user or the assistant says in one turn."""
 
-    role: Literal["user", "assistant"]
+    role: Role
     content: str
 
 
 Conversation = list[Message]
 
 
+class TooLongError(DataError):
+    """A conversation's first two messages are longer than the block."""
+
+
+@dataclass(frozen=True)
+class ChatDocuments:
+    """Conversations as documents: how many were cut to fit the block, how many are left out."""
+
+    documents: list[Document]
+    cut: int
+    too_long: int
+
+
 @dataclass(frozen=True)
 class Malformed:
-    """A line that holds no conversation: its number, from 1, and the reason."""
+    """A line that is not a conversation: its number, from 1, and the reason."""
 
     line: int
     reason: str
@@ -45,14 +59,14 @@ class Malformed:
 
 
 def can_chat(tokenizer: Tokenizer) -> bool:
-    """Whether a vocabulary has the special tokens that chat needs."""
+    """Return whether a vocabulary has the special tokens of a chat model."""
     return set(SPECIAL_TOKENS) <= set(tokenizer.special_tokens)
 
 
 def read_conversations(path: Path) -> tuple[list[Conversation], list[Malformed]]:
-    """Return the conversations of a file, and its lines that hold none; empty lines are neither.
+    """Return the conversations in a file and its malformed lines; empty lines are skipped.
 
-    Raises DataError if the file cannot be read or holds no conversation at all.
+    Raises DataError if the file cannot be read or has no conversation.
     """
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -64,7 +78,7 @@ def read_conversations(path: Path) -> tuple[list[Conversation], list[Malformed]]
             continue
         try:
             conversations.append(_conversation(line))
-        except ValueError as error:
+        except DataError as error:
             malformed.append(Malformed(number, str(error)))
     if not conversations:
         first = f": {malformed[0]}" if malformed else ""
@@ -73,59 +87,61 @@ def read_conversations(path: Path) -> tuple[list[Conversation], list[Malformed]]
 
 
 def _conversation(line: bytes) -> Conversation:
+    """Return the conversation that a line is; raise DataError with the reason if it is none."""
     try:
         items = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
-        raise ValueError("not UTF-8 text") from None
+        raise DataError("not UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+        raise DataError(f"not JSON: {error.msg} at column {error.colno}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits, a thousand brackets
-        raise ValueError("not JSON that can be read") from None
+        raise DataError("not JSON that can be read") from None
     if not isinstance(items, list):
-        raise ValueError("not an array of messages")
+        raise DataError("not an array of messages")
     messages = [_message(item, number) for number, item in enumerate(items, 1)]
     for number, message in enumerate(messages, 1):
         expected = ROLES[(number - 1) % 2]
         if message.role != expected:
-            raise ValueError(f"message {number} is the {message.role}'s, not the {expected}'s")
+            raise DataError(f"message {number} is the {message.role}'s, not the {expected}'s")
     if len(messages) < 2:
-        raise ValueError("no message of the assistant")
+        raise DataError("no message of the assistant")
     return messages
 
 
 def _message(item: object, number: int) -> Message:
     if not isinstance(item, dict) or set(item) != {"role", "content"}:
-        raise ValueError(f"message {number} is not an object of role and content")
+        raise DataError(f"message {number} is not an object of role and content")
     if item["role"] not in ROLES:
-        raise ValueError(f"message {number} has the role {item['role']!r}, not user or assistant")
+        raise DataError(f"message {number} has the role {item['role']!r}, not user or assistant")
     content = item["content"]
     if not isinstance(content, str) or not content:
-        raise ValueError(f"message {number} has no text as its content")
+        raise DataError(f"message {number} has no text as its content")
     if not content.isascii():
         try:
             content.encode("utf-8")
         except UnicodeEncodeError:
-            raise ValueError(f"message {number} holds half a character") from None
+            raise DataError(f"message {number} holds half a character") from None
     return Message(item["role"], content)
 
 
 def message_tokens(tokenizer: Tokenizer, message: Message) -> list[int]:
-    """Return a message as tokens; raise ValueError at a character not in charset."""
+    """Return a message as tokens; raise VocabularyError for an unknown character."""
     role = tokenizer.special(f"<|{message.role}|>")
     return [role, *tokenizer.characters(message.content), tokenizer.special(END_TURN)]
 
 
-def document(
+def conversation_document(
     tokenizer: Tokenizer,
     conversation: Conversation,
     block_size: int,
     assistant_only: bool = False,
 ) -> tuple[Document, int]:
-    """Return a conversation as a document, and how many of its messages are in it.
+    """Return a conversation as a document, and the number of its messages that are in it.
 
-    One that is longer than the block is cut after the last turn of the assistant that fits, and
-    does not end with BOS. With `assistant_only`, only what the assistant says, END_TURN included,
-    counts in the loss. Raises ValueError if not even the first two turns fit.
+    A conversation that is longer than the block is cut after the last message of the assistant
+    that fits, and does not end with BOS. With `assistant_only`, only the tokens of the assistant's
+    messages and the END_TURN after each count in the loss. Raises TooLongError if the first two
+    messages do not fit, VocabularyError for an unknown character.
     """
     tokens = [tokenizer.bos]
     learned = [False]  # for each token
@@ -140,30 +156,30 @@ def document(
         used += 2
     if not used:
         needed = len(question) + len(answer)
-        raise ValueError(f"the first two turns are {needed} tokens, the block holds {block_size}")
+        raise TooLongError(f"the first two turns are {needed} tokens, the block holds {block_size}")
     if used >= len(conversation) - 1 and len(tokens) <= block_size:
         tokens.append(tokenizer.bos)
         learned.append(False)
     return Document(tokens, learned[1:] if assistant_only else None), used
 
 
-def documents(
+def chat_documents(
     tokenizer: Tokenizer,
     conversations: Sequence[Conversation],
     block_size: int,
     assistant_only: bool = False,
-) -> tuple[list[Document], int, int]:
-    """Return the documents of all conversations, how many were cut, and how many are too long.
+) -> ChatDocuments:
+    """Return conversations as documents, without those that do not fit the block.
 
-    Raises DataError if none is left.
+    See `conversation_document`. Raises DataError if none fits.
     """
     kept: list[Document] = []
     cut = too_long = 0
     reason = ""
     for conversation in conversations:
         try:
-            doc, used = document(tokenizer, conversation, block_size, assistant_only)
-        except ValueError as error:
+            doc, used = conversation_document(tokenizer, conversation, block_size, assistant_only)
+        except TooLongError as error:
             too_long += 1
             reason = str(error)
             continue
@@ -171,4 +187,4 @@ def documents(
         cut += used < len(conversation) - len(conversation) % 2
     if not kept:
         raise DataError(f"no conversation fits the block: {reason}; use a larger --block-size")
-    return kept, cut, too_long
+    return ChatDocuments(kept, cut, too_long)

@@ -1,7 +1,7 @@
-"""Documents from a text file, one a line."""
+"""Read documents from a text file, one a line, and choose those of the validation set."""
 
 import hashlib
-from importlib.resources import as_file, files
+from importlib import resources
 from pathlib import Path
 
 from microgpt.errors import UserError
@@ -12,8 +12,8 @@ class DataError(UserError):
 
 
 def shipped(name: str) -> Path:
-    """Return where a file of the package's own data sets is."""
-    with as_file(files("microgpt.datasets") / name) as path:
+    """Return the path of a data set that is part of the package."""
+    with resources.as_file(resources.files("microgpt.datasets") / name) as path:
         return path
 
 
@@ -21,7 +21,10 @@ NAMES = shipped("names.txt")
 
 
 def read_docs(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file without white space around them, empty ones left out."""
+    """Return the lines of a UTF-8 file, stripped of white space, without the empty ones.
+
+    Raises DataError if the file cannot be read, is not UTF-8 or has no line with text.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -35,20 +38,20 @@ def read_docs(path: Path) -> list[str]:
 
 
 def charset_of(docs: list[str]) -> str:
-    """Return every character that stands in `docs`, sorted, once."""
+    """Return the distinct characters of `docs`, sorted."""
     return "".join(sorted(set("".join(docs))))
 
 
 def in_validation_set(doc: str, share: float) -> bool:
-    """Return whether `doc` is a validation document; about `share` of all documents are.
+    """Return whether `doc` belongs to the validation set, about `share` of all documents.
 
-    The hash of the text decides, so that a text is on the same side in every run, on every
-    machine and however often it stands in the file.
+    A hash of the text decides: a text is always in the same set, on every machine and however
+    often it occurs in the file.
     """
     digest = hashlib.sha256(doc.encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal; raise OSError."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,12 +2,13 @@
 
 
 class UserError(ValueError):
-    """Something the user can correct. The message is one line: what is wrong and what to do.
+    """Base class of the errors that a user can cause and correct.
 
-    Every error of this package that is not a programming error derives from it. It is a ValueError,
-    so that a caller who knows nothing of this package can still catch it.
+    The message is one line: what is wrong and what to do. All errors that this package raises
+    derive from it, except for programming errors. It is a ValueError, so that code written
+    without knowledge of this package can catch it.
     """
 
 
 class ConfigError(UserError):
-    """A size, a switch or a setting has an impossible value."""
+    """A size or a setting of a model or a training has an impossible value."""

@@ -1,7 +1,7 @@
-"""Write a file or a folder as a whole: atomic for every reader, and durable once it is done.
+"""Replace a file or a folder atomically and durably.
 
-The new content is written beside the old one, brought to the disk and renamed over it. After a
-crash or a loss of power either the old content is there or the new one, never a part of it.
+The new content is written beside the old content, flushed to the disk and renamed over it. After
+a crash or a loss of power the old content or the new content is there, never a part of either.
 """
 
 import os
@@ -13,11 +13,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` for the new file or folder; at the end it replaces `target`.
+    """Yield a path for new content, a file or a folder, which replaces `target` after the block.
 
-    If the block raises, `target` stays as it was and the new content is removed. A folder is
-    replaced by two renames: a crash between them leaves the old one at `backup_of(target)`.
-    Raises OSError.
+    If the block raises, `target` is unchanged and the new content is removed. A folder needs two
+    renames: after a crash between them the old folder is at `backup_of(target)`. Raises OSError.
     """
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,13 +40,13 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write(target: Path, content: str | bytes) -> None:
-    """Make `content` (text as UTF-8) the whole content of the file `target`; raise OSError."""
+    """Replace the content of the file `target`; text is written as UTF-8. Raises OSError."""
     with replacing(target) as new:
         new.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def backup_of(folder: Path) -> Path:
-    """Return where the old content of `folder` is while it is being replaced."""
+    """Return the path of a folder's old content while the folder is replaced."""
     return folder.with_name(folder.name + ".old")
 
 
@@ -59,7 +58,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or a folder with all that is in it, to the disk."""
+    """Flush a file, or a folder and everything in it, to the disk."""
     if path.is_dir():
         for part in path.iterdir():
             _sync(part)
@@ -70,7 +69,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can: Windows cannot."""
+    """Flush the names in a folder to the disk, except on Windows, which cannot."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""A model as a folder: weights.json, matrices as arrays of rows, and meta.json, all the rest."""
+"""Save and load a model as a folder of weights.json and meta.json."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ugpt.layout import parameter_table
 
 from microgpt import files
-from microgpt.config import ModelConfig, field_names
+from microgpt.config import ModelConfig, field_names, from_json
 from microgpt.errors import UserError
 from microgpt.tokenizer import Tokenizer
 
@@ -20,17 +20,19 @@ Matrices = dict[str, Array]  # {name: (rows, columns)}, names and shapes of `ugp
 
 
 class ModelFolderError(UserError):
-    """A folder does not hold a whole model; the message names the file and the matrix."""
+    """A folder is not a whole model; the message names the file and what is wrong in it."""
 
 
 def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: str | Path) -> None:
-    """Write a model to `folder`, whole or not at all.
+    """Replace `folder` by a model, atomically and durably.
 
-    Raises ModelFolderError rather than replace a folder that holds other files.
+    weights.json is {name: rows} with the names of `ugpt.layout`, meta.json holds the tokenizer and
+    the configuration. Raises ModelFolderError if `folder` has files that are not a model's, OSError
+    if it cannot be written.
     """
     folder = Path(folder).resolve()
-    content = folder.iterdir() if folder.is_dir() else ()
-    others = {p.name for p in content if not p.name.startswith(".")} - {WEIGHTS, META}
+    present = folder.iterdir() if folder.is_dir() else ()
+    others = {p.name for p in present if not p.name.startswith(".")} - {WEIGHTS, META}
     if others or (folder.exists() and not folder.is_dir()):
         raise ModelFolderError(f"{folder} holds other files, so it is not replaced: name another")
     meta = {
@@ -51,7 +53,7 @@ def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: s
 def read(folder: str | Path, dtype: str = "float32") -> tuple[ModelConfig, Tokenizer, Matrices]:
     """Return configuration, tokenizer and weights of the model in `folder`; see `engines.load`.
 
-    Weights must be finite in `dtype`. Raises ModelFolderError.
+    Raises ModelFolderError if something is missing or malformed, or a weight not finite in `dtype`.
     """
     folder = _of_run(Path(folder))
     if not folder.exists() and _is_there(folder):
@@ -61,17 +63,19 @@ def read(folder: str | Path, dtype: str = "float32") -> tuple[ModelConfig, Token
 
 
 def weights_file(folder: str | Path) -> Path:
-    """Return where the weights of the model in `folder`, a model's or a run's, are."""
+    """Return the path of the weights of the model in `folder`, which is a model's or a run's."""
     return _of_run(Path(folder)) / WEIGHTS
 
 
 def _of_run(folder: Path) -> Path:
+    """Return the folder of the model: `folder`, or its sub-folder `model` if it is a run's."""
     if not (folder / META).exists() and _is_there(folder / "model"):
         return folder / "model"
     return folder
 
 
 def _is_there(folder: Path) -> bool:
+    """Return whether a folder exists, or the backup that a crash while it was replaced left."""
     return folder.is_dir() or files.backup_of(folder).is_dir()
 
 
@@ -88,23 +92,24 @@ def _read_json(path: Path) -> dict[str, object]:
 
 
 def _read_meta(path: Path) -> tuple[ModelConfig, Tokenizer]:
+    """Return what meta.json says; raise ModelFolderError, naming the file."""
     meta = _read_json(path)
     charset = meta.get("charset")
     if isinstance(charset, list) and all(isinstance(c, str) and len(c) == 1 for c in charset):
         charset = "".join(charset)
     if not isinstance(charset, str):
         raise ModelFolderError(f"{path} has no charset, a string of characters")
-    bos = meta.get("bos", len(charset))  # microgpt.py itself writes none: it is the last token
+    bos = meta.get("bos", len(charset))  # without it: microgpt.py's own, where BOS is last
     if type(bos) is not int:
         raise ModelFolderError(f"{path}: bos must be a whole number, not {bos!r}")
+    special_tokens = meta.get("special_tokens", [])
+    if not isinstance(special_tokens, list):
+        raise ModelFolderError(f"{path}: special_tokens must be an array of names")
+    sizes = {name: meta[name] for name in field_names(ModelConfig) if name in meta}
     try:
-        special_tokens = meta.get("special_tokens", [])
-        if not isinstance(special_tokens, list):
-            raise ValueError("special_tokens must be an array of names")
         tokenizer = Tokenizer(charset, bos, special_tokens)
-        names = field_names(ModelConfig)
-        config = ModelConfig(**{name: meta[name] for name in names if name in meta})
-    except ValueError as error:
+        config = from_json(ModelConfig, sizes)
+    except UserError as error:
         raise ModelFolderError(f"{path}: {error}") from None
     if meta.get("vocab_size", tokenizer.vocab_size) != tokenizer.vocab_size:
         raise ModelFolderError(
@@ -115,8 +120,9 @@ def _read_meta(path: Path) -> tuple[ModelConfig, Tokenizer]:
 
 
 def _read_weights(path: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> Matrices:
+    """Return the matrices of weights.json; raise ModelFolderError, naming file and matrix."""
     content = _read_json(path)
-    weights = {}
+    weights: Matrices = {}
     for name, shape, _ in parameter_table(config.sizes(tokenizer.vocab_size)):
         if name not in content:
             raise ModelFolderError(f"{path}: {name} is missing")
@@ -124,7 +130,7 @@ def _read_weights(path: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: 
             matrix = np.array(content[name])
         except ValueError:
             raise ModelFolderError(f"{path}: {name} is not a matrix of numbers") from None
-        if matrix.dtype.kind not in "fi":  # a huge integer is an object
+        if matrix.dtype.kind not in "fi":  # integers above 64 bits become objects
             raise ModelFolderError(f"{path}: {name} is not a matrix of numbers")
         if matrix.shape != shape:
             raise ModelFolderError(f"{path}: {name} has shape {matrix.shape}, expected {shape}")

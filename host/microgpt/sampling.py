@@ -1,6 +1,7 @@
-"""Sampling: the decoder with its limits, the draw of a token, and documents made of both.
+"""Generate text: a decoder with a KV cache, the draw of a token, and whole documents.
 
-Everything that generates text goes through `Decoder` and `draw`: generate, chat and the service.
+The commands generate and chat and the service all use `Decoder` and `draw`, and so have the same
+limits.
 """
 
 import random
@@ -12,41 +13,42 @@ from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import Array
 
-MOST_TEMPERATURE = 100.0
+MAX_TEMPERATURE = 100.0
 
 
 class SamplingError(UserError):
-    """A temperature, a prompt or a number of samples is out of its range."""
+    """A temperature, the length of a prompt or a number of samples is out of range."""
 
 
 class Decoder:
-    """A model reading one sequence of tokens; its KV cache holds what it has read.
+    """Computes the next token's logits for a sequence that grows, with a KV cache.
 
-    `read` takes the whole sequence each time and computes only what was added to it.
+    `read` takes the whole sequence on each call, and computes only the tokens added since the
+    call before.
     """
 
     def __init__(self, model: Model, check: Callable[[], None] = lambda: None) -> None:
-        """`check` is called before each token that is computed; it may raise."""
+        """Call `check` before each token that is computed; it may raise an error to stop."""
         self.check = check
         self._model = model
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was read."""
+        """Empty the KV cache: the next `read` computes its whole sequence."""
         self._step = self._model.decoder()
         self._read = 0
         self._logits: Array | None = None
 
     @property
     def block_size(self) -> int:
-        """The most tokens that can be read."""
+        """The largest number of tokens that `read` takes."""
         return self._model.config.block_size
 
     def read(self, tokens: Sequence[int]) -> Array:
-        """Return the logits, (vocab_size,), after `tokens`, at most block_size of them.
+        """Return the logits, (vocab_size,), after `tokens`, 1 to block_size of them.
 
-        They begin with all that was read before. If computing a token is interrupted, by Ctrl-C
-        or by `check`, everything read is forgotten: the next call computes it again.
+        `tokens` must begin with the tokens of the call before. If Ctrl-C or `check` interrupts the
+        computation, the cache is emptied, because it may hold half a position.
         """
         try:
             for token in tokens[self._read :]:
@@ -69,9 +71,9 @@ def generate(
 ) -> list[str]:
     """Return `num_samples` documents that begin with `prompt`; the seed fixes them.
 
-    A document is at most block_size tokens. `temperature` is from 0, greedy, to MOST_TEMPERATURE.
-    Raises SamplingError for a value out of range and for a prompt of more than block_size - 1
-    characters, VocabularyError for a character that is not in the vocabulary.
+    A document has at most block_size characters, a prompt at most block_size - 1. `temperature` is
+    from 0, which is greedy, to MAX_TEMPERATURE. Raises SamplingError for a value out of range,
+    VocabularyError for a character that is not in the vocabulary.
     """
     if num_samples < 1:
         raise SamplingError(f"num_samples must be at least 1, not {num_samples!r}")
@@ -86,10 +88,10 @@ def stream_document(
     prompt: str = "",
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[str]:
-    """Yield `prompt`, then one character after the other, until the model ends the document.
+    """Yield `prompt`, then each character that the model generates, until the document ends.
 
-    A special token is yielded as its name. `check` is called before each token that is computed;
-    it may raise. Other errors are those of `generate`.
+    A special token is yielded as its name. For `check` see `Decoder`, for the limits and the other
+    errors `generate`.
     """
     check_temperature(temperature)
     tokenizer = model.tokenizer
@@ -109,18 +111,22 @@ def stream_document(
 
 
 def check_temperature(temperature: float) -> None:
-    """Raise SamplingError unless `temperature` is from 0 to MOST_TEMPERATURE."""
-    if not 0 <= temperature <= MOST_TEMPERATURE:
+    """Raise SamplingError unless `temperature` is from 0 to MAX_TEMPERATURE."""
+    if not 0 <= temperature <= MAX_TEMPERATURE:
         raise SamplingError(
-            f"temperature must be a number from 0 to {MOST_TEMPERATURE:g}, not {temperature!r}"
+            f"temperature must be a number from 0 to {MAX_TEMPERATURE:g}, not {temperature!r}"
         )
 
 
 def draw(logits: Array, temperature: float, rng: random.Random) -> int:
-    """Return a token drawn from softmax(logits / temperature); at 0 the likeliest token."""
+    """Return a token drawn from softmax(logits / temperature), `logits` being (vocab_size,).
+
+    At temperature 0 it is the likeliest token, and no random number is drawn.
+    """
     scores = np.asarray(logits, dtype=float)
     if temperature == 0:
         return int(scores.argmax())
-    with np.errstate(over="ignore"):  # at a temperature close to 0: exp(-inf) is 0, as it should
+    # At a temperature close to 0 a score overflows to -inf, whose exp is 0, as it should be.
+    with np.errstate(over="ignore"):
         weights = np.exp((scores - scores.max()) / temperature)
     return rng.choices(range(len(weights)), list(weights))[0]

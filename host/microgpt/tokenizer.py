@@ -1,4 +1,4 @@
-"""Characters as tokens, for any set of characters, either place of BOS and any special tokens."""
+"""Character-level tokenizer, for any character set, BOS first or last, and special tokens."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ class VocabularyError(UserError):
 
 
 class Tokenizer:
-    """A token a character, and BOS, which also ends a document.
+    """Maps each character to a token; BOS is the token before and after a document.
 
-    BOS is 0, or len(charset) in models that microgpt.py itself would write; the characters take
-    the other numbers up to len(charset), in the order of `charset`. `special_tokens` follow them.
-    No text encodes to BOS or to a special token: what looks like one is its characters.
+    BOS is 0, or len(charset) as in microgpt.py. The characters have the other numbers up to
+    len(charset), in the order of `charset`, and `special_tokens` the numbers after them. No text
+    encodes to BOS or to a special token: the text "<|user|>" becomes eight characters.
     """
 
     def __init__(self, charset: str, bos: int = 0, special_tokens: Sequence[str] = ()) -> None:
-        """Raise VocabularyError at an empty charset, a repetition, or another place for BOS."""
+        """Raise VocabularyError if something is empty or repeats, or `bos` is another token."""
         if not charset or len(set(charset)) != len(charset):
             raise VocabularyError("charset must be characters, each of them once")
         if bos not in (0, len(charset)):
@@ -41,11 +41,11 @@ class Tokenizer:
         return len(self.charset) + 1 + len(self.special_tokens)
 
     def encode(self, text: str) -> list[int]:
-        """Return BOS, a token a character, BOS; raise VocabularyError at an unknown character."""
+        """Return BOS, the tokens of `text`, BOS; raise VocabularyError for an unknown character."""
         return [self.bos, *self.characters(text), self.bos]
 
     def characters(self, text: str) -> list[int]:
-        """Return a token a character; raise VocabularyError at an unknown character."""
+        """Return the tokens of `text`, without BOS; raise VocabularyError as `encode` does."""
         try:
             return [self._tokens[character] for character in text]
         except KeyError as error:
@@ -54,18 +54,18 @@ class Tokenizer:
             ) from None
 
     def special(self, name: str) -> int:
-        """Return the token of a special token; raise VocabularyError if it is unknown."""
+        """Return the number of a special token; raise VocabularyError if it is unknown."""
         try:
             return self._special[name]
         except KeyError:
             raise VocabularyError(f"{name} is not in the vocabulary") from None
 
     def is_character(self, token: int) -> bool:
-        """Whether `token` stands for a character, not for BOS or a special token."""
+        """Return whether `token` is a character, not BOS or a special token."""
         return token in self._characters
 
     def decode(self, tokens: Sequence[int], special: bool = False) -> str:
-        """Return the text of `tokens`; BOS adds nothing, a special token its name if `special`."""
+        """Return the text of `tokens`; special tokens are left out, or names if `special`."""
         names = self.special_tokens if special else ("",) * len(self.special_tokens)
         first = len(self.charset) + 1
         return "".join(

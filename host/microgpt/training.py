@@ -1,4 +1,4 @@
-"""Training: documents in an order, one batch a step, and a record of each step."""
+"""The training loop: batches of documents in a fixed order, and a record of each step."""
 
 import itertools
 import math
@@ -11,17 +11,18 @@ from microgpt.data import in_validation_set
 from microgpt.engines import evaluator
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
+from microgpt.tokenizer import VocabularyError
 
 VALIDATIONS = 20  # measurements of the validation loss in a run
 
 
 class TrainingError(UserError):
-    """Training cannot begin or go on; the message says why and what to do."""
+    """Training cannot start or continue; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """Tokens to learn, and the positions that count in the loss if not all do."""
+    """The tokens of a document, and the positions that count in the loss; None for all."""
 
     tokens: list[int]
     mask: list[bool] | None = None  # mask[t]: whether predicting tokens[t + 1] counts
@@ -29,9 +30,9 @@ class Document:
 
 @dataclass(frozen=True)
 class Record:
-    """What one step did: its number from 0, the loss before its update, its learning rate.
+    """A step of training: its number, from 0, its loss before the update, its learning rate.
 
-    `validation` is the validation loss after the update; None at most steps.
+    `validation` is the validation loss after the update, None where it was not measured.
     """
 
     step: int
@@ -47,15 +48,16 @@ def train(
     first: int = 0,
     processes: int = 1,
 ) -> Iterator[Record]:
-    """Train `model` in place on texts or `Document`s; yield a record a step: stop when you like.
+    """Train `model` in place on texts or `Document`s, and yield a record of each step.
 
-    The weights are the starting point and Adam's moments begin at zero; a run that was interrupted
-    continues at step `first` with the moments that the model has. Of `processes` that train one
-    model together, each takes `batch` documents a step. The validation loss is measured
-    VALIDATIONS times during a run, the last time after its last step.
+    Training starts from the model's weights, with Adam's moments at zero, and ends when the caller
+    stops iterating or after `config.end` steps. To continue a run at step `first`, the model must
+    have the moments of that step. Each of the `processes` that train one model together takes
+    `batch` documents a step. The validation loss is measured VALIDATIONS times during a run, the
+    last time after the last step.
 
-    Raises TrainingError if there is no document, if one has a character outside the vocabulary,
-    or if the loss is not a number.
+    Raises TrainingError if there is no document, if a document has a character that is not in the
+    vocabulary, or if a loss is not finite.
     """
     training, validation = split(docs, config.validation)
     validation_docs = [encode(model, docs, index) for index in validation]
@@ -79,12 +81,12 @@ def train(
 
 
 def validation_loss(model: Model, docs: Sequence[Document]) -> float:
-    """Return the mean loss of documents that the model does not learn from."""
+    """Return the mean loss over documents that are not trained on."""
     return evaluator(model).mean_loss(_tokens(docs), _masks(docs))
 
 
 def decayed(done: float, decay: Decay) -> float:
-    """Return the share of the learning rate that is left when a share of the steps is done."""
+    """Return the factor of the learning rate after the share `done` of the steps."""
     return 1 - done if decay == "linear" else (1 + math.cos(math.pi * done)) / 2
 
 
@@ -99,7 +101,7 @@ def _masks(docs: Sequence[Document]) -> list[list[bool] | None]:
 def split(docs: Sequence[str | Document], validation: float) -> tuple[list[int], list[int]]:
     """Return the indices of the training documents and of the validation documents.
 
-    Raises TrainingError if there is nothing to train on, or nothing in a share above 0.
+    Raises TrainingError if one of the two is empty, unless `validation` is 0.
     """
     if not docs:
         raise TrainingError("there are no documents to train on")
@@ -118,20 +120,20 @@ def split(docs: Sequence[str | Document], validation: float) -> tuple[list[int],
 
 
 def encode(model: Model, docs: Sequence[str | Document], index: int) -> Document:
-    """Return one of `docs` as tokens; raise TrainingError at a character not in the vocabulary."""
+    """Return docs[index] as tokens; raise TrainingError for a character not in the vocabulary."""
     doc = docs[index]
     if isinstance(doc, Document):
         return doc
     try:
         return Document(model.tokenizer.encode(doc))
-    except ValueError as error:
+    except VocabularyError as error:
         raise TrainingError(f"document {index + 1}: {error}") from None
 
 
 def document_order(count: int, config: TrainConfig) -> Iterator[int]:
-    """Yield, without end, the index of the next of `count` documents.
+    """Yield indices of `count` documents without end, in the order of `config`.
 
-    The shuffled order is microgpt.py's: one `random.shuffle` with the seed, the same in each round.
+    The shuffled order is microgpt.py's: one `random.shuffle`, and the same order in every epoch.
     """
     rng = random.Random(config.seed)
     if config.order == "random":

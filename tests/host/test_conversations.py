@@ -15,8 +15,8 @@ from microgpt.conversations import (
     SPECIAL_TOKENS,
     Message,
     can_chat,
-    document,
-    documents,
+    chat_documents,
+    conversation_document,
     read_conversations,
 )
 from microgpt.data import DataError, charset_of
@@ -43,8 +43,8 @@ def test_the_shipped_ones_are_whole_and_short() -> None:
     assert 20 <= len(conversations) <= 40
     charset = charset_of([message.content for talk in conversations for message in talk])
     tokenizer = Tokenizer(charset, special_tokens=SPECIAL_TOKENS)
-    _, cut, too_long = documents(tokenizer, conversations, block_size=128)
-    assert cut == too_long == 0
+    chats = chat_documents(tokenizer, conversations, block_size=128)
+    assert chats.cut == chats.too_long == 0
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_a_file_without_any(tmp_path: Path) -> None:
 
 
 def test_a_document_token_by_token() -> None:
-    doc, used = document(TOKENIZER, talk("a", "bc"), block_size=16, assistant_only=True)
+    doc, used = conversation_document(TOKENIZER, talk("a", "bc"), block_size=16, assistant_only=True)
     assert doc.tokens == [0, USER, 1, END, ASSISTANT, 2, 3, END, 0]
     assert used == 2
     # Whether the token after it counts: b, c and the end of the assistant's turn do.
     assert doc.mask == [False, False, False, False, True, True, True, False]
-    everything, _ = document(TOKENIZER, talk("a", "bc"), block_size=16)
+    everything, _ = conversation_document(TOKENIZER, talk("a", "bc"), block_size=16)
     assert everything.tokens == doc.tokens
     assert everything.mask is None
 
@@ -110,7 +110,7 @@ def test_a_document_token_by_token() -> None:
 def test_a_cut_is_at_a_turn(contents: list[str], block_size: int) -> None:
     conversation = talk(*contents)
     try:
-        doc, used = document(TOKENIZER, conversation, block_size, assistant_only=True)
+        doc, used = conversation_document(TOKENIZER, conversation, block_size, assistant_only=True)
     except ValueError:
         assert len(contents[0]) + len(contents[1]) + 4 > block_size
         return
@@ -126,16 +126,16 @@ def test_a_cut_is_at_a_turn(contents: list[str], block_size: int) -> None:
 
 
 def test_special_tokens_in_a_text_are_its_characters() -> None:
-    doc, _ = document(TOKENIZER, talk("<|user|>", "<|end_turn|>"), block_size=64)
+    doc, _ = conversation_document(TOKENIZER, talk("<|user|>", "<|end_turn|>"), block_size=64)
     assert [t for t in doc.tokens if t > len(LETTERS)] == [USER, END, ASSISTANT, END]
 
 
 def test_conversations_too_long_are_counted() -> None:
     talks = [talk("a", "b", "a", "b"), talk("a" * 50, "b"), talk("a", "b")]
-    kept, cut, too_long = documents(TOKENIZER, talks, block_size=10)
-    assert (len(kept), cut, too_long) == (2, 1, 1)
+    chats = chat_documents(TOKENIZER, talks, block_size=10)
+    assert (len(chats.documents), chats.cut, chats.too_long) == (2, 1, 1)
     with pytest.raises(DataError, match="--block-size"):
-        documents(TOKENIZER, talks, block_size=4)
+        chat_documents(TOKENIZER, talks, block_size=4)
 
 
 def test_who_can_chat() -> None:
@@ -192,7 +192,7 @@ def test_held_out_conversations_count_as_the_assistant_s_part_alone(tmp_path: Pa
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     model = microgpt.load(tmp_path / "run", dtype="float64")
     talks, _ = read_conversations(CONVERSATIONS)
-    docs, _, _ = documents(model.tokenizer, talks, 128, assistant_only=True)
+    docs = chat_documents(model.tokenizer, talks, 128, assistant_only=True).documents
     _, held = split(docs, 0.3)
     assert 2 <= len(held) <= 15
     losses = [model.loss_and_grads(docs[i].tokens, docs[i].mask)[0] for i in held]

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import microgpt
@@ -12,6 +12,7 @@ from microgpt.chat.session import Chat
 from microgpt.conversations import Message
 
 from tests.support.board_run import BoardRun
+from tests.support.services import Service as Running
 
 pytest.importorskip("selenium", reason="needs Selenium: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
@@ -69,7 +70,7 @@ class Page:
         script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
         return self.driver.execute_script(script, selector)
 
-    def until(self, condition) -> None:  # noqa: ANN001
+    def until(self, condition: Callable[[], object]) -> None:
         WebDriverWait(self.driver, 30, 0.05).until(lambda _: condition())
 
     def press(self, selector: str) -> None:
@@ -113,7 +114,7 @@ class Page:
 
 
 @pytest.fixture
-def page(chromium: webdriver.Chrome, names_service) -> Iterator[Page]:  # noqa: ANN001
+def page(chromium: webdriver.Chrome, names_service: Running) -> Iterator[Page]:
     page = Page(chromium, names_service.url)
     yield page
     assert page.hosts() == {page.url.split("/")[2]}
@@ -123,7 +124,7 @@ def page(chromium: webdriver.Chrome, names_service) -> Iterator[Page]:  # noqa: 
 
 
 @pytest.fixture
-def chat_page(chromium: webdriver.Chrome, chat_service) -> Page:  # noqa: ANN001
+def chat_page(chromium: webdriver.Chrome, chat_service: Running) -> Page:
     return Page(chromium, chat_service.url)
 
 

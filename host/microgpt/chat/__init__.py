@@ -1,1 +1,1 @@
-"""Chat: a session with a model, and the prompt at the terminal."""
+"""Chat: a conversation with a model, and the prompt at a terminal."""

@@ -1,4 +1,4 @@
-"""The conversation at a terminal: `microgpt chat`."""
+"""Chat with a model at a terminal or through a pipe: `microgpt chat`."""
 
 import dataclasses
 import json
@@ -10,20 +10,21 @@ from pathlib import Path
 
 import click
 
-from microgpt.chat.session import Chat
+from microgpt.chat.session import Chat, ChatError
 from microgpt.conversations import Conversation, Message
+from microgpt.errors import UserError
 
 PROMPT = "you> "
 SAVED = Path("chat.jsonl")
 HELP = f"""\
-/reset              begin again
-/save [FILE]        append the conversation to FILE ({SAVED}), a line to train on
-/temperature [T]    show or set how far replies stray; 0: never
+/reset              start a new conversation
+/save [FILE]        append the conversation to FILE ({SAVED}) as a line to train on
+/temperature [T]    show or set the temperature of replies; 0: always the likeliest
 /quit               leave, as does Ctrl-D; Ctrl-C stops a reply"""
 
 
 def talk(chat: Chat) -> None:
-    """Read lines from the terminal (with a history: arrow up) or a pipe; answer until they end."""
+    """Reply to each line of the terminal, which has a history, or of a pipe, until it ends."""
     for line in _lines():
         text = line.strip()
         try:
@@ -33,7 +34,7 @@ def talk(chat: Chat) -> None:
                 click.echo(_command(chat, text))
             elif text:
                 _answer(chat, text)
-        except ValueError as error:
+        except UserError as error:
             click.echo(f"error: {error}", err=True)
 
 
@@ -41,18 +42,19 @@ def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
         yield from sys.stdin
         return
-    with suppress(ImportError):  # Windows' own terminal keeps a history by itself
-        import readline  # noqa: F401 - what it is imported for: input() then has a history
+    with suppress(ImportError):  # not on Windows, where the terminal has a history itself
+        import readline  # noqa: F401 - importing it gives input() a history
     while True:
         try:
             yield input(PROMPT)
         except KeyboardInterrupt:
-            click.echo()  # as a shell does: a new line
+            click.echo()  # a new line, as a shell does
         except EOFError:
             return
 
 
 def _answer(chat: Chat, text: str) -> None:
+    """Print the reply to `text` as it is generated; Ctrl-C stops it."""
     chat.say(Message("user", text))
     try:
         for piece in chat.reply():
@@ -64,10 +66,10 @@ def _answer(chat: Chat, text: str) -> None:
 
 
 def _command(chat: Chat, text: str) -> str:
-    """Carry out a command and return what to say; ValueError if it is none."""
+    """Execute a command and return what to print; raise UserError if that is impossible."""
     name, _, argument = text.partition(" ")
     if name not in COMMANDS:
-        raise ValueError(f"{name} is no command: /help lists them")
+        raise ChatError(f"{name} is not a command: /help lists them")
     return COMMANDS[name](chat, argument.strip())
 
 
@@ -79,19 +81,19 @@ def _reset(chat: Chat, _: str) -> str:
 def _save(chat: Chat, argument: str) -> str:
     messages = _answered(chat.messages)
     if not messages:
-        raise ValueError("there is no reply to save yet")
+        raise ChatError("there is no reply to save yet")
     path = Path(argument or SAVED)
     line = [dataclasses.asdict(message) for message in messages]
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}") from None
+        raise ChatError(f"cannot write {path}: {error.strerror}") from None
     return f"{len(messages)} messages appended to {path}"
 
 
 def _answered(messages: Conversation) -> Conversation:
-    """Return the exchanges with a reply: a line to train on has no message without text."""
+    """Return the messages with a reply, and the replies: a line to train on has no empty one."""
     return [
         message
         for question, reply in pairwise(messages)
@@ -105,7 +107,7 @@ def _temperature(chat: Chat, argument: str) -> str:
         try:
             value = float(argument)
         except ValueError:
-            raise ValueError(f"{argument} is not a number") from None
+            raise ChatError(f"{argument} is not a number") from None
         chat.temperature = value
     return f"temperature {chat.temperature:g}"
 

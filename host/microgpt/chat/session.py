@@ -1,7 +1,8 @@
-"""Talking with a model: what was said stays in its KV cache, the oldest turns go when it is full.
+"""A conversation with a chat model: its turns are in a KV cache, the oldest are dropped.
 
-A reply is the characters that the model makes up until a special token or BOS. Positions are
-learned and absolute, so what remains after the oldest turns went is computed anew, once.
+A reply is the characters that the model generates until a special token or BOS. When the block is
+full, the oldest turns are dropped. Positions are learned and absolute, so that the turns that
+remain have to be computed again.
 """
 
 import random
@@ -15,19 +16,19 @@ from microgpt.sampling import Decoder, check_temperature, draw
 
 
 def longest_message(model: Model) -> int:
-    """Return the most characters of a message that fit the block with one character of a reply."""
+    """Return the length of the longest message that leaves room for a character of a reply."""
     return model.config.block_size - 4  # BOS, <|user|>, <|end_turn|>, <|assistant|>
 
 
 class ChatError(UserError):
-    """A model cannot chat, or a message cannot be read; the message says why."""
+    """A model cannot chat, a message is too long, or a command at the prompt cannot be executed."""
 
 
 class Chat:
-    """A conversation with a model; the seed and what the user says fix all replies."""
+    """A conversation with a model; the seed and the user's messages determine all replies."""
 
     def __init__(self, model: Model, temperature: float = 0.5, seed: int = 42) -> None:
-        """Raise ChatError if the model cannot chat, SamplingError at a bad temperature."""
+        """Raise ChatError if the model cannot chat, SamplingError for an impossible temperature."""
         if not can_chat(model.tokenizer):
             raise ChatError("this model cannot chat: train one with microgpt train --chat")
         self.model = model
@@ -38,7 +39,7 @@ class Chat:
 
     @property
     def temperature(self) -> float:
-        """How far replies stray from the likeliest; 0 gives that one, always."""
+        """The temperature of replies; 0 is greedy."""
         return self._temperature
 
     @temperature.setter
@@ -47,17 +48,16 @@ class Chat:
         self._temperature = value
 
     def reset(self) -> None:
-        """Forget what was said, and start from the seed again."""
+        """Start a new conversation, with the random generator at the seed again."""
         self.messages: Conversation = []
         self._rng = random.Random(self._seed)
-        self._turns: list[list[int]] = []  # what of it the block holds, a message after the other
+        self._turns: list[list[int]] = []  # the messages in the block, as tokens
         self._decoder.restart()
 
     def say(self, message: Message) -> None:
-        """Add what someone said to the conversation.
+        """Add a message to the conversation.
 
-        Raises VocabularyError at a character outside the vocabulary, ChatError at too long a
-        message.
+        Raises VocabularyError for an unknown character, ChatError if the message is too long.
         """
         tokens = message_tokens(self.model.tokenizer, message)
         longest = longest_message(self.model)
@@ -69,10 +69,10 @@ class Chat:
         self._turns.append(tokens)
 
     def reply(self, check: Callable[[], None] = lambda: None) -> Iterator[str]:
-        """Yield the assistant's reply by the character; it ends with the block at the latest.
+        """Yield the characters of the assistant's reply, which ends with the block at the latest.
 
-        What was yielded joins the conversation, also if the caller stops before the end. `check`
-        is called before each token that is computed, those of the prompt too: it may raise.
+        The characters that were yielded are added to the conversation, also if the caller stops
+        early. For `check` see `Decoder`.
         """
         tokenizer = self.model.tokenizer
         self._decoder.check = check
@@ -91,14 +91,14 @@ class Chat:
             turn.append(end_turn)
 
     def _logits(self) -> Array | None:
-        """Return the logits after all that was said; None if one exchange fills the block."""
+        """Return the logits after the conversation; None if one exchange fills the block."""
         self._drop_oldest()
         tokenizer = self.model.tokenizer
         tokens = [tokenizer.bos, *(token for turn in self._turns for token in turn)]
         return self._decoder.read(tokens) if len(tokens) <= self._decoder.block_size else None
 
     def _drop_oldest(self) -> None:
-        """Drop turns until the block holds the rest: from one of the user's on, at least two."""
+        """Drop turns until the rest fits the block; keep two, and let a user's be the first."""
         user = self.model.tokenizer.special("<|user|>")
         excess = 1 + sum(map(len, self._turns)) - self.model.config.block_size
         first = 0  # that stays

@@ -1,6 +1,6 @@
-"""Engines: implementations of the one model behind the one interface of `engines.base.Model`.
+"""Create and load models: the engines are implementations of `engines.base.Model`.
 
-This is the only module that knows all of them.
+This is the only module that imports all of them.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,10 @@ ENGINES = ("scalar", "tensor", "torch")
 def build(
     config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, engine: str, dtype: str
 ) -> Model:
-    """Return a model of `engine` with these weights; raise ConfigError for an unknown one."""
+    """Return a model of an engine with a copy of `weights`.
+
+    Raises ConfigError if the engine or the dtype is unknown, or not available here.
+    """
     if dtype not in DTYPES:
         raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
     if engine == "torch":
@@ -55,9 +58,10 @@ def create(
     dtype: str = "float32",
     special_tokens: Sequence[str] = (),
 ) -> Model:
-    """Return a new model, its weights drawn from N(0, 0.08) in flat order; the seed fixes them.
+    """Return a new model with weights drawn from N(0, 0.08) in flat order; the seed fixes them.
 
-    `dtype` is for the engines "tensor" and "torch"; "scalar" computes in Python's floats, float64.
+    `dtype` is for the engines "tensor" and "torch"; "scalar" computes in float64. Raises
+    ConfigError as `build` does, VocabularyError for an impossible charset.
     """
     tokenizer = Tokenizer(charset, special_tokens=special_tokens)
     rng = np.random.default_rng(seed)
@@ -69,16 +73,16 @@ def create(
 def load(folder: str | Path, engine: str = "tensor", dtype: str = "float32") -> Model:
     """Return the model in `folder`, or in its sub-folder `model` if it is a run's.
 
-    Raises ModelFolderError if a file is missing or broken, or a matrix missing, misshapen or not
-    finite; ConfigError for an unknown engine or dtype.
+    Raises ModelFolderError if a file is missing or malformed, or a matrix is missing, of another
+    shape or not finite; ConfigError as `build` does.
     """
     return build(*model_io.read(folder, dtype), engine, dtype)
 
 
 def evaluator(model: Model) -> Model:
-    """Return a model with the same weights whose `mean_loss` is quick: `model` itself, mostly.
+    """Return `model`, or for engine "scalar" its weights in engine "tensor", to measure losses.
 
-    Engine "scalar" would take minutes for a validation loss, so engine "tensor" computes it.
+    Engine "scalar" would take minutes for a validation loss.
     """
     if model.engine != "scalar":
         return model

@@ -1,4 +1,4 @@
-"""Adam on flat arrays, for engine "tensor"."""
+"""Adam on flat arrays, the optimizer of engine "tensor"."""
 
 import numpy as np
 from numpy import add, divide, multiply, sqrt, subtract
@@ -8,20 +8,23 @@ from microgpt.model_io import Array
 
 
 class Adam:
-    """Adam (Kingma & Ba, 2015), its constant factors gathered in two numbers a step.
+    """Adam (Kingma & Ba, 2015), with its constant factors combined into two numbers a step.
 
-    With m = (1 - b1) * sum_m and v = (1 - b2) * sum_v, and c1, c2 the same factors after bias
-    correction, lr * c1 * sum_m / (sqrt(c2 * sum_v) + eps) is
+    The moments are m = (1 - b1) * sum_m and v = (1 - b2) * sum_v. Let c1 and c2 be these two
+    factors divided by the bias corrections, 1 - b1 ** (step + 1) and 1 - b2 ** (step + 1). Then
+    the update lr * c1 * sum_m / (sqrt(c2 * sum_v) + eps) is
     rate * sum_m / (sqrt(sum_v) + eps / sqrt(c2)) with rate = lr * c1 / sqrt(c2).
     """
 
     def __init__(self, params: Array, grads: Array) -> None:
+        """Optimize `params` by `grads`, both (parameters,), in place."""
         self._params, self._grads = params, grads
         self._sum_m, self._sum_v, self._update = np.zeros((3, params.size), params.dtype)
         self._beta1, self._beta2 = (np.array(beta, params.dtype) for beta in (BETA1, BETA2))
         self._rate, self._eps = (np.zeros((), params.dtype) for _ in range(2))
 
     def step(self, step: int, lr: float) -> None:
+        """Update the parameters by the gradients; `step` counts from 0, `lr` is the rate."""
         c1 = (1 - BETA1) / (1 - BETA1 ** (step + 1))
         root_c2 = ((1 - BETA2) / (1 - BETA2 ** (step + 1))) ** 0.5
         self._rate[()] = lr * c1 / root_c2

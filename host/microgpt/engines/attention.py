@@ -1,7 +1,7 @@
-"""Causal attention for engine tensor: of one document, and of many short ones side by side.
+"""Causal attention of engine "tensor", forward and backward, for a document and for a batch.
 
-Softmax(queries · keys / sqrt(head_dim)) over the values (Vaswani et al., 2017), and its backward
-pass. A column is a position; every buffer, and every view of it, is made once.
+softmax(queries · keys / sqrt(head_dim)) · values, in each head (Vaswani et al., 2017). Columns are
+positions. Every buffer, and every view of it, is made once.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ from microgpt.model_io import Array
 
 
 class CausalSoftmax:
-    """p = softmax(scores / sqrt(head_dim)) over the keys not masked, and back, in place.
+    """p = softmax(scores / sqrt(head_dim) + mask) over the keys, forward and backward, in place.
 
-    `p` and `dp` are (keys, n_head * queries): a sum over the keys is a sum over the first axis.
-    `mask`, (keys, n_head or 1, queries), is 0, or -inf where a key is not one of the query's.
+    `p` and `dp` are (keys, n_head * queries), so that sums over the keys are over the first axis.
+    `mask`, (keys, n_head or 1, queries), is 0, or -inf for a key that the query does not attend to.
     """
 
     def __init__(self, mask: Array, n_head: int, head_dim: int) -> None:
@@ -30,18 +30,18 @@ class CausalSoftmax:
         self._scale = np.array(head_dim**-0.5, dtype)
 
     def forward(self) -> None:
-        """Turn the scores in `p` into weights."""
+        """Replace the scores in `p` by the attention weights."""
         p, per_query = self.p, self._per_query
         multiply(p, self._scale, p)
         add(self._p_by_head, self._mask, self._p_by_head)
-        maximum.reduce(p, 0, None, per_query)
+        maximum.reduce(p, 0, out=per_query)
         subtract(p, per_query, p)
         exp(p, p)
         dot(self._ones, p, per_query)
         divide(p, per_query, p)
 
     def backward(self) -> None:
-        """Turn the gradient of the weights in `dp` into that of the scores."""
+        """Replace the gradient of the attention weights in `dp` by that of the scores."""
         p, dp, scratch = self.p, self.dp, self._scratch
         multiply(p, dp, scratch)
         dot(self._ones, scratch, self._per_query)
@@ -51,9 +51,10 @@ class CausalSoftmax:
 
 
 class Attention:
-    """Causal attention of all heads over the n positions of a document, and back.
+    """Causal attention of all heads over the n positions of a document, forward and backward.
 
-    `qkv` and `dqkv` are (3 * n_embd, n), `out` and `dout` (n_embd, n).
+    `qkv` and `dqkv` are (3 * n_embd, n), `out` and `dout` (n_embd, n), and `p`, the attention
+    weights, (n_head, n keys, n queries).
     """
 
     def __init__(self, config: ModelConfig, n: int, dtype: str) -> None:
@@ -64,7 +65,7 @@ class Attention:
         later = np.tril(np.full((n, n), -np.inf), -1)  # a key after its query
         mask = np.repeat(later[:, None], n_head, 1).astype(dtype)
         self._softmax = CausalSoftmax(mask, n_head, head_dim)
-        # The same memory as a matrix a head, the way a product wants it.
+        # The same memory as a matrix for each head.
         heads = (n_head, head_dim, n)
         self._q, self._k, self._v = self.qkv.reshape(3, *heads)
         self._dq, self._dk, self._dv = self.dqkv.reshape(3, *heads)
@@ -77,13 +78,13 @@ class Attention:
         self._pt, self._dpt = self.p.transpose(0, 2, 1), self._dp.transpose(0, 2, 1)
 
     def forward(self) -> None:
-        """Store in `out` what attention makes of `qkv`."""
+        """Compute `out` from `qkv`."""
         matmul(self._kt, self._q, self.p)
         self._softmax.forward()
         matmul(self._v, self.p, self._out)
 
     def backward(self) -> None:
-        """Store in `dqkv` what comes of `dout`."""
+        """Compute `dqkv` from `dout`, after `forward`."""
         matmul(self._dout, self._pt, self._dv)
         matmul(self._vt, self._dout, self._dp)
         self._softmax.backward()
@@ -92,22 +93,23 @@ class Attention:
 
 
 class BatchAttention:
-    """The same over short documents that stand side by side in `columns`.
+    """Causal attention over a batch of short documents that are side by side in `columns`.
 
-    A query's keys are the `longest` columns that end at its own, and `mask` leaves those of its
-    own document. So key number s of query i stands in column s + i: a window on the same memory,
-    not a copy. Products this short are quickest as a multiplication and a sum.
+    The keys of a query are the `longest` columns up to its own; `mask` excludes those of other
+    documents. Key number s of query i is column s + i, so that the keys of all queries are one
+    sliding window over the same memory, not a copy. Products of vectors this short are quickest as
+    a multiplication and a sum.
 
-    No document may stand in the first or last longest - 1 columns, where windows reach into.
+    The first and last longest - 1 columns must be empty, because windows extend into them.
     """
 
     def __init__(self, config: ModelConfig, mask: Array, columns: int, dtype: str) -> None:
-        """`mask`: (longest, 1, columns - longest + 1), filled anew for each batch."""
+        """Make the buffers; `mask`, (longest, 1, columns - longest + 1), is set for each batch."""
         width, n_head = config.n_embd, config.n_head
         head_dim = width // n_head
         longest, _, queries = mask.shape
         margin = longest - 1
-        inner = columns - 2 * margin  # where documents may stand
+        inner = columns - 2 * margin  # columns that documents can use
         self.qkv, self.dqkv = np.zeros((2, 3 * width, columns), dtype)
         self.out, self.dout = np.zeros((2, width, columns), dtype)
         self._softmax = CausalSoftmax(mask, n_head, head_dim)
@@ -146,17 +148,17 @@ class BatchAttention:
         )
 
     def forward(self) -> None:
-        """Store in `out` what attention makes of `qkv`."""
+        """Compute `out` from `qkv`."""
         product = self._product
         einsum("hdi,shdi->shi", self._q, self._keys, out=self._p)
         self._softmax.forward()
-        add.reduce(multiply(self._p_each, self._values, product), 0, None, self._out)
+        add.reduce(multiply(self._p_each, self._values, product), 0, out=self._out)
 
     def backward(self) -> None:
-        """Store in `dqkv` what comes of `dout`."""
+        """Compute `dqkv` from `dout`, after `forward`."""
         product, by_key = self._product, self._product_by_key
-        add.reduce(multiply(self._p_by_key, self._douts, by_key), 0, None, self._dv)
+        add.reduce(multiply(self._p_by_key, self._douts, by_key), 0, out=self._dv)
         einsum("hdi,shdi->shi", self._dout, self._values, out=self._dp)
         self._softmax.backward()
-        add.reduce(multiply(self._dp_each, self._keys, product), 0, None, self._dq)
-        add.reduce(multiply(self._dp_by_key, self._queries, by_key), 0, None, self._dk)
+        add.reduce(multiply(self._dp_each, self._keys, product), 0, out=self._dq)
+        add.reduce(multiply(self._dp_by_key, self._queries, by_key), 0, out=self._dk)

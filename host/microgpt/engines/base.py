@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from ugpt.layout import parameter_count, parameter_table
 
 from microgpt import model_io
@@ -18,8 +17,8 @@ from microgpt.tokenizer import Tokenizer
 
 Tokens = Sequence[int]
 Mask = Sequence[bool]
-Masks = Sequence[Mask | None] | None  # of several documents
-DecodeStep = Callable[[int], NDArray[np.floating]]
+Masks = Sequence[Mask | None] | None  # of several documents; None if none has a mask
+DecodeStep = Callable[[int], Array]  # takes the next token, returns the logits after it
 
 
 class Model(ABC):
@@ -32,7 +31,7 @@ class Model(ABC):
         self.config = config
         self.tokenizer = tokenizer
         self.sizes = config.sizes(tokenizer.vocab_size)
-        self.table = parameter_table(self.sizes)
+        self.table: list[tuple[str, tuple[int, int], int]] = parameter_table(self.sizes)
 
     @property
     @abstractmethod
@@ -45,9 +44,9 @@ class Model(ABC):
         return int(parameter_count(self.sizes))
 
     def positions(self, tokens: Tokens) -> int:
-        """Return n, the number of positions of a document that count in the loss.
+        """Return n, the number of positions of a document: min(block_size, len(tokens) - 1).
 
-        Raises ValueError if there is none, or a token that is not in the vocabulary.
+        Raises ValueError if that is 0, or if a token is not in the vocabulary.
         """
         if len(tokens) < 2:
             raise ValueError("a document needs at least 2 tokens")
@@ -60,21 +59,22 @@ class Model(ABC):
             raise ValueError(f"tokens must be 0 to {self.tokenizer.vocab_size - 1}")
 
     def position_weights(self, n: int, mask: Mask) -> Array:
-        """Return the share of each of n positions in the loss, (n,), from a mask of n or more.
+        """Return the weights, (n,), of n positions in the mean loss: equal where `mask` is true.
 
-        Raises ValueError if no position counts.
+        Raises ValueError if `mask` is shorter than n, or false for all n positions.
         """
         counted = np.array(mask[:n], float)
         if len(counted) < n or not counted.any():
             raise ValueError("a mask must name at least 1 of the document's positions")
-        return counted / counted.sum()
+        weights: Array = counted / counted.sum()
+        return weights
 
     @abstractmethod
     def loss_and_grads(self, tokens: Tokens, mask: Mask | None = None) -> tuple[float, Matrices]:
         """Return the mean cross-entropy over the positions, and its gradient, {name: matrix}.
 
-        With a `mask`, the mean is over the positions t where mask[t] is true: those at which
-        tokens[t + 1] is to be predicted.
+        With a `mask`, the mean is over the positions t at which mask[t] is true, that is, over the
+        predictions of tokens[t + 1].
         """
 
     def batch_loss_and_grads(
@@ -96,9 +96,9 @@ class Model(ABC):
 
     @abstractmethod
     def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
-        """Learn from one document by Adam; return the loss before the update.
+        """Update the weights by one step of Adam on a document; return the loss before it.
 
-        `step` counts from 0 (Adam's bias correction depends on it), `lr` is its learning rate.
+        `step` counts from 0, for Adam's bias correction; `lr` is the learning rate.
         """
 
     @abstractmethod
@@ -110,22 +110,22 @@ class Model(ABC):
         masks: Masks = None,
         gradient_accumulation: int = 1,
     ) -> float:
-        """Learn from the mean loss of several documents, and return it; see `train_step`.
+        """Update the weights on the mean loss of several documents; see `train_step`.
 
-        Engine "torch" computes the gradient in `gradient_accumulation` parts of the batch, one
-        after another, which takes less memory.
+        Engine "torch" splits the batch in `gradient_accumulation` parts and computes one after
+        another, to need less memory. The other engines ignore it.
         """
 
     @abstractmethod
     def reset_optimizer(self) -> None:
-        """Set Adam's moments to zero, as at the start of a training."""
+        """Set Adam's moments to zero."""
 
     @abstractmethod
     def decoder(self) -> DecodeStep:
-        """Return a function that takes the next token and returns the logits after it.
+        """Return a function of the next token that returns the logits after it, (vocab_size,).
 
-        The logits are (vocab_size,). The function keeps a KV cache, so that a call computes one
-        position; it can be called block_size times.
+        It has a KV cache, so that each call computes one position. It can be called block_size
+        times.
         """
 
     def save(self, folder: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The processes that train one model together, as torchrun starts them; for engine "torch"."""
+"""Processes that train one model together, started by torchrun; for engine "torch"."""
 
 import os
 from typing import NamedTuple
@@ -15,15 +15,15 @@ class Processes(NamedTuple):
 
 
 def started_with() -> Processes:
-    """Return what torchrun told this process; it need not have joined the others yet."""
+    """Return what torchrun set in the environment, whether or not the processes have joined."""
     return Processes(int(os.environ.get(RANK, 0)), int(os.environ.get(WORLD_SIZE, 1)))
 
 
 def join() -> Processes:
     """Join the processes that torchrun started, over NCCL with CUDA and gloo without.
 
-    Does nothing if there is one process only. Call it before the first model of engine "torch" is
-    built: a model belongs to the processes that have joined by then.
+    Does nothing if there is only one process. Call it before a model of engine "torch" is built:
+    the model then averages its gradients with the processes that have joined.
     """
     processes = started_with()
     if processes.world == 1:

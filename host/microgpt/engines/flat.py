@@ -7,13 +7,13 @@ from microgpt.model_io import Array, Matrices
 
 
 class FlatParameters:
-    """Arrays `params` and `grads` of all parameters in the flat order of `ugpt.layout`.
+    """All parameters and their gradients as flat arrays, in the order of `ugpt.layout`.
 
-    `weights` and `gradients` are {name: (rows, columns)}, views into them.
+    `weights` and `gradients` are {name: (rows, columns)}, views of `params` and `grads`.
     """
 
     def __init__(self, sizes: Sizes, weights: Matrices, dtype: str) -> None:
-        """`weights`: {name: matrix} with the names and shapes of `ugpt.layout`; copied."""
+        """Copy `weights`, which have the names and shapes of `ugpt.layout`."""
         self.dtype = dtype
         self._width = sizes.n_embd
         self._table = parameter_table(sizes)
@@ -25,14 +25,14 @@ class FlatParameters:
             matrix[...] = weights[name]
 
     def by_name(self, flat: Array) -> Matrices:
-        """Return {name: (rows, columns)}, views into an array of all parameters."""
+        """Return {name: (rows, columns)}, views of an array of all parameters."""
         return {
             name: flat[offset : offset + rows * columns].reshape(rows, columns)
             for name, (rows, columns), offset in self._table
         }
 
     def fused_qkv(self, flat: Array, layer: int) -> Array:
-        """Return wq, wk and wv, neighbours in the flat order, as one (3 * n_embd, n_embd)."""
+        """Return a layer's wq, wk and wv, adjacent in `flat`, as a view (3 * n_embd, n_embd)."""
         start = self._offsets[f"layer{layer}.attn_wq"]
         size = 3 * self._width * self._width
         return flat[start : start + size].reshape(3 * self._width, self._width)

@@ -1,7 +1,7 @@
-"""The forward and backward pass of engine "tensor", over one document and over a minibatch.
+"""The forward and backward passes of engine "tensor", for a document and for a minibatch.
 
-A document of n positions is a matrix with a column a position. Every buffer, and every view of
-it, is made once for each n; each NumPy call writes into one of them.
+Activations are matrices with a column for each of n positions. Every buffer, and every view of it,
+is made once for each n, and every NumPy call writes into one of them.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from itertools import chain
 
 import numpy as np
 from numpy import add, divide, dot, exp, log, maximum, multiply, sign, sqrt, subtract
+from numpy.typing import NDArray
 from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.config import ModelConfig
@@ -16,9 +17,14 @@ from microgpt.engines.attention import Attention, BatchAttention
 from microgpt.engines.flat import FlatParameters
 from microgpt.model_io import Array
 
+TokenIds = NDArray[np.integer]
+
 
 class _RMSNorm:
-    """y = x / sqrt(mean(x**2) + eps) down each column, and back (Zhang & Sennrich, 2019)."""
+    """y = x / sqrt(mean(x**2) + eps) in each column, forward and backward.
+
+    See Zhang & Sennrich, "Root Mean Square Layer Normalization", 2019.
+    """
 
     def __init__(self, width: int, n: int, dtype: str) -> None:
         self.y = np.empty((width, n), dtype)
@@ -29,6 +35,7 @@ class _RMSNorm:
         self._eps = np.array(EPS_RMSNORM, dtype)
 
     def forward(self, x: Array) -> Array:
+        """Return y, for x of (width, n)."""
         root, scratch = self._root, self._scratch
         multiply(x, x, scratch)
         dot(self._average, scratch, root)
@@ -37,7 +44,7 @@ class _RMSNorm:
         return divide(x, root, self.y)
 
     def backward(self, dy: Array) -> Array:
-        """Return dx = (dy - y * mean(dy * y)) / root, in the place of dy."""
+        """Return dx = (dy - y * mean(dy * y)) / root, computed in the memory of dy."""
         y, scratch, mean = self.y, self._scratch, self._mean
         multiply(dy, y, scratch)
         dot(self._average, scratch, mean)
@@ -47,7 +54,7 @@ class _RMSNorm:
 
 
 class _Layer:
-    """What one layer needs for n positions: its weights, their gradients, its buffers."""
+    """One layer over n positions, forward and backward: its weights, gradients and buffers."""
 
     def __init__(
         self,
@@ -73,7 +80,7 @@ class _Layer:
         self.zeros = np.zeros((4 * width, n), dtype)  # with one 0, maximum is slower
 
     def forward(self, stream: Array, x: Array) -> None:
-        """Store in x the residual stream plus what attention and MLP make of it; x may be it."""
+        """Compute x, the output of the layer, from `stream`, its input; they may be one array."""
         attention, branch, hidden = self.attention, self.branch, self.hidden
         dot(self.wqkv, self.norm1.forward(stream), attention.qkv)
         attention.forward()
@@ -86,7 +93,7 @@ class _Layer:
         add(x, branch, x)
 
     def backward(self, dx: Array) -> None:
-        """Store the gradients of the weights; turn dx from after the layer into dx before it."""
+        """Compute the gradients of the weights, and replace dx, the output's, by the input's."""
         attention, dbranch, dhidden = self.attention, self.branch, self.dhidden
         dot(dx, self.hidden.T, self.dfc2)
         dot(self.fc2.T, dx, dhidden)
@@ -105,17 +112,24 @@ class _Layer:
 
 
 class Pass:
-    """Forward and backward over documents of n positions; gradients go into the model's."""
+    """The model over n columns, forward and backward; gradients are written to `flat.grads`."""
 
-    def __init__(self, config: ModelConfig, flat: FlatParameters, n: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        flat: FlatParameters,
+        n: int,
+        attentions: Sequence[Attention | BatchAttention],
+    ) -> None:
+        """Make the buffers; `attentions` are one for each layer."""
         dtype = flat.dtype
         vocab_size, width = flat.weights["wte"].shape
         tied = config.tie_lm_head
         self._head = flat.weights["wte" if tied else "lm_head"]
         self._dhead = np.empty_like(self._head) if tied else flat.gradients["lm_head"]
         self._tied_dwte = flat.gradients["wte"] if tied else None
-        # wte and wpe are neighbours: one product with a one-hot row for the token and one for the
-        # position adds them up, and one product brings the gradients of both back.
+        # wte and wpe are adjacent. A product with columns that are one-hot in the token and in the
+        # position looks both up and adds them; a product with its transpose gives both gradients.
         rows = vocab_size + config.block_size
         self._embedding = flat.params[: rows * width].reshape(rows, width)
         self._dembedding = flat.grads[: rows * width].reshape(rows, width)
@@ -126,8 +140,7 @@ class Pass:
         self._identity = np.eye(vocab_size, dtype=dtype)
         self._norm = _RMSNorm(width, n, dtype) if config.input_rmsnorm else None
         self._layers = [
-            _Layer(config, flat, i, n, self._attention(config, n, dtype))
-            for i in range(config.n_layer)
+            _Layer(config, flat, i, n, attention) for i, attention in enumerate(attentions)
         ]
         self._embedded = np.empty((width, n), dtype)
         self._x = np.empty((width, n), dtype)
@@ -136,14 +149,11 @@ class Pass:
         self._per_position, self._losses = np.empty((2, n), dtype)
         self._ones = np.ones(vocab_size, dtype)
         self._columns = np.arange(n)
-        self._weights = np.array(1 / n, dtype)  # of each position's loss
+        self._weights = np.array(1 / n, dtype)  # of each position in the mean loss
         self._onehot_positions[...] = np.eye(config.block_size, n)
 
-    def _attention(self, config: ModelConfig, n: int, dtype: str) -> Attention:
-        return Attention(config, n, dtype)
-
-    def forward(self, inputs: Array) -> None:
-        """Compute the logits, (vocabulary, n), after each of `inputs`, n token ids."""
+    def forward(self, inputs: TokenIds) -> None:
+        """Compute `logits`, (vocab_size, n), after each of `inputs`, (n,)."""
         self._identity.take(inputs, 1, self._onehot_inputs, "clip")
         stream = dot(self._embedding.T, self._onehot, self._embedded)
         if self._norm:
@@ -153,18 +163,14 @@ class Pass:
             stream = self._x
         dot(self._head, stream, self.logits)
 
-    def attention(self) -> Array:
-        """Return the weights of every layer, (n_layer, n_head, query, key)."""
-        return np.array([layer.attention.p.transpose(0, 2, 1) for layer in self._layers])
+    def loss(self, targets: TokenIds, weights: Array | None = None) -> float:
+        """Return the mean cross-entropy of the logits, and replace them by their gradient.
 
-    def loss(self, targets: Array, weights: Array | None = None) -> float:
-        """Return the mean cross-entropy of the logits, which become its gradient.
-
-        `weights`: each position's share in the mean, if not all of them have the same.
+        `targets` are (n,). `weights`, (n,), are those of the positions in the mean if they differ.
         """
         weights = self._weights if weights is None else weights
         logits, per_position, losses = self.logits, self._per_position, self._losses
-        maximum.reduce(logits, 0, None, per_position)
+        maximum.reduce(logits, 0, out=per_position)
         subtract(logits, per_position, logits)
         target_logits = logits[targets, self._columns]
         exp(logits, logits)
@@ -179,7 +185,7 @@ class Pass:
         return float(multiply(losses, weights, losses).sum())
 
     def backward(self) -> None:
-        """Store every gradient of what `loss` returned."""
+        """Compute every gradient of the loss that `loss` returned."""
         dlogits, dx = self.logits, self._dx
         dot(dlogits, self._x.T, self._dhead)
         dot(self._head.T, dlogits, dx)
@@ -192,11 +198,23 @@ class Pass:
             add(self._tied_dwte, self._dhead, self._tied_dwte)
 
 
-class BatchPass(Pass):
-    """The same over a batch of documents side by side in `columns`, none above `longest` positions.
+class DocumentPass(Pass):
+    """The model over a document of n positions."""
 
-    The loss is the mean of the documents' losses. A column without a document is token 0 at
-    position 0, whose loss has no weight, so that its gradient is 0.
+    def __init__(self, config: ModelConfig, flat: FlatParameters, n: int) -> None:
+        self._attentions = [Attention(config, n, flat.dtype) for _ in range(config.n_layer)]
+        super().__init__(config, flat, n, self._attentions)
+
+    def attention_weights(self) -> Array:
+        """Return the attention weights of every layer, (n_layer, n_head, n queries, n keys)."""
+        return np.array([attention.p.transpose(0, 2, 1) for attention in self._attentions])
+
+
+class BatchPass(Pass):
+    """The model over a batch of documents side by side in `columns`, at most `longest` each.
+
+    The loss is the mean of the documents' losses. An unused column holds token 0 at position 0
+    with weight 0 in the loss, so that its gradient is 0.
     """
 
     def __init__(
@@ -205,15 +223,15 @@ class BatchPass(Pass):
         dtype = flat.dtype
         self._longest = longest
         self._mask = np.zeros((longest, 1, columns - longest + 1), dtype)
-        super().__init__(config, flat, columns)
+        attentions = [
+            BatchAttention(config, self._mask, columns, dtype) for _ in range(config.n_layer)
+        ]
+        super().__init__(config, flat, columns, attentions)
         self._weights = np.zeros(columns, dtype)
         keys, positions = np.arange(longest)[:, None], np.arange(config.block_size)
-        # Of a query at this position, only the last position + 1 keys are of its own document.
+        # Of the keys of a query at a position, the last position + 1 are of its own document.
         self._masks = np.where(keys + positions < longest - 1, -np.inf, 0).astype(dtype)
         self._every_position = np.eye(config.block_size, dtype=dtype)
-
-    def _attention(self, config: ModelConfig, n: int, dtype: str) -> BatchAttention:
-        return BatchAttention(config, self._mask, n, dtype)
 
     def mean_loss(self, documents: Sequence[Sequence[int]], counts: Sequence[int]) -> float:
         """Return the mean loss of `documents`, over the first `counts` positions of each."""

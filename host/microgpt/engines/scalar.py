@@ -1,11 +1,11 @@
-"""Engine "scalar": the whole of it, one number at a time, to be read.
+"""Engine "scalar": autograd over single numbers, written to be read.
 
-Every number is a `Value` that remembers how it was made; the gradient is the chain rule applied
-backwards over that record. The structure is that of Karpathy's microgpt.py.
+A `Value` records the values it was computed from; `backward` applies the chain rule over that
+record. The structure is that of Karpathy's microgpt.py.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ugpt.adam import BETA1, BETA2
@@ -13,16 +13,19 @@ from ugpt.adam import EPS as EPS_ADAM
 from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.config import ModelConfig
-from microgpt.engines.base import Mask, Masks, Model, with_masks
+from microgpt.engines.base import DecodeStep, Mask, Masks, Model, Tokens, with_masks
+from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
 
 class Value:
-    """A number, its gradient, and the numbers it was computed from with the slope to each."""
+    """A number, its gradient, and the values it was computed from with the slope to each."""
 
     __slots__ = ("data", "grad", "_inputs", "_slopes")
 
-    def __init__(self, data: float, inputs: tuple = (), slopes: tuple = ()) -> None:
+    def __init__(
+        self, data: float, inputs: tuple["Value", ...] = (), slopes: tuple[float, ...] = ()
+    ) -> None:
         self.data = data
         self.grad = 0.0
         self._inputs = inputs
@@ -62,14 +65,17 @@ class Value:
     __rmul__ = __mul__
 
     def backward(self) -> None:
-        """Add to every Value this one came from the derivative of this one with respect to it."""
+        """Add this value's derivative with respect to each value it depends on to that `grad`."""
         self.grad = 1.0
         for value in reversed(self._topological_order()):
             for before, slope in zip(value._inputs, value._slopes, strict=True):
                 before.grad += slope * value.grad
 
     def _topological_order(self) -> list["Value"]:
-        """Return every Value this one came from, each after its inputs; a stack, not recursion."""
+        """Return every value this one depends on, each after its inputs.
+
+        It uses a stack of its own, because Python's recursion is not deep enough.
+        """
         order = []
         seen = {self}
         stack = [(self, iter(self._inputs))]
@@ -90,43 +96,51 @@ Vector = list[Value]
 Matrix = list[Vector]
 
 
+def dot(a: Vector, b: Vector) -> Value:
+    """Return the sum of the products of two vectors' entries."""
+    return sum((ai * bi for ai, bi in zip(a, b, strict=True)), Value(0))
+
+
+def add(a: Vector, b: Vector) -> Vector:
+    """Return a + b."""
+    return [ai + bi for ai, bi in zip(a, b, strict=True)]
+
+
 def linear(w: Matrix, x: Vector) -> Vector:
     """Return w · x."""
-    return [sum(wi * xi for wi, xi in zip(row, x, strict=True)) for row in w]
+    return [dot(row, x) for row in w]
 
 
 def softmax(x: Vector) -> Vector:
-    """Return exp(x) / sum(exp(x)); the largest is taken off first, so that exp stays finite."""
+    """Return exp(x) / sum(exp(x)), with the largest x subtracted so that exp does not overflow."""
     largest = max(value.data for value in x)
     exps = [(value - largest).exp() for value in x]
-    total = sum(exps)
+    total = sum(exps, Value(0))
     return [e / total for e in exps]
 
 
 def cross_entropy(logits: Vector, target: int) -> Value:
     """Return -log(softmax(logits)[target])."""
     largest = max(value.data for value in logits)
-    total = sum((value - largest).exp() for value in logits)
+    total = sum(((value - largest).exp() for value in logits), Value(0))
     return total.log() - (logits[target] - largest)
 
 
 def rmsnorm(x: Vector) -> Vector:
-    """Return x over its root mean square (Zhang & Sennrich, 2019)."""
-    mean_square = sum(xi * xi for xi in x) / len(x)
+    """Return x divided by its root mean square (Zhang & Sennrich, 2019)."""
+    mean_square = dot(x, x) / len(x)
     scale = (mean_square + EPS_RMSNORM) ** -0.5
     return [xi * scale for xi in x]
 
 
 class ScalarModel(Model):
-    """The model as matrices of Values, `weights`, and Adam's two moments of each."""
+    """The model as matrices of Values, and Adam's two moments of each parameter."""
 
     engine = "scalar"
     dtype = "float64"
 
-    def __init__(
-        self, config: ModelConfig, tokenizer: Tokenizer, weights: dict[str, np.ndarray]
-    ) -> None:
-        """`weights`: {name: matrix} with the names and shapes of `ugpt.layout`."""
+    def __init__(self, config: ModelConfig, tokenizer: Tokenizer, weights: Matrices) -> None:
+        """Copy `weights`, which have the names and shapes of `ugpt.layout`."""
         super().__init__(config, tokenizer)
         self._w: dict[str, Matrix] = {
             name: [[Value(float(w)) for w in row] for row in weights[name]]
@@ -140,30 +154,33 @@ class ScalarModel(Model):
         self._v = [0.0] * len(self._parameters)
 
     @property
-    def weights(self) -> dict[str, np.ndarray]:
+    def weights(self) -> Matrices:
         """A copy of the parameters, {name: matrix}."""
-        return self._matrices("data")
+        return self._matrices(lambda p: p.data)
 
-    def _matrices(self, attribute: str) -> dict[str, np.ndarray]:
+    def _gradients(self) -> Matrices:
+        return self._matrices(lambda p: p.grad)
+
+    def _matrices(self, number: Callable[[Value], float]) -> Matrices:
         return {
-            name: np.array([[getattr(p, attribute) for p in row] for row in matrix])
+            name: np.array([[number(p) for p in row] for row in matrix])
             for name, matrix in self._w.items()
         }
 
-    def decoder(self) -> Callable[[int], list[float]]:
+    def decoder(self) -> DecodeStep:
         cache = self._empty_cache()
 
-        def step(token: int) -> list[float]:
+        def step(token: int) -> Array:
             t = len(cache[0][0])
-            return [logit.data for logit in self._position(token, t, cache)]
+            return np.array([logit.data for logit in self._position(token, t, cache)])
 
         return step
 
     def _position(self, token: int, t: int, cache: list[tuple[Matrix, Matrix]]) -> Vector:
-        """Return the logits after `token` at position t; keys and values join the cache."""
+        """Return the logits after `token` at position t, and add its keys and values to `cache`."""
         w, config = self._w, self.config
         head_dim = config.n_embd // config.n_head
-        x = [a + b for a, b in zip(w["wte"][token], w["wpe"][t], strict=True)]
+        x = add(w["wte"][token], w["wpe"][t])
         if config.input_rmsnorm:
             x = rmsnorm(x)
         for i, (keys, values) in enumerate(cache):
@@ -175,57 +192,50 @@ class ScalarModel(Model):
             mixed: Vector = []
             for start in range(0, config.n_embd, head_dim):
                 part = slice(start, start + head_dim)
-                scores = [
-                    sum(a * b for a, b in zip(q[part], k[part], strict=True)) / head_dim**0.5
-                    for k in keys
-                ]
-                weights = softmax(scores)
+                weights = softmax([dot(q[part], k[part]) / head_dim**0.5 for k in keys])
                 for j in range(start, start + head_dim):
-                    mixed.append(sum(p * v[j] for p, v in zip(weights, values, strict=True)))
-            x = linear(w[f"layer{i}.attn_wo"], mixed)
-            x = [a + b for a, b in zip(x, residual, strict=True)]
+                    mixed.append(dot(weights, [v[j] for v in values]))
+            x = add(linear(w[f"layer{i}.attn_wo"], mixed), residual)
 
             residual = x
             x = linear(w[f"layer{i}.mlp_fc1"], rmsnorm(x))
-            x = linear(w[f"layer{i}.mlp_fc2"], [xi.relu() for xi in x])
-            x = [a + b for a, b in zip(x, residual, strict=True)]
+            x = add(linear(w[f"layer{i}.mlp_fc2"], [xi.relu() for xi in x]), residual)
         return linear(w["wte" if config.tie_lm_head else "lm_head"], x)
 
-    def _loss(self, tokens: list[int], mask: Mask | None) -> Value:
+    def _loss(self, tokens: Tokens, mask: Mask | None) -> Value:
+        """Return the mean cross-entropy over the positions that count."""
         n = self.positions(tokens)
         cache = self._empty_cache()
-        losses = []
-        for t in range(n):
-            losses.append(cross_entropy(self._position(tokens[t], t, cache), tokens[t + 1]))
+        losses = [
+            cross_entropy(self._position(tokens[t], t, cache), tokens[t + 1]) for t in range(n)
+        ]
         if mask is None:
-            return sum(losses) / n
-        weights = self.position_weights(n, mask)
-        return sum(loss * float(weight) for loss, weight in zip(losses, weights, strict=True))
+            return sum(losses, Value(0)) / n
+        weights = [float(weight) for weight in self.position_weights(n, mask)]
+        weighted = (loss * weight for loss, weight in zip(losses, weights, strict=True))
+        return sum(weighted, Value(0))
 
     def _empty_cache(self) -> list[tuple[Matrix, Matrix]]:
         return [([], []) for _ in range(self.config.n_layer)]
 
-    def _loss_and_backward(self, documents: list[list[int]], masks: Masks) -> float:
+    def _loss_and_backward(self, documents: Sequence[Tokens], masks: Masks) -> float:
+        """Return the mean loss of `documents`; its gradient is then in the parameters."""
         for p in self._parameters:
             p.grad = 0.0
-        pairs = with_masks(documents, masks)
-        loss = sum(self._loss(tokens, mask) for tokens, mask in pairs) / len(documents)
+        losses = (self._loss(tokens, mask) for tokens, mask in with_masks(documents, masks))
+        loss = sum(losses, Value(0)) / len(documents)
         loss.backward()
         return loss.data
 
-    def loss_and_grads(
-        self, tokens: list[int], mask: Mask | None = None
-    ) -> tuple[float, dict[str, np.ndarray]]:
-        return self._loss_and_backward([tokens], [mask]), self._matrices("grad")
+    def loss_and_grads(self, tokens: Tokens, mask: Mask | None = None) -> tuple[float, Matrices]:
+        return self._loss_and_backward([tokens], [mask]), self._gradients()
 
-    def train_step(
-        self, tokens: list[int], step: int, lr: float, mask: Mask | None = None
-    ) -> float:
+    def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
         return self.train_batch([tokens], step, lr, [mask])
 
     def train_batch(
         self,
-        documents: list[list[int]],
+        documents: Sequence[Tokens],
         step: int,
         lr: float,
         masks: Masks = None,

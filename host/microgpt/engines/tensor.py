@@ -1,13 +1,13 @@
-"""Engine "tensor": NumPy, a whole document at a time, the backward pass derived by hand.
+"""Engine "tensor": NumPy, a whole document at a time, with a backward pass derived by hand.
 
-A document of n positions is a matrix with a column a position, so that code reads like the math:
-y = w @ x, dx = w.T @ dy, dw = dy @ x.T. With arrays this small, the time goes into the calls, not
-into the arithmetic: so every buffer and every view of it is made once for each n, each call writes
-into one, sums run over the first axis, where NumPy is quickest, and constants are arrays, not
-Python floats.
+A document of n positions is a matrix of n columns, so that the code reads like the math:
+y = w @ x, dx = w.T @ dy, dw = dy @ x.T. With arrays this small, calls take longer than the
+arithmetic. Therefore every buffer and every view of it is made once for each n, every call writes
+into a buffer, sums are over the first axis, where NumPy is quickest, and constants are arrays
+instead of Python floats.
 
-A minibatch is its documents side by side in one such matrix; only attention has to know where one
-ends and the next begins.
+A minibatch is a matrix with the documents side by side; only attention depends on where one ends
+and the next begins.
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ from microgpt.config import ModelConfig
 from microgpt.engines.adam import Adam
 from microgpt.engines.base import DecodeStep, Mask, Masks, Model, Tokens, with_masks
 from microgpt.engines.flat import FlatParameters
-from microgpt.engines.passes import BatchPass, Pass
+from microgpt.engines.passes import BatchPass, DocumentPass
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
-BATCH = 64  # documents at a time, where only the loss is wanted
-MOST_HELD = 1 << 27  # numbers in buffers, half a gigabyte in float32
-SHORT = 64  # positions: minibatches of longer documents are computed one document at a time
+BATCH = 64  # documents at a time in `mean_loss`
+MAX_HELD = 1 << 27  # numbers in all buffers; half a gigabyte in float32
+SHORT = 64  # positions; a batch with a longer document is computed one document at a time
 
 
 class TensorModel(Model):
-    """The model as one flat array of parameters; `weights` are views into it and can be written.
+    """The model with its parameters in one flat array; `weights` are views that can be written.
 
-    `dtype` is "float32" or "float64", for parameters and arithmetic alike.
+    `dtype`, "float32" or "float64", is that of the parameters and of the arithmetic.
     """
 
     engine = "tensor"
@@ -44,14 +44,14 @@ class TensorModel(Model):
         weights: Matrices,
         dtype: str = "float32",
     ) -> None:
-        """`weights`: {name: matrix} with the names and shapes of `ugpt.layout`; copied."""
+        """Copy `weights`, which have the names and shapes of `ugpt.layout`."""
         super().__init__(config, tokenizer)
         self.dtype = dtype
         self._flat = FlatParameters(self.sizes, weights, dtype)
         self.reset_optimizer()
-        self._passes: dict[int, Pass] = {}  # by n
+        self._passes: dict[int, DocumentPass] = {}  # by n
         self._batch_passes: dict[tuple[int, int], BatchPass] = {}  # by longest document, columns
-        self._held = 0  # numbers in the buffers of all passes, about
+        self._held = 0  # about how many numbers are in the buffers of all passes
 
     @property
     def weights(self) -> Matrices:
@@ -60,15 +60,15 @@ class TensorModel(Model):
     def reset_optimizer(self) -> None:
         self._adam = Adam(self._flat.params, self._flat.grads)
 
-    def _pass(self, n: int) -> Pass:
-        """Return the buffers for a document of n positions."""
+    def _pass(self, n: int) -> DocumentPass:
+        """Return the pass for documents of n positions."""
         if n not in self._passes:
             self._make_room(n, n * self.config.n_head * n)
-            self._passes[n] = Pass(self.config, self._flat, n)
+            self._passes[n] = DocumentPass(self.config, self._flat, n)
         return self._passes[n]
 
     def _batch_pass(self, longest: int, columns: int) -> BatchPass:
-        """Return the buffers for documents of at most `longest` positions in `columns`."""
+        """Return the pass for documents of at most `longest` positions in `columns`."""
         key = (longest, columns)
         if key not in self._batch_passes:
             self._make_room(columns, longest * self.config.n_embd * columns)
@@ -76,16 +76,19 @@ class TensorModel(Model):
         return self._batch_passes[key]
 
     def _make_room(self, columns: int, attention: int) -> None:
-        """Drop all passes if another one, of so many columns, would be too much memory."""
+        """Delete all passes if another one would exceed MAX_HELD.
+
+        `columns` are the columns of that one, `attention` the numbers of its attention weights.
+        """
         size = self.config.n_layer * (25 * self.config.n_embd * columns + 4 * attention)
-        if self._held + size > MOST_HELD:
+        if self._held + size > MAX_HELD:
             self._passes.clear()
             self._batch_passes.clear()
             self._held = 0
         self._held += size
 
-    def _forward(self, tokens: Tokens, mask: Mask | None = None) -> tuple[Pass, float]:
-        """Return a pass that has computed the document, ready for its backward; and the loss."""
+    def _forward(self, tokens: Tokens, mask: Mask | None = None) -> tuple[DocumentPass, float]:
+        """Compute a document; return its pass, on which `backward` can be called, and its loss."""
         n = self.positions(tokens)
         document = self._pass(n)
         ids = np.array(tokens)
@@ -114,9 +117,10 @@ class TensorModel(Model):
     def _batch_forward(
         self, documents: Sequence[Tokens], masks: Masks
     ) -> tuple[BatchPass | None, float]:
-        """Return a pass that has computed a batch, and its mean loss.
+        """Compute a batch; return its pass, on which `backward` can be called, and its mean loss.
 
-        There is no pass if a document is too long or has a mask: those are computed one by one.
+        Returns None and 0 if a document is too long or has a mask: the caller then computes the
+        documents one at a time.
         """
         if masks and any(mask is not None for mask in masks):
             return None, 0.0
@@ -164,7 +168,7 @@ class TensorModel(Model):
 
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
         total = 0.0
-        # By length: neighbours then fill a batch without gaps.
+        # Sorted by length, the documents of a batch leave few columns unused.
         by_length = sorted(with_masks(documents, masks), key=lambda pair: len(pair[0]))
         for start in range(0, len(by_length), BATCH):
             pairs = by_length[start : start + BATCH]
@@ -177,14 +181,14 @@ class TensorModel(Model):
         return total / len(documents)
 
     def attention_maps(self, tokens: Tokens) -> tuple[Array, Array]:
-        """Return attention weights and next-token probabilities for `tokens`, n of block_size.
+        """Return the attention weights and next-token probabilities at each of n `tokens`.
 
-        Each token is an input. The weights are (n_layer, n_head, query, key), the probabilities of
-        the token after each position (n, vocab_size).
+        n is at most block_size. The weights are (n_layer, n_head, n queries, n keys), the
+        probabilities (n, vocab_size).
         """
         document = self._pass(len(tokens))
         document.forward(np.array(tokens))
-        return document.attention(), softmax(document.logits.T)
+        return document.attention_weights(), softmax(document.logits.T)
 
     def decoder(self) -> DecodeStep:
         w, config = self.weights, self.config
@@ -222,8 +226,10 @@ def _round_up(number: int, multiple: int) -> int:
 def softmax(x: Array) -> Array:
     """Return exp(x) / sum(exp(x)) over the last axis, without overflow."""
     e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    e /= e.sum(axis=-1, keepdims=True)
+    return e
 
 
 def _rmsnorm(x: Array) -> Array:
-    return x / np.sqrt(x @ x / x.size + EPS_RMSNORM)
+    y: Array = x / np.sqrt(x @ x / x.size + EPS_RMSNORM)
+    return y

@@ -1,11 +1,11 @@
-"""Engine "torch": the same model in PyTorch, for sizes that outgrow one document at a time.
+"""Engine "torch": the model in PyTorch, for larger models and batches, on a CPU or GPUs.
 
-A minibatch is padded to its longest document; attention is causal, so that what stands behind a
-document changes nothing of it, and padding has no weight in the loss. On a CUDA device it computes
-there; with dtype "bfloat16" the products are in bf16 and the weights stay float32.
+A minibatch is padded to its longest document. Attention is causal, so that padding does not affect
+the positions before it, and padding has weight 0 in the loss. It computes on a CUDA device if
+there is one. With dtype "bfloat16", matrix products are in bfloat16 and the weights in float32.
 
-Processes that have joined (`engines.distributed`) take each its share of a step's documents, and
-their gradients are averaged (DistributedDataParallel).
+Each of the processes that have joined (`engines.distributed`) takes its share of the documents of
+a step, and DistributedDataParallel averages their gradients.
 """
 
 import atexit
@@ -31,7 +31,7 @@ from microgpt.errors import ConfigError
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
-BATCH = 16  # documents at a time, where only the loss is wanted
+BATCH = 16  # documents at a time in `mean_loss`
 STORED = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
@@ -51,7 +51,11 @@ class TorchModel(Model):
         dtype: str = "float32",
         device: str | None = None,
     ) -> None:
-        """`weights`: {name: matrix}, copied. `device` is CUDA's if there is one, else the CPU."""
+        """Copy `weights`, which have the names and shapes of `ugpt.layout`.
+
+        `device` is by default the CUDA device of this process if there is one, else the CPU.
+        Raises ConfigError for "bfloat16" without CUDA.
+        """
         super().__init__(config, tokenizer)
         self.dtype = dtype
         self.processes = distributed.joined()
@@ -62,7 +66,7 @@ class TorchModel(Model):
         self.net = _Net(config, tokenizer.vocab_size)
         self.net.to(self.device, STORED[dtype])
         self.load(weights)
-        self._parallel: nn.Module = self.net
+        self._parallel: DistributedDataParallel | None = None
         if self.processes.world > 1:
             self._parallel = DistributedDataParallel(self.net)
             atexit.register(self._leave_processes)
@@ -71,8 +75,8 @@ class TorchModel(Model):
         )
 
     def _leave_processes(self) -> None:
-        """Stop the threads of communication, which would abort a Python that ends under them."""
-        self._parallel = self.net
+        """Stop PyTorch's communication threads: Python aborts if it exits while they run."""
+        self._parallel = None
         gc.collect()
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -102,8 +106,9 @@ class TorchModel(Model):
     ) -> tuple[float, Matrices]:
         self.net.zero_grad()
         loss = self._loss(self.net, with_masks(documents, masks))
-        loss.backward()
-        return loss.item(), self._in_order({n: p.grad for n, p in self.net.named_parameters()})
+        _backward(loss)
+        grads = {n: p.grad for n, p in self.net.named_parameters() if p.grad is not None}
+        return loss.item(), self._in_order(grads)
 
     def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
         return self.train_batch([tokens], step, lr, [mask])
@@ -116,10 +121,11 @@ class TorchModel(Model):
         masks: Masks = None,
         gradient_accumulation: int = 1,
     ) -> float:
-        """Learn from the mean loss of several documents, in parts; return the mean.
+        """Update the weights on the mean loss of several documents; return that loss.
 
-        `documents` are those of all processes. Raises ValueError if parts or processes do not
-        divide them evenly, and MemoryError if a part is too large; the weights then are as before.
+        `documents` are those of all processes. Raises ConfigError if they do not divide evenly by
+        processes and parts, MemoryError if a part does not fit in memory; the weights are then
+        unchanged.
         """
         rank, world = self.processes
         own = with_masks(documents, masks)[rank::world]
@@ -142,17 +148,17 @@ class TorchModel(Model):
     def _train_batch(
         self, own: list[tuple[Tokens, Mask | None]], size: int, lr: float, parts: int
     ) -> float:
-        """Learn from this process's documents, `size` at a time."""
+        """Update the weights on this process's documents, `size` of them at a time."""
         self.net.zero_grad()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
+        parallel = self._parallel
         for part in range(parts):
             pairs = own[part * size : (part + 1) * size]
             last = part == parts - 1
-            # Gradients travel between processes once a step, with its last part.
-            quiet = nullcontext() if last or self.processes.world == 1 else self._parallel.no_sync()
-            with quiet:
-                loss = self._loss(self._parallel, pairs) / parts
-                loss.backward()
+            # Processes exchange gradients once a step, after its last part.
+            with nullcontext() if last or parallel is None else parallel.no_sync():
+                loss = self._loss(parallel or self.net, pairs) / parts
+                _backward(loss)
             total += loss.detach()
         if self.processes.world > 1:
             dist.all_reduce(total)
@@ -163,13 +169,13 @@ class TorchModel(Model):
 
     @torch.inference_mode()
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
-        # By length: neighbours then fill a batch with little padding.
+        # Sorted by length, the documents of a batch need little padding.
         by_length = sorted(with_masks(documents, masks), key=lambda pair: len(pair[0]))
         parts = [by_length[start : start + BATCH] for start in range(0, len(by_length), BATCH)]
         return sum(self._loss(self.net, part).item() * len(part) for part in parts) / len(documents)
 
     def _loss(self, net: nn.Module, pairs: Sequence[tuple[Tokens, Mask | None]]) -> Tensor:
-        """Return the mean loss of documents, each with its mask."""
+        """Return the mean of the documents' losses as a scalar, by the forward pass of `net`."""
         counts = [self.positions(tokens) for tokens, _ in pairs]
         shape = (len(pairs), max(counts))
         ids = np.zeros((2, *shape), np.int64)
@@ -186,7 +192,7 @@ class TorchModel(Model):
         shares = torch.from_numpy(weights / len(pairs)).to(self.device)
         return losses @ shares.flatten()
 
-    def _autocast(self) -> torch.autocast | nullcontext:
+    def _autocast(self) -> torch.autocast | nullcontext[None]:
         if self.dtype == "bfloat16":
             return torch.autocast("cuda", torch.bfloat16)
         return nullcontext()
@@ -201,13 +207,14 @@ class TorchModel(Model):
             with self._autocast():
                 logits = self.net(torch.tensor([[token]], device=self.device), t, caches)
             t += 1
-            return logits[0, 0].double().cpu().numpy()
+            last: Array = logits[0, 0].double().cpu().numpy()
+            return last
 
         return step
 
 
 class _Net(nn.Module):
-    """The forward pass; parameters have the names of `ugpt.layout`."""
+    """The forward pass, with parameters by the names of `ugpt.layout`."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
@@ -223,9 +230,10 @@ class _Net(nn.Module):
     def forward(
         self, inputs: Tensor, first: int = 0, caches: list[list[Tensor]] | None = None
     ) -> Tensor:
-        """Return the logits, (documents, positions, vocabulary), after `inputs`.
+        """Return the logits, (documents, n, vocab_size), after `inputs`, (documents, n).
 
-        `first` is the position of the first; `caches` hold the keys and values before it.
+        `first` is the position of the first column. `caches`, a list for each layer, hold the keys
+        and values of the positions before it, and receive those of `inputs`.
         """
         x = self.wte[inputs] + self.wpe[first : first + inputs.shape[1]]
         if self.config.input_rmsnorm:
@@ -236,18 +244,22 @@ class _Net(nn.Module):
 
 
 class _Layer(nn.Module):
+    """One layer: attention and MLP, each added to the residual stream."""
+
     def __init__(self, width: int, n_head: int) -> None:
         super().__init__()
         self.n_head = n_head
-        for name in ("attn_wq", "attn_wk", "attn_wv", "attn_wo"):
-            setattr(self, name, _matrix(width, width))
+        self.attn_wq = _matrix(width, width)
+        self.attn_wk = _matrix(width, width)
+        self.attn_wv = _matrix(width, width)
+        self.attn_wo = _matrix(width, width)
         self.mlp_fc1 = _matrix(4 * width, width)
         self.mlp_fc2 = _matrix(width, 4 * width)
 
     def forward(self, x: Tensor, cache: list[Tensor] | None) -> Tensor:
         y = _rmsnorm(x)
         q, k, v = (
-            F.linear(y, w).unflatten(-1, (self.n_head, -1)).transpose(1, 2)
+            F.linear(y, w).view(*y.shape[:2], self.n_head, -1).transpose(1, 2)
             for w in (self.attn_wq, self.attn_wk, self.attn_wv)
         )
         if cache is not None:
@@ -267,6 +279,11 @@ def _rmsnorm(x: Tensor) -> Tensor:
     return F.rms_norm(x, x.shape[-1:], eps=EPS_RMSNORM)
 
 
+def _backward(loss: Tensor) -> None:
+    """Add the gradient of `loss` to that of each parameter."""
+    loss.backward()  # type: ignore[no-untyped-call] # PyTorch has no annotations for it
+
+
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether there was not enough memory: for the CPU's, PyTorch has no error of its own."""
+    """Return whether memory ran out; for the CPU's memory PyTorch has no error class."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,1 +1,1 @@
-"""Runs: what a run is going to do, its folder, its log and its environment."""
+"""Runs: the plan of a run, its execution, its folder, its log and its environment."""

@@ -1,4 +1,4 @@
-"""What a figure depends on besides its configuration: versions, commit, hardware."""
+"""The environment of a run: what its figures depend on besides its settings."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ Environment = TypedDict(
 
 
 def environment() -> Environment:
-    """Return versions, commit and hardware of this process."""
+    """Return the versions, the commit and the hardware that this process runs with."""
     return {
         "microgpt-esp32": version("microgpt-esp32"),
         "python": platform.python_version(),
@@ -45,7 +45,7 @@ def environment() -> Environment:
 
 
 def _blas() -> str | None:
-    """Return the library that multiplies NumPy's matrices: another one rounds differently."""
+    """Return the BLAS library that NumPy uses, because libraries differ in how they round."""
     for library in threadpool_info():
         if library["user_api"] == "blas":
             words = (library.get(key) for key in ("internal_api", "version", "architecture"))
@@ -54,7 +54,7 @@ def _blas() -> str | None:
 
 
 def commit() -> str | None:
-    """Return the commit this code is at; None outside a repository."""
+    """Return the commit of this source tree; None outside a repository."""
     return _git("rev-parse", "HEAD")
 
 

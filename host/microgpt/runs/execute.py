@@ -1,4 +1,4 @@
-"""Carry a plan out: train, record the run in its folder, and keep the model whatever ends it."""
+"""Execute a plan: train, record the run in its folder, and save the model when it ends."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,12 +19,13 @@ from microgpt.training import Record, TrainingError, train
 if TYPE_CHECKING:
     from microgpt.engines.torch import TorchModel
 
-Watch = Callable[[Iterator[Record], int, int], Iterator[Record]]  # of records, steps, first step
+# Takes the records, the number of steps and the first step; yields the records.
+Watch = Callable[[Iterator[Record], int, int], Iterator[Record]]
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """Where a run continues: its folder, the model with its optimizer's state, the next step."""
+    """A run to continue: its folder, the model with its optimizer's state, the next step."""
 
     run: Path
     model: "TorchModel"
@@ -33,7 +34,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `remark` says why there is no picture, None if there is one."""
+    """How a run ended; `remark` is the reason why loss.png was not drawn, None if it was."""
 
     interrupted: bool
     remark: str | None
@@ -46,13 +47,13 @@ def execute(
     watch: Watch,
     resumed: Resumed | None = None,
 ) -> Outcome | None:
-    """Do a run and record it in `folder`; `watch` passes its records on and may show them.
+    """Train as `plan` says and record the run in `folder`; `watch` can show the records.
 
-    The model is saved when the run ends, also after Ctrl-C. After a loss that is not a number its
-    weights are useless: then the model of the last checkpoint is saved, if there is one. Of
+    The model is saved when the run ends, also after Ctrl-C. After a loss that is not finite its
+    weights are useless: the model of the last checkpoint is saved instead, if there is one. Of
     processes that train together only that of rank 0 records; the others return None.
 
-    Raises TrainingError, naming the folder, if training cannot go on.
+    Raises TrainingError, which names the folder, if training cannot continue.
     """
     processes = distributed.join() if plan.engine == "torch" else distributed.Processes()
     if not is_first_process():
@@ -60,14 +61,14 @@ def execute(
     first = resumed.step if resumed else 0
     model, docs = plan.prepare(report, resumed.model if resumed else None)
     content = plan.content(model, docs, processes.world)
-    earlier: list[log.Step] = []  # of steps that need not be done again
+    earlier: list[log.Step] = []  # the steps before `first`, of the run that is resumed
     if resumed:
         content["resumed"] = {"run": str(resumed.run), "step": first}
         earlier = log.read_steps(resumed.run)[:first]
     records = train(model, docs, plan.train, first, processes.world)
     with threadpool_limits(plan.threads):
         if processes.rank > 0:
-            with suppress(TrainingError):  # rank 0 has the same; torchrun ends it if another fails
+            with suppress(TrainingError):  # rank 0 raises the same error, and reports it
                 deque(records, maxlen=0)
             return None
         with RunFolder(folder, content) as run:
@@ -77,29 +78,31 @@ def execute(
 
 
 def is_first_process() -> bool:
-    """Return whether this process is the one that records and speaks."""
+    """Return whether this process, of those that train together, records and reports."""
     return distributed.started_with().rank == 0
 
 
 def _ignore(_: str) -> None:
-    """Say nothing: the process of rank 0 says it."""
+    """Report nothing: the process of rank 0 does."""
 
 
 class _Execution:
-    """A run while it goes on."""
+    """The execution of a run, from its first step to the saved model."""
 
     def __init__(self, plan: Plan, model: Model, run: RunFolder) -> None:
         self._plan, self._model, self._run = plan, model, run
-        self._saved = 0  # the step of the last checkpoint
+        self._saved = 0  # the number of steps before the last checkpoint
 
     def run(self, records: Iterator[Record], first: int) -> Outcome:
-        """Record every step; at the end save the model and draw the loss."""
+        """Record every step; at the end save the model and draw loss.png."""
         done = first
         interrupted = False
         error: TrainingError | MemoryError | None = None
         try:
             for record in records:
-                self._run.log(log.Step(record.step, record.loss, record.lr, None, record.validation))
+                self._run.log(
+                    log.Step(record.step, record.loss, record.lr, None, record.validation)
+                )
                 done = record.step + 1
                 self._checkpoint(done)
         except KeyboardInterrupt:
@@ -114,7 +117,7 @@ class _Execution:
         return Outcome(interrupted, remark)
 
     def _checkpoint(self, done: int) -> None:
-        """Write a checkpoint if one is due after `done` steps."""
+        """Save a checkpoint if one is due after `done` steps."""
         every = self._plan.checkpoint_every
         if every and done % every == 0:
             from microgpt.engines.torch import TorchModel
@@ -125,10 +128,10 @@ class _Execution:
             self._saved = done
 
     def _restore(self, done: int) -> bool:
-        """Bring the last checkpoint back; return False if its weights may be bad too.
+        """Restore the weights of the last checkpoint; return False if they may be bad too.
 
-        The loss of step s is that of the weights before it: a loss logged after the checkpoint
-        shows that the checkpoint's weights were good.
+        The loss of a step is measured before its update. So a finite loss in the step after the
+        checkpoint shows that the checkpoint's weights are good.
         """
         if not 0 < self._saved < done:
             return False

@@ -1,5 +1,6 @@
-"""A run's folder: run.json (what it is), log.jsonl (a record a line), the model, loss.png."""
+"""A run's folder: run.json (what the run is), log.jsonl (a record a line), the model, loss.png."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -19,26 +20,32 @@ PICTURE = "loss.png"
 
 
 class RunFolder:
-    """A run that is being recorded; a context manager that closes the log.
+    """The folder of a run that is being recorded; a context manager that closes the log.
 
-    Each record is written before the next one is taken, so that a run cut short keeps its log.
+    Each record is written at once, so that an interrupted run keeps its log.
     """
 
     def __init__(self, folder: Path, content: Mapping[str, object]) -> None:
-        """Make `folder`, which must not exist, and write run.json.
+        """Create `folder` and write run.json; raise FileExistsError if there is such a folder.
 
-        `content` is what `runs.info` describes, less schema, start and environment.
+        `content` is an info.HostRun or an info.BoardRun; schema, start and environment are added.
         """
         self.path = folder
         folder.mkdir(parents=True)
         started = datetime.now().astimezone().isoformat(timespec="seconds")
-        whole = {"schema": info.SCHEMA, "started": started, **content}
-        whole["environment"] = environment()
-        files.write(folder / info.FILE, json.dumps(whole, indent=2) + "\n")
+        whole = {
+            "schema": info.SCHEMA,
+            "started": started,
+            **content,
+            "environment": environment(),
+        }
+        written = json.dumps(whole, indent=2, default=dataclasses.asdict)
+        files.write(folder / info.FILE, written + "\n")
         self._log = open(folder / log.FILE, "w", buffering=1)  # noqa: SIM115 - closed in close
 
-    def log(self, record: log.Record) -> None:
-        """Append a record."""
+    def log(self, record: log.Line) -> None:
+        """Append a record to the log."""
+        content: log.JsonObject
         match record:
             case log.Step():
                 content = record.as_json()
@@ -49,7 +56,7 @@ class RunFolder:
         self._log.write(json.dumps(content) + "\n")
 
     def close(self) -> str | None:
-        """Close the log and draw loss.png; return a remark if it cannot be drawn."""
+        """Close the log and draw loss.png; return the reason if it cannot be drawn, else None."""
         self._log.flush()
         os.fsync(self._log.fileno())
         self._log.close()
@@ -68,7 +75,7 @@ class RunFolder:
 
 
 def new_folder(name: str, root: Path = RUNS) -> Path:
-    """Return a path under `root` where nothing is yet, named by the time and `name`."""
+    """Return an unused path under `root`, named by the time and `name`."""
     stem = f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}"
     folder = root / stem
     count = 1
@@ -79,16 +86,16 @@ def new_folder(name: str, root: Path = RUNS) -> Path:
 
 
 def draw_loss(folder: Path) -> str | None:
-    """Draw loss.png from log.jsonl; return a remark if it cannot be drawn."""
+    """Draw loss.png from log.jsonl; return the reason if it cannot be drawn, else None."""
     return draw_curves(folder / PICTURE, [read_curve(folder)])
 
 
 def read_curve(folder: Path) -> Curve:
-    """Return the loss of a run, a host's or a board's; raise RunError. See `Curve`."""
+    """Return the loss curve of a host's run or a board's; raise RunError if it has no log."""
     records = log.read_steps(folder)
     steps = np.array([record.step for record in records], dtype=int)
     losses = np.array([record.loss for record in records], dtype=float)
-    # A board writes a line every so many steps, with the mean since the line before.
+    # A board logs some steps only, each with the mean since the line before.
     means = [record.mean for record in records]
     every = max(1, int(np.median(np.diff(steps)))) if len(steps) > 1 else 1
     logged = losses if None in means else np.array(means, dtype=float)

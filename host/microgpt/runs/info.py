@@ -2,23 +2,99 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
-from microgpt.runs.log import RunError, json_object, text, whole
+from microgpt.config import ModelConfig, TrainConfig
+from microgpt.runs.log import JsonObject, RunError, json_object, text, whole
 
 FILE = "run.json"
 SCHEMA = 2
 
 
+class Fingerprint(TypedDict):
+    """A file that a run reads: its path, and the SHA-256 of its content."""
+
+    path: str
+    sha256: str
+
+
+class HostData(Fingerprint):
+    """The file of a host run's documents, and the number of documents that are used."""
+
+    documents: int
+
+
+class Start(Fingerprint):
+    """The model that a run starts from: the file of its weights, and its folder."""
+
+    folder: str
+
+
+class Resumed(TypedDict):
+    """The run that this one continues, and the first step that is this run's own."""
+
+    run: str
+    step: int
+
+
+# What a host's run writes into run.json; RunFolder adds schema, started and environment.
+HostRun = TypedDict(  # not a class, because "from" cannot be the name of an attribute
+    "HostRun",
+    {
+        "engine": str,
+        "dtype": str,
+        "threads": int,
+        "chat": bool,
+        "assistant_only": bool,
+        "strict": bool,
+        "checkpoint_every": int | None,
+        "processes": int,
+        "seed": int,
+        "parameters": int,
+        "model": ModelConfig,
+        "train": TrainConfig,
+        "data": HostData,
+        "from": Start | None,
+        "resumed": NotRequired[Resumed],
+    },
+)
+
+
+class BoardTrain(TypedDict):
+    """The settings of a board's training that its log tells."""
+
+    steps: int | None
+
+
+class BoardData(TypedDict):
+    """The documents of a board's run."""
+
+    documents: int | None
+
+
+class BoardRun(TypedDict):
+    """What a board's run writes into run.json; None is what its log has not told."""
+
+    board: str | None
+    kernels: str | None
+    firmware: str | None
+    port: str
+    seed: int | None
+    parameters: int | None
+    model: ModelConfig | None
+    train: BoardTrain
+    data: BoardData
+
+
 @dataclass(frozen=True)
 class RunInfo:
-    """What run.json says. A field is None if it is missing or of another type.
+    """What run.json says; a field is None if it is missing or of another type.
 
-    `engine` names the engine of a host's run, `board` the board of a board's. `content` is the
-    whole file, in the form of SCHEMA.
+    `engine` is the engine of a host's run, `board` the board of a board's. `content` is the whole
+    file in the form of SCHEMA.
     """
 
-    content: dict[str, Any]
+    content: JsonObject
     started: str | None
     engine: str | None
     board: str | None
@@ -28,8 +104,14 @@ class RunInfo:
     documents: int | None
 
 
+NOTHING = RunInfo({}, None, None, None, None, None, None, None)  # of a run without a run.json
+
+
 def read(folder: Path) -> RunInfo:
-    """Return what a run's folder says of the run; raise RunError if run.json cannot be read."""
+    """Return what run.json in a run's folder says.
+
+    Raises RunError if it cannot be read, is not a JSON object or has an unknown schema.
+    """
     path = folder / FILE
     try:
         content = json_object(path.read_bytes())
@@ -37,9 +119,9 @@ def read(folder: Path) -> RunInfo:
         raise RunError(f"cannot read {path}: {error.strerror}") from None
     if not content:
         raise RunError(f"{path} is not a JSON object")
-    schema = content.get("schema", 1)
+    schema = whole(content.get("schema", 1))
     if schema not in (1, SCHEMA):
-        raise RunError(f"{path} has schema {schema!r}, this program reads 1 and {SCHEMA}")
+        raise RunError(f"{path} has schema {content['schema']!r}, not 1 or {SCHEMA}")
     if schema == 1:
         content = _from_schema_1(content)
     return RunInfo(
@@ -49,13 +131,16 @@ def read(folder: Path) -> RunInfo:
         board=text(content.get("board")),
         seed=whole(content.get("seed")),
         parameters=whole(content.get("parameters")),
-        steps=whole(_part(content, "train").get("steps")),
-        documents=whole(_part(content, "data").get("documents")),
+        steps=whole(part(content, "train").get("steps")),
+        documents=whole(part(content, "data").get("documents")),
     )
 
 
-def _from_schema_1(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a run.json of 0.1.0 in the form of SCHEMA: a board's had another one than a host's."""
+def _from_schema_1(content: JsonObject) -> JsonObject:
+    """Return a run.json of version 0.1.0 in the form of SCHEMA.
+
+    There, a board's run had a "configuration", and two settings had other names.
+    """
     new = dict(content) | {"schema": SCHEMA}
     configuration = new.pop("configuration", None)
     if isinstance(configuration, dict):
@@ -69,9 +154,7 @@ def _from_schema_1(content: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-def _part(content: dict[str, Any], name: str) -> dict[str, Any]:
+def part(content: JsonObject, name: str) -> JsonObject:
+    """Return the object at `name`; {} if there is none."""
     value = content.get(name)
     return value if isinstance(value, dict) else {}
-
-
-NOTHING = RunInfo({}, None, None, None, None, None, None, None)  # of a run without a run.json

@@ -1,7 +1,7 @@
-"""The reader of log.jsonl: the record of a run, a JSON object a line, a host's or a board's.
+"""The one reader of log.jsonl, the log of a host's run or a board's: a JSON object a line.
 
-Whoever writes the log may be at work while it is read: a line that is not whole, or not one of
-these records, is left out.
+A log can be read while the run is still writing it. Lines that are incomplete or malformed are
+skipped.
 """
 
 import json
@@ -13,18 +13,20 @@ from typing import BinaryIO
 from microgpt.errors import UserError
 
 FILE = "log.jsonl"
+JsonObject = dict[str, object]
 
 
 class RunError(UserError):
-    """A run's folder cannot be read or used; the message names the file."""
+    """A file in a run's folder cannot be read; the message names it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A logged step. A loss that was not a finite number is None.
+    """A logged step; a loss is None if it was not finite.
 
-    A host logs every step, and `validation`, the validation loss, at some. A board logs every so
-    many steps, with the `mean` loss since the line before, milliseconds a step and free bytes.
+    A host logs every step, and at some the `validation` loss. A board logs a step at regular
+    intervals, with the `mean` loss since the line before, `ms` milliseconds per step and `free`
+    bytes of memory.
     """
 
     step: int
@@ -35,8 +37,8 @@ class Step:
     ms: float | None = None
     free: int | None = None
 
-    def as_json(self) -> dict[str, object]:
-        """Return the record as it stands in the log; what is unknown is left out."""
+    def as_json(self) -> JsonObject:
+        """Return the record as it is logged, without the fields that are None, except `loss`."""
         known = {name: value for name, value in vars(self).items() if value is not None}
         return {"step": self.step, "loss": self.loss, **known}
 
@@ -50,16 +52,16 @@ class Name:
 
 @dataclass(frozen=True)
 class Remark:
-    """A remark of a board, without its "# "."""
+    """A remark of a board, without the "# " at its start."""
 
     text: str
 
 
-Record = Step | Name | Remark
+Line = Step | Name | Remark
 
 
-def parse(line: str | bytes) -> Record | None:
-    """Return the record that a line is; None if it is none."""
+def parse(line: str | bytes) -> Line | None:
+    """Return the record in a line of a log; None if the line is malformed."""
     content = json_object(line)
     step = whole(content.get("step"))
     if step is not None and step >= 0 and "loss" in content:
@@ -68,7 +70,7 @@ def parse(line: str | bytes) -> Record | None:
             number(content["loss"]),
             number(content.get("lr")),
             number(content.get("mean")),
-            number(content.get("validation", content.get("holdout"))),  # its name before 0.2
+            number(content.get("validation", content.get("holdout"))),  # holdout: 0.1.0's name
             number(content.get("ms")),
             whole(content.get("free")),
         )
@@ -79,32 +81,36 @@ def parse(line: str | bytes) -> Record | None:
     return None
 
 
-def read(folder: Path) -> list[Record]:
-    """Return the records of a run; raise RunError if its log cannot be read."""
+def read(folder: Path) -> list[Line]:
+    """Return the records in the log of a run; raise RunError if it cannot be read."""
     path = folder / FILE
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from None
-    return [record for line in lines if (record := parse(line))]
+    return [record for line in lines if (record := parse(line)) is not None]
 
 
 def read_steps(folder: Path) -> list[Step]:
-    """Return the steps of a run whose loss was a number; raise RunError as `read` does."""
+    """Return the logged steps of a run that have a loss; raise RunError as `read` does."""
     return [r for r in read(folder) if isinstance(r, Step) and r.loss is not None]
 
 
-def read_part(file: BinaryIO, start: int, size: int) -> tuple[list[Record], int]:
-    """Return the records in whole lines of `size` bytes from `start` on, and where they end."""
+def read_part(file: BinaryIO, start: int, size: int) -> tuple[list[Line], int]:
+    """Return the records in the complete lines among `size` bytes from `start` on.
+
+    Also returns the offset after the last of these lines, from which to continue.
+    """
     file.seek(start)
     content = file.read(size)
     whole_lines = content[: content.rfind(b"\n") + 1]
-    records = [record for line in whole_lines.split(b"\n") if (record := parse(line))]
+    lines = whole_lines.split(b"\n")
+    records = [record for line in lines if (record := parse(line)) is not None]
     return records, start + len(whole_lines)
 
 
-def json_object(line: str | bytes) -> dict[str, object]:
-    """Return a JSON object, {} if `line` is not one."""
+def json_object(line: str | bytes) -> JsonObject:
+    """Return the JSON object in `line`; {} if it is something else."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError):
@@ -113,18 +119,18 @@ def json_object(line: str | bytes) -> dict[str, object]:
 
 
 def text(value: object) -> str | None:
-    """Return `value` if it is text."""
+    """Return `value` if it is a string, else None."""
     return value if isinstance(value, str) else None
 
 
 def whole(value: object) -> int | None:
-    """Return `value` if it is a whole number."""
-    return value if type(value) is int else None
+    """Return `value` if it is an integer, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def number(value: object) -> float | None:
-    """Return `value` if it is a finite number that a float can hold."""
+    """Return `value` if it is a finite number that a float can hold, else None."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
     largest = sys.float_info.max
-    if type(value) in (int, float) and -largest <= value <= largest:  # type: ignore[operator]
-        return value  # type: ignore[return-value] # mypy does not follow type(value) in (...)
-    return None
+    return value if -largest <= value <= largest else None

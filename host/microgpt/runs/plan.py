@@ -1,12 +1,12 @@
-"""A plan: all the settings that fix a run, as `microgpt train` takes them and run.json keeps them."""
+"""The plan of a run: all settings that determine it, to be executed, recorded and repeated."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from microgpt import conversations, data
-from microgpt.config import ModelConfig, TrainConfig
+from microgpt.config import ModelConfig, TrainConfig, from_json
 from microgpt.engines import create, load
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
@@ -14,20 +14,22 @@ from microgpt.model_io import weights_file
 from microgpt.runs import info, log
 from microgpt.training import Document, split
 
-# Fields of a plan that are the same in run.json.
-SETTINGS = ("engine", "dtype", "threads", "chat", "assistant_only", "strict", "checkpoint_every")
+Field = TypeVar("Field")
 
 
 class PlanError(UserError):
-    """A run cannot be done, or not again; the message says why."""
+    """A run cannot be executed or repeated as asked; the message says why."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run: its documents, the model or the folder of the one it starts from, its training.
+    """The settings of a run: the file of its documents, its model, its training, its engine.
 
-    `threads` are those of the matrix products; figures repeat to the last bit with 1.
-    `chat`: the documents are conversations; `assistant_only`, `strict` see `conversations`.
+    `start`: the folder of the model to start from; `model` is then not used.
+    `threads`: the threads of a matrix product; results repeat to the last bit with 1.
+    `chat`: `data` is a file of conversations. `strict`: a malformed line in it is an error.
+    `assistant_only`: see `conversations.conversation_document`.
+    `checkpoint_every`: the steps between two checkpoints; for engine "torch" only.
     """
 
     data: Path
@@ -40,10 +42,10 @@ class Plan:
     chat: bool = False
     assistant_only: bool = False
     strict: bool = False
-    checkpoint_every: int | None = None  # steps; engine torch
+    checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise PlanError at settings that contradict each other."""
+        """Raise PlanError if settings contradict each other."""
         if (self.assistant_only or self.strict) and not self.chat:
             raise PlanError("assistant-only and strict are for conversations: add --chat")
         if self.checkpoint_every is not None and (
@@ -56,10 +58,11 @@ class Plan:
         report: Callable[[str], None] = lambda text: None,
         model: Model | None = None,
     ) -> tuple[Model, Sequence[str | Document]]:
-        """Return the model before its first step and the documents, read and checked.
+        """Return the model before the first step and the documents.
 
-        `report` is told what of the data is left out. `model`, from a checkpoint of this run,
-        takes the place of a new one.
+        `report` is called with a line about each part of the data that is left out. `model` is the
+        model of a checkpoint, if the run continues from one. Raises UserError if documents or
+        model cannot be used.
         """
         docs: Sequence[str | Document]
         if not self.chat:
@@ -74,9 +77,9 @@ class Plan:
         return model, docs
 
     def _first_model(self, texts: list[str], special_tokens: Sequence[str] = ()) -> Model:
-        """Return a new model with a vocabulary for `texts`, or the one that the run starts from.
+        """Return a new model with the vocabulary of `texts`, or the model at `start`.
 
-        Raises PlanError if that one lacks a character or, for conversations, the special tokens.
+        Raises PlanError if the model at `start` lacks a character or special tokens.
         """
         if self.start is None:
             charset = data.charset_of(texts)
@@ -95,6 +98,7 @@ class Plan:
         return model
 
     def _conversations(self, report: Callable[[str], None]) -> list[conversations.Conversation]:
+        """Return the conversations, and report malformed lines."""
         talks, malformed = conversations.read_conversations(self.data)
         for line in malformed:
             report(f"{self.data}, {line}")
@@ -108,71 +112,94 @@ class Plan:
         talks: list[conversations.Conversation],
         report: Callable[[str], None],
     ) -> list[Document]:
+        """Return the conversations as documents, and report what does not fit the block."""
         size = model.config.block_size
-        docs, cut, too_long = conversations.documents(
-            model.tokenizer, talks, size, self.assistant_only
-        )
-        if cut:
-            report(f"cut at a turn to fit a block of {size}: {cut} of {len(talks)} conversations")
-        if too_long:
-            report(f"left out, not even two turns fit: {too_long} of {len(talks)} conversations")
-        return docs
+        chats = conversations.chat_documents(model.tokenizer, talks, size, self.assistant_only)
+        if chats.cut:
+            report(
+                f"cut at a turn to fit a block of {size}: {chats.cut} of {len(talks)} conversations"
+            )
+        if chats.too_long:
+            report(
+                f"left out, not even two turns fit: {chats.too_long} of {len(talks)} conversations"
+            )
+        return chats.documents
 
     def content(
         self, model: Model, docs: Sequence[str | Document], processes: int = 1
-    ) -> dict[str, object]:
-        """Return the plan as run.json has it, with the fingerprints of the files it reads."""
-        start = self.start
+    ) -> info.HostRun:
+        """Return the plan as run.json has it, with the fingerprints of the files that it reads."""
+        start: info.Start | None = None
+        if self.start:
+            start = {**fingerprint(weights_file(self.start)), "folder": str(self.start)}
         return {
-            **{name: getattr(self, name) for name in SETTINGS},
+            "engine": self.engine,
             "dtype": model.dtype,
+            "threads": self.threads,
+            "chat": self.chat,
+            "assistant_only": self.assistant_only,
+            "strict": self.strict,
+            "checkpoint_every": self.checkpoint_every,
             "processes": processes,
             "seed": self.train.seed,
             "parameters": model.parameter_count,
-            "model": dataclasses.asdict(model.config),
-            "train": dataclasses.asdict(self.train),
+            "model": model.config,
+            "train": self.train,
             "data": {**fingerprint(self.data), "documents": len(docs)},
-            "from": {**fingerprint(weights_file(start)), "folder": str(start)} if start else None,
+            "from": start,
         }
 
 
-def fingerprint(path: Path) -> dict[str, str]:
-    """Return where a file lies and the SHA-256 of its content."""
+def fingerprint(path: Path) -> info.Fingerprint:
+    """Return the path of a file and the SHA-256 of its content; raise OSError."""
     return {"path": str(path), "sha256": data.sha256_of(path)}
 
 
 def read_plan(folder: Path, documents: Path | None = None) -> Plan:
-    """Return the plan of the run recorded in `folder`, for as many steps as it has taken.
+    """Return the plan of the run in `folder`, for as many steps as it has taken.
 
-    `documents` is where its documents are now, if they have moved. Raises PlanError unless this
-    is a host's run and its documents and starting model are what they were; RunError if the
-    folder cannot be read.
+    `documents` is the path of its documents, if they have moved. Raises PlanError if it is not a
+    host's run, or if its documents or the model that it starts from have changed since; RunError if
+    the folder cannot be read.
     """
     about = info.read(folder)
     content = about.content
     if about.engine is None:
         raise PlanError(f"{folder / info.FILE} is not a run of microgpt train")
     steps = len(log.read_steps(folder))
+    documents_then, start_then = info.part(content, "data"), info.part(content, "from")
     try:
-        start = content["from"]
+        train = {**info.part(content, "train"), "stop_after": max(1, steps)}
         plan = Plan(
-            data=documents or Path(content["data"]["path"]),
-            model=ModelConfig(**content["model"]),
-            train=TrainConfig(**content["train"] | {"stop_after": max(1, steps)}),
-            start=Path(start["folder"]) if start else None,
-            **{name: content[name] for name in SETTINGS},
+            data=documents or Path(_field(documents_then, "path", str)),
+            model=from_json(ModelConfig, content.get("model")),
+            train=from_json(TrainConfig, train),
+            engine=about.engine,
+            dtype=_field(content, "dtype", str),
+            start=Path(_field(start_then, "folder", str)) if start_then else None,
+            threads=_field(content, "threads", int),
+            chat=_field(content, "chat", bool),
+            assistant_only=_field(content, "assistant_only", bool),
+            strict=_field(content, "strict", bool),
+            checkpoint_every=log.whole(content.get("checkpoint_every")),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise PlanError(
-            f"{folder / info.FILE} is not a run of microgpt train: {error!r}"
-        ) from None
-    read = [(plan.data, content["data"])]
+    except UserError as error:
+        raise PlanError(f"{folder / info.FILE} is not a run of microgpt train: {error}") from None
+    read = [(plan.data, documents_then)]
     if plan.start:
-        read.append((weights_file(plan.start), start))
+        read.append((weights_file(plan.start), start_then))
     for file, then in read:
-        if _sha256(file) != then["sha256"]:
+        if _sha256(file) != then.get("sha256"):
             raise PlanError(f"{file} is not what it was in {folder}: its SHA-256 differs")
     return plan
+
+
+def _field(content: log.JsonObject, name: str, kind: type[Field]) -> Field:
+    """Return the value of a field; raise PlanError if it is missing or of another type."""
+    value = content.get(name)
+    if not isinstance(value, kind):
+        raise PlanError(f"{name} must be of type {kind.__name__}, not {value!r}")
+    return value
 
 
 def _sha256(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""The HTTP service and its page, `microgpt serve`; needs the extra [serve]."""
+"""The HTTP service of `microgpt serve`; needs the extra [serve]."""

@@ -1,14 +1,14 @@
-"""The HTTP service: generate, chat, the runs that are recorded, and the page that shows them.
+"""The HTTP service: generate, chat, recorded runs, and the page.
 
 The model computes in a bounded pool of threads, so that the event loop never waits for it. Every
-request has a generator and a KV cache of its own: the seed alone fixes its answer.
+request has its own random generator and KV cache, so that its answer depends on its seed only.
 """
 
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,10 +25,11 @@ from microgpt.engines.base import Model
 from microgpt.runs.folder import RUNS
 from microgpt.sampling import stream_document
 from microgpt.service import recordings
-from microgpt.service.middleware import Guard, Limits
+from microgpt.service.middleware import Limits, ServiceMiddleware
 from microgpt.service.pool import Job, OverloadError, Pool
 from microgpt.service.schemas import (
     LARGEST_SEED,
+    AnyChatRequest,
     GenerateRequest,
     Health,
     Invalid,
@@ -40,10 +41,10 @@ from microgpt.service.schemas import (
     chat_request,
 )
 
-PAGE = Path(str(files("microgpt.web") / "service"))
+PAGE = Path(str(resources.files("microgpt.web") / "service"))
 PREFIX = "/microgpt/v1"
 OUT_OF_TIME = "out of time: ask for less, or again later"
-EVENT = {  # of a streamed reply
+EVENT = {  # the schema of an event of a streamed reply
     "type": "object",
     "properties": {
         "event": {"enum": ["message", "done", "error"]},
@@ -51,15 +52,16 @@ EVENT = {  # of a streamed reply
     },
     "required": ["data"],
 }
-INVALID: dict[int | str, Any] = {422: {"model": Invalid, "description": "A field is refused"}}
-COMPUTED = INVALID | {
+Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type of a route's other answers
+INVALID: Responses = {422: {"model": Invalid, "description": "A field is refused"}}
+COMPUTED: Responses = INVALID | {
     413: {"model": Problem, "description": "The body is too large"},
     503: {"model": Problem, "description": "Out of time, or too busy"},
 }
 
 
 def create_app(model: Model, runs: Path = RUNS, limits: Limits | None = None) -> FastAPI:
-    """Return the service of `model`, an ASGI application; `runs` is the folder of recorded runs."""
+    """Return the service of `model` as an ASGI application; `runs` is the folder of the runs."""
     limits = limits or Limits()
     pool = Pool(limits.threads, limits.waiting, limits.seconds)
 
@@ -70,19 +72,19 @@ def create_app(model: Model, runs: Path = RUNS, limits: Limits | None = None) ->
 
     app = FastAPIOffline(
         title="microgpt",
-        summary="A model that makes up names, or chats; and the runs that are recorded.",
+        summary="Generate names or other documents, chat, and read the logs of recorded runs.",
         lifespan=lifespan,
         redoc_url=None,
     )
     app.state.pool = pool
     _report_errors(app)
-    app.add_middleware(Guard, limits=limits)
+    app.add_middleware(ServiceMiddleware, limits=limits)
     app.include_router(_model_routes(model, pool), prefix=PREFIX)
     app.include_router(_run_routes(runs), prefix=PREFIX)
 
     @app.get("/healthz")
     async def health() -> Health:
-        """Say that the service is up."""
+        """Answer that the service is running."""
         return Health(status="ok")
 
     @app.get("/", include_in_schema=False)
@@ -99,13 +101,13 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
     chat_body = chat_request(model)
 
     @router.get("/model")
-    async def about() -> dict[str, Any]:
-        """Say what the model is: sizes, vocabulary, memory."""
+    async def about() -> Mapping[str, object]:
+        """Return facts about the model: sizes, vocabulary, memory."""
         return facts
 
     @router.post("/generate", responses=COMPUTED)
     async def generate(request: GenerateRequest) -> Samples:
-        """Make up documents."""
+        """Generate documents."""
 
         def work(job: Job) -> list[str]:
             rng = random.Random(request.seed)
@@ -133,8 +135,11 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
             409: {"model": Problem, "description": "The model cannot chat"},
         },
     )
-    async def chat(request: chat_body) -> Any:  # type: ignore[valid-type]
-        """Reply to a conversation; the oldest turns are left out if it is longer than the block."""
+    async def chat(
+        body: chat_body,  # type: ignore[valid-type] # FastAPI reads this class, made for the model
+    ) -> Reply | StreamingResponse:
+        """Reply to a conversation; if it is longer than the block, its oldest turns are dropped."""
+        request: AnyChatRequest = body
 
         def work(job: Job) -> Iterator[str]:
             talk = Chat(model, request.temperature, request.seed)
@@ -146,7 +151,7 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
             content = await pool.run(lambda job: "".join(work(job)))
             return Reply(role="assistant", content=content)
         pieces = pool.stream(work)
-        first = await anext(pieces, None)  # what fails before the first piece has a status
+        first = await anext(pieces, None)  # an error before the first piece still gets a status
         return StreamingResponse(
             _events(first, pieces),
             media_type="text/event-stream",
@@ -156,8 +161,8 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
     return router
 
 
-async def _events(first: str | None, pieces: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Yield a reply as server-sent events; what goes wrong now can only be an event, too."""
+async def _events(first: str | None, pieces: AsyncGenerator[str, None]) -> AsyncIterator[str]:
+    """Yield a reply as server-sent events; an error is an event, since the status has been sent."""
     content = []
     try:
         while first is not None:
@@ -168,7 +173,7 @@ async def _events(first: str | None, pieces: AsyncIterator[str]) -> AsyncIterato
     except TimeoutError:
         yield _event({"detail": OUT_OF_TIME}, "error")
     finally:
-        await pieces.aclose()  # type: ignore[attr-defined]
+        await pieces.aclose()
 
 
 def _event(data: dict[str, str], name: str = "") -> str:
@@ -181,26 +186,28 @@ def _run_routes(runs: Path) -> APIRouter:
     @router.get("/runs")
     def list_runs() -> Runs:
         """List the recorded runs, the latest first."""
-        return Runs.model_validate({"runs": recordings.list_runs(runs)})
+        return Runs(runs=recordings.list_runs(runs))
 
     @router.get(
         "/runs/{name}",
         responses=INVALID | {404: {"model": Problem, "description": "There is no such run"}},
     )
     def read_run(name: str, offset: Annotated[int, Query(ge=0, le=LARGEST_SEED)] = 0) -> RunLog:
-        """Return what a run recorded, from a byte of its log on."""
+        """Return the steps and names in a run's log from a byte offset on."""
         found = recordings.read_from(runs, name, offset)
         if found is None:
             raise HTTPException(404, "there is no such run")
-        return RunLog.model_validate(found)
+        return found
 
     return router
 
 
 def _report_errors(app: FastAPI) -> None:
-    """Answer every error as JSON that names no path and no code."""
+    """Answer every error as JSON that shows no path and no code of this computer."""
 
-    def problem(status: int, detail: object, headers: Any = None) -> JSONResponse:
+    def problem(
+        status: int, detail: object, headers: Mapping[str, str] | None = None
+    ) -> JSONResponse:
         return JSONResponse({"detail": detail}, status, headers)
 
     @app.exception_handler(RequestValidationError)
@@ -209,7 +216,7 @@ def _report_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_: object, error: HTTPException) -> JSONResponse:
-        if error.status_code == 400:  # FastAPI's, for bytes that are no JSON at all
+        if error.status_code == 400:  # FastAPI's, for a body that is not JSON
             where = {"loc": ["body"], "msg": "not JSON that can be read", "type": "json_invalid"}
             return problem(422, [where])
         return problem(error.status_code, error.detail, error.headers)
@@ -227,12 +234,12 @@ def _report_errors(app: FastAPI) -> None:
         return problem(500, "internal error")
 
 
-def _field_problem(error: dict[str, Any]) -> dict[str, Any]:
-    """Return what is wrong with a field, without its value, which may be anything."""
+def _field_problem(error: dict[str, Any]) -> dict[str, object]:
+    """Return a FieldProblem from pydantic's description, without the value that was refused."""
     loc = [part if isinstance(part, int) else _printable(str(part)) for part in error["loc"]]
     return {"loc": loc, "msg": _printable(error["msg"]), "type": error["type"]}
 
 
 def _printable(text: str) -> str:
-    """Return `text` without halves of characters, which UTF-8 has no bytes for."""
+    """Return `text` with surrogates, which UTF-8 cannot encode, replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""What stands before everything else in the service: a limit for bodies, and safe headers."""
+"""ASGI middleware of the service: a size limit for bodies, and security headers."""
 
 import os
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service will not go beyond."""
+    """The limits of the service."""
 
-    threads: int = min(4, os.cpu_count() or 1)  # that compute at the same time
-    waiting: int = 1000  # requests, before 503
-    seconds: float = 30.0  # for a request, the wait included
-    body: int = 64 * 1024  # bytes
+    threads: int = min(4, os.cpu_count() or 1)  # requests computed at the same time
+    waiting: int = 1000  # requests in the queue; above that the answer is 503
+    seconds: float = 30.0  # for a request, including the time in the queue
+    body: int = 64 * 1024  # bytes in a request's body
 
 
-class Guard:
-    """Refuses bodies that are too large before anything reads them, and adds safe headers."""
+class ServiceMiddleware:
+    """Refuses bodies that are too large before they are parsed, and adds security headers."""
 
     HEADERS = [
         (b"x-content-type-options", b"nosniff"),
@@ -35,7 +35,7 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = list(self.HEADERS)
-        if not scope["path"].startswith("/docs"):  # Swagger's page has a script of its own inside
+        if not scope["path"].startswith("/docs"):  # Swagger's page has an inline script
             headers.append(self.POLICY)
 
         async def send_with_headers(message: Message) -> None:
@@ -57,7 +57,7 @@ class Guard:
         return await self.app(scope, replay, send_with_headers)
 
     async def _body(self, receive: Receive) -> list[Message] | None:
-        """Return the messages of a body, None if it is too large."""
+        """Return the messages of a request's body, None if it is too large."""
         messages = []
         size = 0
         while True:

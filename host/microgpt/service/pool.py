@@ -1,54 +1,56 @@
-"""Work in a bounded number of threads, with a bounded queue and a time limit."""
+"""Run work in a bounded pool of threads, with a bounded queue and a time limit."""
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 class OverloadError(Exception):
-    """Too much is waiting already."""
+    """The queue is full, or the service is ending."""
 
 
 class Job:
-    """A piece of work that knows when to give up."""
+    """A request's work, which stops when it is cancelled or its time is over."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Let the next `check` raise: nobody waits for the result any more."""
+        """Let the next `check` raise, because nobody waits for the result."""
         self._cancelled = True
 
     def check(self) -> None:
-        """Raise TimeoutError if the job was cancelled or its time is over."""
+        """Raise TimeoutError if the job is cancelled or its time is over."""
         if self._cancelled or self.seconds_left <= 0:
             raise TimeoutError
 
     @property
     def seconds_left(self) -> float:
-        """The time to the limit, negative once it is over."""
+        """Seconds until the time limit, negative after it."""
         return self._deadline - time.monotonic()
 
 
 class Pool:
-    """Runs functions that take a `Job`, whose `check` they call often; time waiting counts too."""
+    """Runs functions of a `Job` in threads; they have to call its `check` often."""
 
     def __init__(self, threads: int, waiting: int, seconds: float) -> None:
-        """At most `threads` run, `waiting` more wait, and each has `seconds` from its request."""
+        """Run at most `threads` jobs and let `waiting` more wait, each for `seconds` in total."""
         self._executor = ThreadPoolExecutor(threads, "model")
         self._places = threading.Semaphore(threads + waiting)
         self._seconds = seconds
         self._jobs: set[Job] = set()
         self._ending = False
 
-    async def run(self, work: Callable[[Job], Any]) -> Any:
-        """Return work(job); raise OverloadError if no place is free, TimeoutError if too late."""
+    async def run(self, work: Callable[[Job], Result]) -> Result:
+        """Return work(job); raise OverloadError if the queue is full, TimeoutError if too late."""
 
-        def begin(job: Job) -> Any:
+        def begin(job: Job) -> Result:
             job.check()  # it may have waited too long
             return work(job)
 
@@ -59,8 +61,8 @@ class Pool:
         finally:
             job.cancel()
 
-    async def stream(self, work: Callable[[Job], Iterator[str]]) -> AsyncIterator[str]:
-        """Yield what work(job) yields, as it comes; errors as in `run`, also in between."""
+    async def stream(self, work: Callable[[Job], Iterator[str]]) -> AsyncGenerator[str, None]:
+        """Yield the pieces of work(job) as they come; raise as `run` does, also between pieces."""
         job = Job(self._seconds)
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
@@ -87,11 +89,11 @@ class Pool:
         finally:
             job.cancel()
 
-    def _submit(self, work: Callable[[Job], Any], job: Job) -> Future:
+    def _submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
         if self._ending or not self._places.acquire(blocking=False):
             raise OverloadError
 
-        def done(_: Future) -> None:
+        def done(_: Future[Result]) -> None:
             self._jobs.discard(job)
             self._places.release()
 
@@ -101,12 +103,12 @@ class Pool:
         return future
 
     def end(self) -> None:
-        """Take no more work, and cancel all there is: each ends with TimeoutError, soon."""
+        """Accept no more work, and cancel all jobs: each raises TimeoutError at its next check."""
         self._ending = True
         for job in list(self._jobs):
             job.cancel()
 
     def close(self) -> None:
-        """End, and let the threads go."""
+        """End all work and release the threads, without waiting for them."""
         self.end()
         self._executor.shutdown(wait=False)

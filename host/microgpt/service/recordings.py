@@ -1,62 +1,32 @@
-"""The runs under runs/, read while they may still grow: the list of runs, and a run's log."""
+"""Read the runs under runs/ while they are recorded: the list of runs, and a run's log."""
 
 import os
 import time
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO
 
 from microgpt.plots.curves import SMOOTHED_OVER
 from microgpt.runs import info, log
 from microgpt.runs.folder import PICTURE
+from microgpt.service.schemas import LoggedStep, RunLog, RunSummary
 
-TAIL = 1 << 14  # bytes of a log: its last SMOOTHED_OVER steps are in them, if no names follow
+TAIL = 1 << 14  # bytes at the end of a log that hold SMOOTHED_OVER steps, if no names follow
 CHUNK = 1 << 20  # bytes of a log in one answer
-STALE = 60  # seconds: a run that recorded nothing for this long is no longer live
+STALE = 60  # seconds without a new record after which a run is not live any more
 
 
-class Summary(TypedDict):
-    """What the list of runs says of one: `mean` of its last losses, `bytes` in its log."""
-
-    name: str
-    trained_on: str
-    started: str | None
-    seed: int | None
-    parameters: int | None
-    steps: int | None
-    step: int | None
-    mean: float | None
-    bytes: int
-    live: bool
-
-
-class LoggedStep(TypedDict):
-    """A step as the page draws it."""
-
-    step: int
-    loss: float | None
-    mean: float | None
-
-
-class Part(TypedDict):
-    """A part of a log, the byte to continue from, and whether there is more already."""
-
-    steps: list[LoggedStep]
-    names: list[str]
-    offset: int
-    more: bool
-
-
-def list_runs(root: Path) -> list[Summary]:
-    """Return a summary of each run, the latest first."""
+def list_runs(root: Path) -> list[RunSummary]:
+    """Return a summary of each run under `root`, the latest first."""
     try:
         folders = list(root.iterdir())
     except OSError:
         return []
     summaries = [summary for folder in folders if (summary := _summary(folder))]
-    return sorted(summaries, key=lambda run: (run["started"] or "", run["name"]), reverse=True)
+    return sorted(summaries, key=lambda run: (run.started or "", run.name), reverse=True)
 
 
-def _summary(folder: Path) -> Summary | None:
+def _summary(folder: Path) -> RunSummary | None:
+    """Return the summary of a run; None if the folder has no log."""
     try:
         with open(folder / log.FILE, "rb") as file:
             size = file.seek(0, 2)
@@ -73,24 +43,25 @@ def _summary(folder: Path) -> Summary | None:
     means = [mean for step in recent if (mean := _mean(step)) is not None]
     complete = names_last or (last is not None and last + 1 == about.steps)
     ended = (folder / PICTURE).exists()  # drawn when a recording ends
-    return {
-        "name": folder.name,
-        "trained_on": about.board or about.engine or "a board",
-        "started": about.started,
-        "seed": about.seed,
-        "parameters": about.parameters,
-        "steps": about.steps,
-        "step": last,
-        "mean": sum(means) / len(means) if means else None,
-        "bytes": size,
-        "live": not complete and not ended and age < STALE,
-    }
+    return RunSummary(
+        name=folder.name,
+        trained_on=about.board or about.engine or "a board",
+        started=about.started,
+        seed=about.seed,
+        parameters=about.parameters,
+        steps=about.steps,
+        step=last,
+        mean=sum(means) / len(means) if means else None,
+        bytes=size,
+        live=not complete and not ended and age < STALE,
+    )
 
 
 def _last_steps(file: BinaryIO, size: int) -> tuple[list[log.Step], bool]:
-    """Return the last SMOOTHED_OVER steps of a log, or more, and whether names came after them.
+    """Return at least the last SMOOTHED_OVER steps of a log, and whether names follow them.
 
-    A board that is done generates names for ever: the steps may stand far before the end.
+    After training, a board generates names without end, so that the steps can be far from the end
+    of the log.
     """
     length = TAIL
     while True:
@@ -99,7 +70,7 @@ def _last_steps(file: BinaryIO, size: int) -> tuple[list[log.Step], bool]:
         numbered = [
             (number, step)
             for number, line in enumerate(lines)
-            if b'"step"' in line  # far quicker than to parse a million names as JSON
+            if b'"step"' in line  # much quicker than parsing a million names as JSON
             and isinstance(step := log.parse(line), log.Step)
         ]
         enough = numbered and numbered[0][1].step <= numbered[-1][1].step - SMOOTHED_OVER
@@ -111,32 +82,33 @@ def _last_steps(file: BinaryIO, size: int) -> tuple[list[log.Step], bool]:
     return [step for _, step in numbered], names_last
 
 
-def read_from(root: Path, name: str, offset: int = 0) -> Part | None:
-    """Return the steps and names of a log from a byte on; None if there is no such run.
+def read_from(root: Path, name: str, offset: int = 0) -> RunLog | None:
+    """Return the steps and names of a log from a byte offset on; None if there is no such run.
 
-    Only whole lines are read, and at most CHUNK bytes: `more` says whether to ask again at once.
+    It reads complete lines of at most CHUNK bytes.
     """
     try:
-        if name not in {folder.name for folder in root.iterdir()}:  # not a path to elsewhere
+        # Compared with what is there, so that a name cannot be a path to another folder.
+        if name not in {folder.name for folder in root.iterdir()}:
             return None
         with open(root / name / log.FILE, "rb") as file:
             size = file.seek(0, 2)
-            start = offset if offset <= size else 0  # beyond it: another log under the same name
+            start = offset if offset <= size else 0  # beyond the end: the log was begun again
             records, end = log.read_part(file, start, CHUNK)
     except OSError:
         return None
-    return {
-        "steps": [
-            {"step": record.step, "loss": record.loss, "mean": _mean(record)}
+    return RunLog(
+        steps=[
+            LoggedStep(step=record.step, loss=record.loss, mean=_mean(record))
             for record in records
             if isinstance(record, log.Step)
         ],
-        "names": [record.text for record in records if isinstance(record, log.Name)],
-        "offset": end,
-        "more": end > start and start + CHUNK < size,
-    }
+        names=[record.text for record in records if isinstance(record, log.Name)],
+        offset=end,
+        more=end > start and start + CHUNK < size,
+    )
 
 
 def _mean(step: log.Step) -> float | None:
-    """Return the mean loss since the step logged before; a host logs every step, and no mean."""
+    """Return the mean loss since the step logged before; a host logs every step without a mean."""
     return step.loss if step.mean is None else step.mean

@@ -1,25 +1,26 @@
-"""What requests and answers are made of; FastAPI checks the first and describes both."""
+"""The bodies of requests and answers; FastAPI validates and documents them."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from microgpt import conversations
 from microgpt.chat.session import longest_message
 from microgpt.engines.base import Model
-from microgpt.sampling import MOST_TEMPERATURE
+from microgpt.sampling import MAX_TEMPERATURE
 
-LARGEST_SEED = 2**53 - 1  # the largest whole number that every JSON reader keeps
+LARGEST_SEED = 2**53 - 1  # larger integers lose digits in JavaScript
 
 
 class Strict(BaseModel):
-    """A body: of exactly these fields and types."""
+    """A request's body, which has exactly these fields and types."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
 def _whole(value: object) -> object:
-    """To JSON, 7.0 is a whole number."""
+    """Return 7.0 as 7, because JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -32,12 +33,12 @@ Seed = Annotated[
 
 Temperature = Annotated[
     float,
-    Field(ge=0, le=MOST_TEMPERATURE, allow_inf_nan=False, description="0: always the likeliest."),
+    Field(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False, description="0: always the likeliest."),
 ]
 
 
 class GenerateRequest(Strict):
-    """What to make up."""
+    """How many documents to generate, and how."""
 
     num_samples: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 1
     temperature: Temperature = 0.5
@@ -45,7 +46,7 @@ class GenerateRequest(Strict):
 
 
 class Samples(BaseModel):
-    """Documents that the model made up."""
+    """Generated documents."""
 
     samples: list[str]
 
@@ -58,13 +59,13 @@ class Reply(BaseModel):
 
 
 class Problem(BaseModel):
-    """What is wrong with a request, or with this moment."""
+    """Why a request is not answered."""
 
     detail: str
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with a field of a request: where it is, and why it is refused."""
+    """Why a field of a request is refused, and where it is."""
 
     loc: list[str | int]
     msg: str
@@ -72,7 +73,7 @@ class FieldProblem(BaseModel):
 
 
 class Invalid(BaseModel):
-    """A request that is refused, field by field."""
+    """The fields of a request that are refused."""
 
     detail: list[FieldProblem]
 
@@ -84,7 +85,7 @@ class Health(BaseModel):
 
 
 class RunSummary(BaseModel):
-    """A run, a board's or this computer's: `mean` of its last losses, `bytes` in its log."""
+    """A run of a board or of this computer: the `mean` of its last losses, `bytes` in its log."""
 
     name: str
     trained_on: str
@@ -99,13 +100,13 @@ class RunSummary(BaseModel):
 
 
 class Runs(BaseModel):
-    """All of them, the latest first."""
+    """All recorded runs, the latest first."""
 
     runs: list[RunSummary]
 
 
-class Step(BaseModel):
-    """A logged step, `mean` since the one before; a loss that is not a number is null."""
+class LoggedStep(BaseModel):
+    """A logged step and the `mean` loss since the one before; a loss that is not finite is null."""
 
     step: int
     loss: float | None
@@ -113,56 +114,64 @@ class Step(BaseModel):
 
 
 class RunLog(BaseModel):
-    """A part of a run's log; ask with `offset` for what came since."""
+    """A part of a run's log; `offset` is where the next begins, `more` whether it is there yet."""
 
-    steps: list[Step]
+    steps: list[LoggedStep]
     names: list[str]
     offset: int
     more: bool
 
 
-def chat_request(model: Model) -> type[Strict]:
-    """Return the body of a chat request, its messages limited to what the model can read."""
-    tokenizer = model.tokenizer
-    if not conversations.can_chat(tokenizer):
-        content: Any = Annotated[str, Field(min_length=1)]
-    else:
+class AnyChatMessage(Strict):
+    """What the user or the assistant said, for any model."""
 
-        def known(text: str) -> str:
-            unknown = sorted(set(text) - set(tokenizer.charset))
-            if unknown:
-                raise ValueError(f"{', '.join(map(ascii, unknown))} not in the vocabulary")
-            return text
+    role: conversations.Role
+    content: str
 
-        content = Annotated[
+
+class AnyChatRequest(Strict):
+    """A conversation to reply to, for any model."""
+
+    messages: Sequence[AnyChatMessage]
+    temperature: Temperature = 0.5
+    seed: Seed = 42
+    stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
+
+
+def chat_request(model: Model) -> type[AnyChatRequest]:
+    """Return the body of a chat request, with messages limited to what the model can read."""
+    charset = model.tokenizer.charset
+    able = conversations.can_chat(model.tokenizer)  # a model that is not able refuses every body
+
+    def known(text: str) -> str:
+        unknown = sorted(set(text) - set(charset)) if able else []
+        if unknown:
+            raise ValueError(f"{', '.join(map(ascii, unknown))} not in the vocabulary")
+        return text
+
+    class ChatMessage(AnyChatMessage):
+        """What the user or the assistant said."""
+
+        content: Annotated[
             str,
             Field(
                 min_length=1,
-                max_length=longest_message(model),
-                json_schema_extra={"pattern": f"^{_any_of(tokenizer.charset)}+$"},
+                max_length=longest_message(model) if able else None,
+                json_schema_extra={"pattern": f"^{_any_of(charset)}+$"} if able else None,
             ),
             AfterValidator(known),
         ]
-    message = create_model(
-        "ChatMessage",
-        __base__=Strict,
-        __doc__="What one side said.",
-        role=(Literal["user", "assistant"], ...),
-        content=(content, ...),
-    )
-    return create_model(
-        "ChatRequest",
-        __base__=Strict,
-        __doc__="A conversation so far, for the assistant to reply to.",
-        messages=(Annotated[list[message], Field(min_length=1)], ...),  # type: ignore[valid-type]
-        temperature=(Temperature, 0.5),
-        seed=(Seed, 42),
-        stream=(Annotated[bool, Field(description="Answer as server-sent events.")], False),
-    )
+
+    class ChatRequest(AnyChatRequest):
+        """A conversation so far, for the assistant to reply to."""
+
+        messages: Annotated[list[ChatMessage], Field(min_length=1)]
+
+    return ChatRequest
 
 
 def _any_of(charset: str) -> str:
-    """Return a regular expression for one of these characters, in every dialect the same."""
+    """Return a regular expression for one of these characters that every dialect reads alike."""
     plain = (c.isalnum() or c == " " or not c.isascii() for c in charset)
     pairs = zip(charset, plain, strict=True)
     return "[" + "".join(c if is_plain else f"\\u{ord(c):04x}" for c, is_plain in pairs) + "]"

@@ -1,4 +1,4 @@
-"""The server of the service, from its socket to its end."""
+"""Run the service on an address until Ctrl-C."""
 
 import socket
 from collections.abc import Callable
@@ -10,29 +10,44 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from microgpt.engines.base import Model
+from microgpt.errors import UserError
 from microgpt.service.app import create_app
+from microgpt.service.pool import Pool
+
+
+class AddressError(UserError):
+    """The service cannot listen at an address."""
 
 
 class Server(uvicorn.Server):
-    """Ends at Ctrl-C without waiting for requests that still compute: they get 503."""
+    """Ends at Ctrl-C without waiting for requests that still compute, which are answered 503."""
+
+    def __init__(self, config: uvicorn.Config, pool: Pool) -> None:
+        super().__init__(config)
+        self._pool = pool
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.config.app.state.pool.end()
+        self._pool.end()
         super().handle_exit(sig, frame)
 
 
 def serve(model: Model, host: str, port: int, runs: Path, announce: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C; `announce` gets the address. Raises OSError if it cannot be had."""
+    """Serve until Ctrl-C; `announce` is called with the URL when the service listens.
+
+    Raises AddressError if it cannot listen at `host` and `port`.
+    """
     address, family = (f"[{host}]", socket.AF_INET6) if ":" in host else (host, socket.AF_INET)
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # behind it: the address, once more
-        raise OSError(
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host is spelt like this
+        said = error.strerror if isinstance(error, OSError) else "not the name of a host"
+        reason = str(said).partition(" (")[0]  # in brackets is the address
+        raise AddressError(
             f"cannot listen at {address}:{port}: {reason}; choose another with --host or --port"
         ) from None
     announce(f"http://{address}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(create_app(model, runs), log_level="warning", timeout_keep_alive=30)
-    # A request computes in one thread: the pool has the others.
+    app = create_app(model, runs)
+    config = uvicorn.Config(app, log_level="warning", timeout_keep_alive=30)
+    # One BLAS thread for each request: the threads of the pool use the other cores.
     with listener, threadpool_limits(1), suppress(KeyboardInterrupt):
-        Server(config).run([listener])
+        Server(config, app.state.pool).run([listener])

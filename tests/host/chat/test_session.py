@@ -295,7 +295,7 @@ def test_a_pipe(chat_folder: Path, tmp_path: Path) -> None:
         "hello! what is your name?\n2 messages appended to chat.jsonl\n/reset"
     )
     assert result.stderr.splitlines() == [
-        "error: /what is no command: /help lists them",
+        "error: /what is not a command: /help lists them",
         "error: warm is not a number",
         "error: cannot write no/a: No such file or directory",
     ]

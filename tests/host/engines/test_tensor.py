@@ -270,7 +270,7 @@ def test_buffers_for_many_lengths_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     documents = [model.tokenizer.encode(text) for text in texts]
     losses = [model.loss_and_grads(tokens)[0] for tokens in documents]
     unbounded = len(model._passes)
-    monkeypatch.setattr("microgpt.engines.tensor.MOST_HELD", 100_000)
+    monkeypatch.setattr("microgpt.engines.tensor.MAX_HELD", 100_000)
     model._passes.clear()
     assert [model.loss_and_grads(tokens)[0] for tokens in documents] == losses
     assert model.mean_loss(documents) == pytest.approx(sum(losses) / len(losses), rel=1e-12)

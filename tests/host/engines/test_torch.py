@@ -336,7 +336,7 @@ def test_a_chat_model_of_torch_learns(tmp_path: Path) -> None:
     config = microgpt.ModelConfig(n_embd=32, block_size=128)
     special = conversations.SPECIAL_TOKENS
     model = microgpt.create(config, charset, engine="torch", special_tokens=special)
-    docs, _, _ = conversations.documents(model.tokenizer, talks, 128, assistant_only=True)
+    chats = conversations.chat_documents(model.tokenizer, talks, 128, assistant_only=True)
     run = microgpt.TrainConfig(steps=60, batch=7)
-    losses = [record.loss for record in microgpt.train(model, docs, run)]
+    losses = [record.loss for record in microgpt.train(model, chats.documents, run)]
     assert sum(losses[-10:]) / 10 < 0.6 * losses[0]

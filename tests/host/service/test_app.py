@@ -1,0 +1,168 @@
+"""The service's routes as its clients see them, over real HTTP: generate, chat, refusals, docs."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import microgpt
+import pytest
+from microgpt.chat.session import Chat
+from microgpt.conversations import Message
+
+httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
+pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
+
+from microgpt.service.app import create_app  # noqa: E402 - imports FastAPI
+
+HI = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_generate(names: httpx.Client, names_folder: Path) -> None:
+    model = microgpt.load(names_folder)
+    response = names.post("/microgpt/v1/generate", json={})
+    assert response.json() == {"samples": microgpt.generate(model, 1, 0.5, 42)}
+    body = {"num_samples": 50, "temperature": 1.5, "seed": 7}
+    response = names.post("/microgpt/v1/generate", json=body)
+    assert response.json() == {"samples": microgpt.generate(model, 50, 1.5, 7)}
+
+
+def test_chat(talker: httpx.Client) -> None:
+    response = talker.post("/microgpt/v1/chat", json=HI | {"temperature": 0})
+    assert response.json() == {"role": "assistant", "content": "hello! what is your name?"}
+    messages = [*HI["messages"], response.json(), {"role": "user", "content": "ada"}]
+    response = talker.post("/microgpt/v1/chat", json={"messages": messages, "temperature": 0})
+    assert response.json()["content"] == "nice to meet you, ada."
+
+
+def test_a_conversation_longer_than_the_block(
+    talker: httpx.Client, memorised: microgpt.Model
+) -> None:
+    turns = [*HI["messages"], {"role": "assistant", "content": "hello! what is your name?"}]
+    messages = turns * 50 + [{"role": "user", "content": "thanks"}]
+    response = talker.post("/microgpt/v1/chat", json={"messages": messages, "temperature": 0})
+    talk = Chat(memorised, 0)
+    for message in messages:
+        talk.say(Message(**message))
+    assert response.json()["content"] == "".join(talk.reply())
+
+
+def test_a_streamed_reply_is_the_same_piece_by_piece(talker: httpx.Client) -> None:
+    body = HI | {"temperature": 3, "seed": 5}
+    whole = talker.post("/microgpt/v1/chat", json=body).json()
+    with talker.stream("POST", "/microgpt/v1/chat", json=body | {"stream": True}) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        *events, end = "".join(response.iter_text()).split("\n\n")
+    assert end == ""
+    *pieces, last = events
+    said = [json.loads(piece.removeprefix("data: "))["content"] for piece in pieces]
+    assert len(said) > 1
+    assert "".join(said) == whole["content"]
+    assert last == f"event: done\ndata: {json.dumps(whole)}"
+
+
+def test_model_and_health(names: httpx.Client, talker: httpx.Client) -> None:
+    assert names.get("/healthz").json() == {"status": "ok"}
+    model = names.get("/microgpt/v1/model").json()
+    assert (model["parameters"], model["can_chat"]) == (4192, False)
+    assert talker.get("/microgpt/v1/model").json()["can_chat"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("generate", {"num_samples": 0}, "num_samples"),
+        ("generate", {"num_samples": 51}, "num_samples"),
+        ("generate", {"num_samples": "3"}, "num_samples"),
+        ("generate", {"num_samples": True}, "num_samples"),
+        ("generate", {"temperature": 100.1}, "temperature"),
+        ("generate", {"temperature": float("nan")}, "temperature"),
+        ("generate", {"seed": -1}, "seed"),
+        ("generate", {"seed": 1.5}, "seed"),
+        ("generate", {"sed": 1}, "sed"),
+        ("generate", {"\ud800": 1}, "body"),
+        ("generate", [], "body"),
+        ("chat", {}, "messages"),
+        ("chat", {"messages": []}, "messages"),
+        ("chat", {"messages": [{"role": "system", "content": "hi"}]}, "role"),
+        ("chat", {"messages": [{"role": "user"}]}, "content"),
+        ("chat", {"messages": [{"role": "user", "content": ""}]}, "content"),
+        ("chat", {"messages": [{"role": "user", "content": "Ü"}]}, "content"),
+        ("chat", {"messages": [{"role": "user", "content": "\ud800"}]}, "content"),
+        ("chat", {"messages": [{"role": "user", "content": "<|end_turn|>"}]}, "content"),
+        ("chat", {"messages": [{"role": "user", "content": "a" * 125}]}, "content"),
+        ("chat", HI | {"temperature": -1}, "temperature"),
+        ("chat", HI | {"stream": "yes"}, "stream"),
+    ],
+)
+def test_a_bad_body_names_its_field(
+    talker: httpx.Client, path: str, body: object, field: str
+) -> None:
+    content = json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    response = talker.post(f"/microgpt/v1/{path}", content=content, headers=headers)
+    assert response.status_code == 422
+    (problem,) = response.json()["detail"]
+    assert problem["loc"][-1] == field
+    assert set(problem) == {"loc", "msg", "type"}
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 60_000, b"9" * 5000, b"", b"null"])
+def test_a_body_that_is_no_object(names: httpx.Client, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = names.post("/microgpt/v1/generate", content=content, headers=headers)
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"][0] == "body"
+
+
+def test_a_model_that_cannot_chat(names: httpx.Client) -> None:
+    for body in (HI, HI | {"stream": True}, {"messages": [{"role": "user", "content": "Ü!"}]}):
+        response = names.post("/microgpt/v1/chat", json=body)
+        assert response.status_code == 409
+        assert "cannot chat" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/nothing", 404),
+        ("/page/nothing", 404),
+        ("/page/../app.py", 404),
+        ("/page/%2e%2e/app.py", 404),
+        ("/microgpt/v1/runs/nothing", 404),
+        ("/microgpt/v1/runs/..", 404),
+        ("/microgpt/v1/runs/%2e%2e%2f%2e%2e", 404),
+        ("/microgpt/v1/runs/a%00b", 404),
+        ("/microgpt/v1/generate", 405),
+    ],
+)
+def test_errors_give_nothing_away(names: httpx.Client, path: str, status: int) -> None:
+    response = names.get(path)
+    assert response.status_code == status
+    assert set(response.json()) == {"detail"}
+    assert len(response.text) < 60
+
+
+def test_docs_and_page_come_from_here(names: httpx.Client) -> None:
+    page = names.get("/")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    docs = names.get("/docs").text
+    assert "https://" not in docs
+    assert names.get(docs.split('script src="')[1].split('"')[0]).status_code == 200
+
+
+def test_an_internal_error_gives_nothing_away(
+    memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decoder() -> None:
+        raise RuntimeError("a secret at /etc/passwd")
+
+    monkeypatch.setattr(memorised, "decoder", decoder)
+    app = create_app(memorised, Path("nothing"))
+
+    async def scenario() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            return await http.post("/microgpt/v1/generate", json={})
+
+    response = asyncio.run(scenario())
+    assert (response.status_code, response.json()) == (500, {"detail": "internal error"})
