@@ -18,7 +18,7 @@ debug_option = click.option(
 )
 
 
-def run(group: click.Group) -> NoReturn:
+def run(group: click.Command) -> NoReturn:
     """Run the command line of this process and exit; `--debug` may stand anywhere in it."""
     words = [word for word in sys.argv[1:] if word != DEBUG]
     try:
