@@ -142,7 +142,7 @@ ugpt.info()
 
 
 def test_the_self_test_twice_and_behind_a_run(board: Path) -> None:
-    twice = "import ugpt.selftest\nprint('again')\nimport ugpt.selftest"
+    twice = "ugpt.selftest()\nprint('again')\nugpt.selftest()"
     for code in (twice, "ugpt.train(steps=3)\n" + twice):
         lines = at_prompt(board, code)
         assert lines.count("selftest: 21 passed, 0 failed") == 2, lines
