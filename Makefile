@@ -1,18 +1,14 @@
 # Everything runs in .venv, which the first target that needs it sets up.
 
 PYTHON ?= python3
-STEPS ?= 1000
-SEED ?= 42
-NAMES ?= data/names.txt
-
-BOARD ?= ESP32_GENERIC
-TOOL ?= mpremote
 
 BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
-PORT_FLAG = $(if $(PORT),--port $(PORT))
-IMAGE_FLAGS = --board $(BOARD) --names "$(NAMES)" $(if $(FIRMWARE),--firmware "$(FIRMWARE)")
+# A setting that is not given has the default of microgpt-board. PORT reaches it in the environment.
+IMAGE_FLAGS = $(if $(BOARD),--board $(BOARD)) $(if $(FIRMWARE),--firmware "$(FIRMWARE)") $(NAMES_FLAG)
+NAMES_FLAG = $(if $(NAMES),--names "$(NAMES)")
+BAUD_FLAG = $(if $(BAUD),--baud $(BAUD))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,52 +24,51 @@ $(READY_DEV): pyproject.toml tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 
-run: $(READY) ## train on the virtual board, then make up 20 names [STEPS=1000 SEED=42 RESUME=1]
-	@$(BIN)/python -m microgpt_board.device.run --steps $(STEPS) --seed $(SEED) --names "$(NAMES)" \
+run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 RESUME=1]
+	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(NAMES_FLAG) \
 		$(if $(RESUME),--resume)
 
 image: $(READY) ## build the file for a board's flash [BOARD=ESP32_GENERIC FIRMWARE=release.bin]
-	@$(BIN)/python -m microgpt_board.image.image $(IMAGE_FLAGS)
+	@$(BIN)/microgpt-board image $(IMAGE_FLAGS)
 
 flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= FIRMWARE= ESPTOOL_FLAGS=]
-	@$(BIN)/python -m microgpt_board.device.flash $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD)) $(IMAGE_FLAGS)
+	@$(BIN)/microgpt-board flash $(BAUD_FLAG) $(IMAGE_FLAGS)
 
 erase: $(READY) ## erase a board's whole flash [PORT= BOARD=]
-	@$(BIN)/python -m microgpt_board.device.flash --erase --board $(BOARD) $(PORT_FLAG) $(if $(BAUD),--baud $(BAUD))
+	@$(BIN)/microgpt-board erase $(BAUD_FLAG) $(if $(BOARD),--board $(BOARD))
 
 deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy]
-	@$(BIN)/python -m microgpt_board.device.deploy $(PORT_FLAG) --tool $(TOOL) --names "$(NAMES)"
+	@$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAG)
 
 monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://...]
-	@$(BIN)/python -m microgpt_board.device.monitor $(PORT_FLAG)
+	@$(BIN)/microgpt-board monitor
 
-repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves [PORT=]
-	@port=$$($(BIN)/python -m microgpt_board.device.ports --find $(PORT_FLAG)) && \
-		exec $(BIN)/python -m mpremote connect $$port repl
+repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves [PORT=, or virtual]
+	@$(BIN)/microgpt-board repl
 
 ports: $(READY) ## list the boards that are plugged in
-	@$(BIN)/python -m microgpt_board.device.ports
+	@$(BIN)/microgpt-board ports
 
 emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU=path SOCKET=5555 DOWNLOAD=1 FLASH=file]
-	@$(BIN)/python -m microgpt_board.emulation.qemu $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
-		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash $(FLASH))
+	@$(BIN)/microgpt-board emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
+		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash "$(FLASH)")
 
 selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT=, or virtual]
-	@$(BIN)/python -m microgpt_board.device.selftest $(PORT_FLAG)
+	@$(BIN)/microgpt-board selftest
 
 replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [LR=]
-	@$(BIN)/python -m microgpt_board.proof.replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" \
-		--names "$(NAMES)" $(if $(LR),--lr $(LR))
+	@$(BIN)/microgpt-board replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" $(NAMES_FLAG) \
+		$(if $(LR),--lr $(LR))
 
-pull: $(READY) ## the board's checkpoint as a model folder [MODEL=models/board PORT=]
-	@$(BIN)/python -m microgpt_board.device.weights pull "$(or $(MODEL),models/board)" $(PORT_FLAG)
+pull: $(READY) ## the board's checkpoint as a model folder [MODEL=models/board PORT=, or virtual]
+	@$(BIN)/microgpt-board pull "$(or $(MODEL),models/board)"
 
-push: $(READY) ## a model onto the board, which makes up names: MODEL=folder [TRAIN=1 PORT=]
-	@$(BIN)/python -m microgpt_board.device.weights push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
-		$(if $(TRAIN),--train) $(PORT_FLAG)
+push: $(READY) ## a model onto the board, which generates names: MODEL=folder [TRAIN=1 PORT=]
+	@$(BIN)/microgpt-board push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
+		$(if $(TRAIN),--train)
 
-reset-training: $(READY) ## remove the board's checkpoints: it starts afresh [PORT=]
-	@$(BIN)/python -m microgpt_board.device.weights reset $(PORT_FLAG)
+reset-training: $(READY) ## remove the board's checkpoints: it starts afresh [PORT=, or virtual]
+	@$(BIN)/microgpt-board reset
 
 test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/ruff check .
@@ -81,16 +76,16 @@ test: $(READY_DEV) ## lint and all tests
 	@$(BIN)/pytest
 
 bench: $(READY) ## time of a training step: scalar, tensor, virtual board
-	@$(BIN)/python -m microgpt_board.proof.bench
+	@$(BIN)/microgpt-board bench $(NAMES_FLAG)
 
 bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core
-	@$(BIN)/python -m microgpt_board.proof.bench_kernels
+	@$(BIN)/microgpt-board bench-kernels
 
 kernels: $(READY) ## compile the board's native kernels again, after a change to kernels.c
-	@$(BIN)/python -m microgpt_board.image.native xtensawin firmware/native/kernels-xtensawin.mpy
+	@$(BIN)/microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy
 
 names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
-	@$(BIN)/python -m tools.names_makemore data/names-makemore.txt
+	@$(BIN)/python tools/names_makemore.py data/names-makemore.txt
 
 clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build

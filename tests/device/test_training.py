@@ -24,7 +24,7 @@ training.run(Report(1))
 
 def board_losses(port: str) -> list[float]:
     """Train on the board and return the loss of each step."""
-    text = Remote(["connect", port]).run(CODE)  # asks again if the board is just restarting
+    text = Remote(port).run(CODE)  # asks again if the board is just restarting
     events = (log.parse(line) for line in text.splitlines())
     steps = [event for event in events if isinstance(event, log.Step)]
     assert [step.step for step in steps] == list(range(STEPS))

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 
@@ -42,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ugpt/*.mpy as `make run` has it, its kernels in native code."""
     folder = tmp_path_factory.mktemp("flash")
-    build.compile_package(folder, build.virtual_architecture(find_micropython()))
+    build.compile_package(folder, virtual_architecture(find_micropython()))
     return folder
 
 

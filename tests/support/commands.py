@@ -13,7 +13,7 @@ from microgpt.cli import cli
 from microgpt.cli.run import run as run_group
 
 
-def run_command(command: click.Group, *words: object) -> CompletedProcess[str]:
+def run_command(command: click.Command, *words: object) -> CompletedProcess[str]:
     """Run a command through `microgpt.cli.run`, which turns errors into lines and exit codes.
 
     A programming error is raised. What other programs print is not among the result's output.

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt.data import NAMES as ALL_NAMES
+from microgpt_board.emulation.micropython import build_virtual, find_micropython
 from microgpt_board.errors import ToolError
-from microgpt_board.image import compile as build
 
 from tests.support.serial_board import MicroPythonBoard
 
@@ -39,5 +39,5 @@ def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except ToolError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("virtual")
-    build.build_virtual(folder, Path(__file__).parents[2] / "data" / "names.txt")
+    build_virtual(folder, ALL_NAMES)
     return folder

@@ -22,14 +22,14 @@ debug_option = click.option(
 )
 
 
-def run(group: click.Group) -> NoReturn:
-    """Run `group` with the command line of this process and exit.
+def run(command: click.Command) -> NoReturn:
+    """Run `command` with the command line of this process and exit.
 
     `--debug`, anywhere in the command line, prints the traceback of an error before its line.
     """
     words = [word for word in sys.argv[1:] if word != DEBUG]
     try:
-        code = group.main(words, standalone_mode=False)
+        code = command.main(words, standalone_mode=False)
     except click.exceptions.Abort:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED

@@ -3,21 +3,22 @@
 import hashlib
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from microgpt_board.device import deploy, log
-from microgpt_board.device.deploy import Found, NoAnswer, Plan
+from microgpt_board.device import deploy, log, remote
+from microgpt_board.device.deploy import Found
 from microgpt_board.device.ports import close_port, open_port
+from microgpt_board.device.remote import NoAnswer, Plan
 from microgpt_board.device.serial_lines import LineSplitter
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
 from ugpt.checkpoint import NEWEST, OLDER
 
+from tests.support.commands import microgpt_board
 from tests.support.serial_board import MicroPythonBoard, SerialEnd
 
 OTHER_PROGRAM = "import time\nwhile True:\n    print('blink')\n    time.sleep(0.01)\n"
@@ -25,17 +26,8 @@ LONG_RUN = {"steps": 1_000_000, "log_every": 1}
 
 
 def run_tool(port: str, names: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run microgpt_board.device.deploy as make does."""
-    command = [
-        sys.executable,
-        "-m",
-        "microgpt_board.device.deploy",
-        "--port",
-        port,
-        "--names",
-        str(names),
-    ]
-    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
+    """Deploy to a port."""
+    return microgpt_board("deploy", "--port", port, "--names", names, *words)
 
 
 def assert_trains(port: str) -> None:
@@ -86,7 +78,7 @@ def test_deploy_from_nothing_to_only_what_changed(board: MicroPythonBoard, names
 
 
 def test_ampy_does_the_same(board: MicroPythonBoard, names: Path):
-    architecture = build.virtual_architecture(find_micropython())
+    architecture = virtual_architecture(find_micropython())
     build.build_files(board.flash, architecture)
     names_bin.write(names, board.flash / "names.bin")
     (board.flash / "ugpt.json").write_text(json.dumps(LONG_RUN))
@@ -110,10 +102,11 @@ def test_ampy_makes_the_folder(board: MicroPythonBoard, tmp_path: Path):
 
 @pytest.mark.parametrize("tool", deploy.TOOLS.values())
 def test_a_board_without_micropython(tool: type, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(deploy, "PATIENCE_S", 2)
+    monkeypatch.setattr(remote, "FIRST_S", 2)
+    monkeypatch.setattr(remote, "ANSWER_S", 0)
     end = SerialEnd()
     with pytest.raises(ToolError, match="no MicroPython answers: press the board's EN button"):
-        tool(end.port).run(Path(__file__))
+        tool(end.port).run("print()")
     end.close()
 
 
@@ -155,16 +148,18 @@ class Remembered:
         mpy = 6 | 3 << 8 | 10 << 10  # what an ESP32 says
         self.found = {"mpy": mpy, "files": {}, "space": 1_000_000, "names": names, "new": True}
         self.copied: list[str] = []
+        self.restarted = False
 
-    def run(self, script: Path) -> str:
+    def run(self, code: str) -> str:
         return "noise\n" + json.dumps(self.found)
 
     def change(self, folder: Path, plan: Plan, new: bool) -> None:
         assert new
         self.copied = plan.copy
 
-    def restart(self, script: Path) -> None:
-        assert "machine.reset()" in script.read_text()
+    def restart(self) -> None:
+        assert "machine.reset()" in remote.RESTART
+        self.restarted = True
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -173,6 +168,7 @@ def test_with_a_partition_the_names_are_no_file(tmp_path: Path, names: Path, sam
     header = (tmp_path / "names.bin").read_bytes()[:32].hex() if same else "ff" * 32
     board = Remembered(header)
     said = deploy.deploy(board, names, tmp_path / "files")
+    assert board.restarted
     assert "names.bin" not in board.copied
     assert "ugpt/ops.mpy" in board.copied
     assert ("partition names holds another list than" in said) is not same
@@ -182,11 +178,11 @@ def test_a_board_that_was_just_starting_is_asked_again(tmp_path: Path, names: Pa
     class Starting(Remembered):
         asked = 0
 
-        def run(self, script: Path) -> str:
+        def run(self, code: str) -> str:
             self.asked += 1
             if self.asked == 1:
                 raise NoAnswer
-            return super().run(script)
+            return super().run(code)
 
     board = Starting("ff" * 32)
     assert "0 as they were" in deploy.deploy(board, names, tmp_path / "files")

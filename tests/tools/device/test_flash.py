@@ -46,8 +46,8 @@ def file(firmware: Path) -> Path:
 
 
 def tool(port: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run microgpt_board.device.flash as make does."""
-    command = [sys.executable, "-m", "microgpt_board.device.flash", "--port", port, *words]
+    """Run a verb as make does, in a process: esptool prints too."""
+    command = [sys.executable, "-m", "microgpt_board", *words, "--port", port]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
@@ -60,7 +60,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], expected: str) -> 
 
 def test_the_flash_is_the_image(firmware: Path):
     with loader() as board:
-        result = tool(board.port, "--no-monitor", "--firmware", str(firmware))
+        result = tool(board.port, "flash", "--no-monitor", "--firmware", str(firmware))
         assert result.returncode == 0, result.stderr
         assert "Hash of data verified" in result.stdout
         assert board.flash == image.path_of(ESP32).read_bytes()
@@ -123,13 +123,13 @@ def test_a_firmware_for_another_board_never_reaches_the_board(tmp_path: Path):
     other = tmp_path / "s3.bin"
     other.write_bytes(release(boards.find("ESP32_GENERIC_S3")))
     with loader() as board:
-        assert_one_line(tool(board.port, "--firmware", str(other)), "is for another chip")
+        assert_one_line(tool(board.port, "flash", "--firmware", str(other)), "is for another chip")
         assert not board.bauds
 
 
 def test_erase():
     with loader() as board:
-        result = tool(board.port, "--erase")
+        result = tool(board.port, "erase")
         assert result.returncode == 0, result.stderr
         assert board.flash == b"\xff" * len(board.flash)
 
@@ -143,7 +143,7 @@ def test_a_port_in_use_names_who_uses_it():
     )
     holder.stdout.readline()  # it has the port
     try:
-        result = tool(end.port)
+        result = tool(end.port, "flash")
         assert_one_line(result, f"{end.port} is in use by ")
         assert f"(process {holder.pid}): close it" in result.stderr
     finally:
@@ -152,4 +152,4 @@ def test_a_port_in_use_names_who_uses_it():
 
 
 def test_a_port_that_is_not_there():
-    assert_one_line(tool("/dev/ttyUSB99"), "/dev/ttyUSB99 is not there: plug the board")
+    assert_one_line(tool("/dev/ttyUSB99", "flash"), "/dev/ttyUSB99 is not there: plug the board")

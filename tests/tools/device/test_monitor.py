@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from microgpt.runs import folder as runs
+from microgpt.runs import log as run_log
 from microgpt_board.device import log, monitor
 from microgpt_board.device.record import Recorder
 
@@ -31,7 +31,7 @@ def step(number: int, loss: float = 2.5) -> bytes:
 
 
 class Monitor:
-    """python -m microgpt_board.device.monitor in a process of its own; stdout and stderr in `text`."""
+    """microgpt-board monitor in a process of its own; stdout and stderr in `text`."""
 
     def __init__(self, port: str, folder: Path, terminal: bool = False) -> None:
         self.runs = folder / "runs"
@@ -41,7 +41,8 @@ class Monitor:
         command = [
             sys.executable,
             "-m",
-            "microgpt_board.device.monitor",
+            "microgpt_board",
+            "monitor",
             "--port",
             port,
             "--runs",
@@ -146,7 +147,7 @@ def test_a_run_is_shown_and_recorded(end: SerialEnd, watch: Callable[..., Monito
     assert text.splitlines()[-1] == f"the run is in {folder}"
     about = json.loads((folder / "run.json").read_text())
     assert about["board"] == "esp32-1.24.0"
-    assert (about["seed"], about["configuration"]["steps"]) == (42, 21)
+    assert (about["seed"], about["train"]["steps"]) == (42, 21)
     assert about["environment"]["commit"]
     (records,) = it.records()
     assert [record.get("step") for record in records] == [0, 10, 20, None]
@@ -295,7 +296,7 @@ def test_a_loss_that_is_no_number(tmp_path: Path):
     assert said == f"the run is in {folder}"
     logged = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
     assert logged == [2.5, None, None, 2.4]
-    assert [record["loss"] for record in runs.read_log(folder)] == [2.5, 2.4]
+    assert [record.loss for record in run_log.read_steps(folder)] == [2.5, 2.4]
     assert "2.40" in monitor.curve(watch.means).plain
 
 

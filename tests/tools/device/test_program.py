@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
 
@@ -21,7 +21,7 @@ LARGE = 0xC0000 // 16 - 2  # names: as many as the partition holds
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is on a board."""
     folder = tmp_path_factory.mktemp("program")
-    build.build_files(folder, build.virtual_architecture(find_micropython()))
+    build.build_files(folder, virtual_architecture(find_micropython()))
     return folder
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from microgpt_board.device import log
-from microgpt_board.device import run as virtual
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.emulation.micropython import HEAP, find_micropython, run_board
 from ugpt import backend, checkpoint
+
+from tests.support.commands import microgpt_board
 
 ROOT = Path(__file__).parents[3]
 TRACE = ROOT / "tests" / "support" / "trace.py"
@@ -33,8 +34,8 @@ def test_the_same_bits_in_cpython_and_micropython(flash: Path) -> None:
     assert trace([find_micropython()], flash) == expected
 
 
-def events(flash: Path, heap: str = virtual.HEAP, **settings: int) -> list[log.Event]:
-    return [log.parse(line) for line in virtual.run_board(flash, settings, heap)]
+def events(flash: Path, heap: str = HEAP, **settings: int) -> list[log.Event]:
+    return [log.parse(line) for line in run_board(flash, settings, heap)]
 
 
 def test_1000_steps_in_300_kb(flash: Path) -> None:
@@ -150,17 +151,8 @@ def test_too_little_memory_is_one_line(flash: Path) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "microgpt_board.device.run",
-        "--steps",
-        "30",
-        "--flash",
-        str(tmp_path),
-    ]
-    command += ["--runs", str(tmp_path / "runs")]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    words = ["--steps", 30, "--flash", tmp_path, "--runs", tmp_path / "runs"]
+    result = microgpt_board("run", *words)
     assert result.returncode == 0, result.stderr
     found = [log.parse(line) for line in result.stdout.splitlines()]
     assert isinstance(found[0], log.Start)
@@ -180,14 +172,9 @@ def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
         (["--names", "nothing.txt"], "cannot read nothing.txt"),
         (["--steps", "0"], "steps must be 1 to 1000000, not 0"),
         (["--seed", "-1"], "seed must be 0 to 4294967295, not -1"),
-        (["--names", str(ROOT / "LICENSE"), "--steps", "x"], "invalid int value"),
+        (["--names", str(ROOT / "LICENSE"), "--steps", "x"], "is not a valid integer"),
     ):
-        result = subprocess.run(
-            [sys.executable, "-m", "microgpt_board.device.run", "--flash", str(tmp_path), *words],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
+        result = microgpt_board("run", "--flash", tmp_path, *words)
         assert result.returncode != 0
         assert message in result.stderr
         assert "Traceback" not in result.stderr
@@ -195,7 +182,7 @@ def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
 
 def test_ctrl_c_saves_and_says_so(tmp_path: Path) -> None:
     words = ["--steps", "100000", "--flash", str(tmp_path), "--runs", str(tmp_path / "runs")]
-    command = [sys.executable, "-m", "microgpt_board.device.run", *words]
+    command = [sys.executable, "-m", "microgpt_board", "run", *words]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

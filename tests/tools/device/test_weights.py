@@ -1,8 +1,6 @@
 """Weights both ways and the self-test, with the real mpremote on the virtual board's prompt."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,23 +8,24 @@ import microgpt
 import numpy as np
 import pytest
 from microgpt_board.device import log, remote, weights
-from microgpt_board.device import run as virtual
+from microgpt_board.device.ports import VIRTUAL
 from microgpt_board.device.remote import Remote
+from microgpt_board.device.selftest import CODE as SELFTEST
+from microgpt_board.emulation.micropython import run_board
 from microgpt_board.errors import ToolError
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH
 
+from tests.support.commands import microgpt_board
 from tests.support.serial_board import MicroPythonBoard
 
-ROOT = Path(__file__).parents[3]
-NAMES = ROOT / "data" / "names.txt"
 SETTINGS = {"steps": 12, "seed": 5}
 
 
 @pytest.fixture(scope="module")
 def finished(flash: Path) -> bytes:
     """The checkpoint that a run leaves."""
-    list(virtual.run_board(flash, SETTINGS))
+    list(run_board(flash, SETTINGS))
     return (flash / NEWEST).read_bytes()
 
 
@@ -35,7 +34,7 @@ def board(flash: Path, finished: bytes) -> Iterator[Remote]:
     """The prompt of a virtual board, its flash as a run left it."""
     checkpoint.remove(f"{flash}/")
     (flash / NEWEST).write_bytes(finished)
-    with remote.connect(remote.VIRTUAL, flash) as board:
+    with remote.connect(VIRTUAL, flash) as board:
         yield board
 
 
@@ -103,7 +102,7 @@ def test_the_board_generates_from_what_was_pushed(
     only_anna().save(tmp_path / "model")
     said = weights.push(board, tmp_path / "model", train=False)
     assert "makes up names" in said
-    events = [log.parse(line) for line in virtual.run_board(flash, SETTINGS, resume=True)]
+    events = [log.parse(line) for line in run_board(flash, SETTINGS, resume=True)]
     assert not any(isinstance(event, log.Step) for event in events)
     assert events[1].text.endswith(
         "complete at step 12 of 12 from checkpoint.bin, with pushed weights"
@@ -116,7 +115,7 @@ def test_the_board_trains_on_with_what_was_pushed(
 ) -> None:
     only_anna().save(tmp_path / "model")
     assert "trains on for 12 steps" in weights.push(board, tmp_path / "model", train=True)
-    events = [log.parse(line) for line in virtual.run_board(flash, SETTINGS, resume=True)]
+    events = [log.parse(line) for line in run_board(flash, SETTINGS, resume=True)]
     assert events[1].text.endswith(
         "resumed at step 0 of 12 from checkpoint.bin, with pushed weights"
     )
@@ -198,7 +197,7 @@ def test_a_reset_board_starts_afresh(board: Remote, flash: Path) -> None:
 
 
 def test_the_selftest_passes_on_the_board(board: Remote) -> None:
-    lines = board.run("import ugpt; ugpt.selftest()").splitlines()
+    lines = board.run(SELFTEST).splitlines()
     assert lines[-1] == "selftest: 21 passed, 0 failed"
     assert sum(line.startswith("PASS ") for line in lines) == 21
 
@@ -206,18 +205,13 @@ def test_the_selftest_passes_on_the_board(board: Remote) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["weights", "pull", "x", "--port", "nowhere"], "nowhere is not there"),
-        (["weights", "push", "nothing", "--port", "virtual"], "cannot read nothing"),
+        (["pull", "x", "--port", "nowhere"], "nowhere is not there"),
+        (["push", "nothing", "--port", "virtual"], "cannot read nothing"),
         (["selftest", "--port", "/dev/nothing"], "/dev/nothing"),
     ],
 )
 def test_errors_are_one_line(words: list[str], message: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", f"tools.{words[0]}", *words[1:]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    result = microgpt_board(*words)
     assert result.returncode == 1
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
@@ -231,7 +225,9 @@ def test_a_board_that_is_not_done_is_given_up(
     monkeypatch.setattr(remote, "PATIENCE_S", 3)
     board = MicroPythonBoard(flash)
     try:
+        reached = Remote(board.port)
+        reached.run("print()")
         with pytest.raises(ToolError, match="the board was not done in 3 s"):
-            Remote(["connect", board.port]).run("while True: pass")
+            reached.run("while True: pass")
     finally:
         board.close()

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.errors import ToolError
-from microgpt_board.image import compile as build
 
 
 def program(folder: Path, name: str, text: str = "") -> Path:
@@ -48,13 +47,13 @@ def test_the_order(empty_environment: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_another_program_or_an_old_micropython_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="is not MicroPython"):
-        build.virtual_architecture(str(program(tmp_path, "cat", "echo meow")))
+        virtual_architecture(str(program(tmp_path, "cat", "echo meow")))
     with pytest.raises(ToolError, match="does not load"):
-        build.virtual_architecture(str(program(tmp_path, "old", "echo 5")))
+        virtual_architecture(str(program(tmp_path, "old", "echo 5")))
 
 
 def test_a_machine_without_native_code_runs_bytecode(tmp_path: Path) -> None:
-    assert build.virtual_architecture(str(program(tmp_path, "arm64", "echo 774"))) is None
+    assert virtual_architecture(str(program(tmp_path, "arm64", "echo 774"))) is None
 
 
 def test_a_named_micropython_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,5 +64,5 @@ def test_a_named_micropython_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pytest.skip("needs MicroPython on this computer")
     wrapper = program(tmp_path, "mine", f'touch "{tmp_path}/used"\nexec "{real}" "$@"\n')
     monkeypatch.setenv("MICROPYTHON", str(wrapper))
-    build.virtual_architecture(find_micropython())
+    virtual_architecture(find_micropython())
     assert (tmp_path / "used").exists()

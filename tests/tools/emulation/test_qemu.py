@@ -29,9 +29,9 @@ def fake_qemu(folder: Path, machines: str, ending: str = "exit 0") -> Path:
 
 
 def run_tool(qemu: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run microgpt_board.emulation.qemu as make does."""
+    """Run microgpt-board emulate as make does, in a process: it has a handler of SIGTERM."""
     return subprocess.run(
-        [sys.executable, "-m", "microgpt_board.emulation.qemu", *words],
+        [sys.executable, "-m", "microgpt_board", "emulate", *words],
         env={**os.environ, "QEMU": str(qemu)},
         capture_output=True,
         text=True,

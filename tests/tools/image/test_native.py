@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 from microgpt_board.device import log
-from microgpt_board.device import run as virtual
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
 from microgpt_board.errors import ToolError
-from microgpt_board.image import compile as build
 from microgpt_board.image import mpy, native
 
 ROOT = Path(__file__).parents[3]
@@ -68,10 +66,7 @@ def test_the_committed_kernels_are_those_of_the_source() -> None:
     version = native.compiler_version(command)
     if version.encode() not in PREBUILT:
         pytest.skip(f"{native.PREBUILT.name} is not by {version}")
-    message = (
-        f"run: python -m microgpt_board.image.native xtensawin {native.PREBUILT.relative_to(ROOT)}"
-    )
-    assert native.build("xtensawin") == PREBUILT, message
+    assert native.build("xtensawin") == PREBUILT, "run: make kernels"
 
 
 def test_the_committed_kernels_are_whole() -> None:
@@ -89,7 +84,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except ToolError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("built")
-    build.build_virtual(folder, ROOT / "data" / "names.txt")
+    build_virtual(folder, ROOT / "data" / "names.txt")
     if not (folder / "ugpt" / "kernels.mpy").exists():
         pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
     return folder
@@ -187,7 +182,7 @@ def test_portable_on_an_esp32_s2(flash: Path, machine: str, chosen: str) -> None
 
 def test_1000_steps_end_where_the_portable_ones_do_10_times_as_fast(flash: Path) -> None:
     def run() -> tuple[log.Start, log.Step]:
-        lines = virtual.run_board(flash, {"steps": 1000, "log_every": 100})
+        lines = run_board(flash, {"steps": 1000, "log_every": 100})
         events = [log.parse(line) for line in lines]
         return events[0], [event for event in events if isinstance(event, log.Step)][-1]
 

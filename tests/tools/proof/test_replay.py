@@ -2,15 +2,16 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from microgpt_board import resources
 from microgpt_board.device import log
-from microgpt_board.device import run as virtual
 from microgpt_board.device.record import Recorder
-from microgpt_board.image import compile as build
+from microgpt_board.emulation.micropython import build_virtual, run_board
+
+from tests.support.commands import microgpt_board
 
 ROOT = Path(__file__).parents[3]
 NAMES = ROOT / "data" / "names.txt"
@@ -31,16 +32,11 @@ def record(lines: Iterator[str], runs: Path) -> Path:
 @pytest.fixture(scope="module")
 def recorded(flash: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"steps": STEPS, "seed": 7, "lr": 0.02}
-    return record(virtual.run_board(flash, settings), tmp_path_factory.mktemp("runs"))
+    return record(run_board(flash, settings), tmp_path_factory.mktemp("runs"))
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "microgpt_board.proof.replay", *map(str, words)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return microgpt_board("replay", *words)
 
 
 def test_a_right_run_is_replayed(recorded: Path) -> None:
@@ -68,11 +64,11 @@ def test_a_wrong_gradient_is_found(
     subprocess.run(["cp", "-r", str(ROOT / "firmware"), str(firmware)], check=True)
     ops = firmware / "ugpt" / "ops.py"
     ops.write_text(wrong_power(ops.read_text()))
-    monkeypatch.setattr(build, "FIRMWARE", firmware)
+    monkeypatch.setattr(resources, "device_package", lambda: firmware / "ugpt")
     board = tmp_path / "board"
-    build.build_virtual(board, NAMES)
+    build_virtual(board, NAMES)
     (board / "ugpt" / "kernels.mpy").unlink(missing_ok=True)  # the portable ones
-    folder = record(virtual.run_board(board, {"steps": STEPS, "seed": 7}), tmp_path / "runs")
+    folder = record(run_board(board, {"steps": STEPS, "seed": 7}), tmp_path / "runs")
     result = command(folder)
     assert result.returncode == 1
     assert result.stdout.splitlines()[1].startswith("FAIL 10 of the first 100 steps")
@@ -81,11 +77,11 @@ def test_a_wrong_gradient_is_found(
 
 def test_a_resumed_run_is_replayed(flash: Path, tmp_path: Path) -> None:
     settings = {"steps": STEPS, "seed": 7, "lr": 0.02, "save_every_s": 0}
-    lines = virtual.run_board(flash, settings)
+    lines = run_board(flash, settings)
     for line in lines:
         if line.startswith("step:60 "):
             lines.close()  # the power
-    folder = record(virtual.run_board(flash, settings, resume=True), tmp_path / "runs")
+    folder = record(run_board(flash, settings, resume=True), tmp_path / "runs")
     result = command(folder)
     assert result.returncode == 0, result.stdout + result.stderr
     about, first, last, _ = result.stdout.splitlines()
@@ -126,9 +122,9 @@ def test_a_loss_that_is_no_number_fails(recorded: Path, tmp_path: Path) -> None:
     ("damage", "message"),
     [
         (lambda folder: (folder / "run.json").unlink(), "cannot read"),
-        (lambda folder: (folder / "run.json").write_text("{"), "is not the record"),
+        (lambda folder: (folder / "run.json").write_text("{"), "is not a JSON object"),
         (lambda folder: set_in_run(folder, seed=0), "is not the record"),
-        (lambda folder: set_in_run(folder, configuration={"steps": 0, "data": 8}), "is not the"),
+        (lambda folder: set_in_run(folder, train={"steps": 0}), "is not the"),
         (lambda folder: (folder / "log.jsonl").write_text(""), "has no step"),
         (lambda folder: (folder / "log.jsonl").write_text('{"step": "x"}\n'), "has no step"),
     ],

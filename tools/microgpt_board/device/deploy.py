@@ -1,9 +1,4 @@
-"""Copy the program to a board that runs MicroPython already: only what changed, as .mpy.
-
-python -m microgpt_board.device.deploy [--port PORT] [--tool ampy]
-
-Interrupts the board and starts it again. Its checkpoint and settings stay.
-"""
+"""Copy the program to a board that runs MicroPython already: only what changed, as .mpy."""
 
 import hashlib
 import json
@@ -11,29 +6,39 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import click
 from ugpt.board import PARTITION
 from ugpt.dataset import HEADER_SIZE
 
-from microgpt_board.device import ports
-from microgpt_board.device.remote import NoAnswer, failure, until_answer
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.device import ports, remote
+from microgpt_board.device.ports import port_option
+from microgpt_board.device.remote import (
+    RESTART,
+    NoAnswer,
+    Plan,
+    Remote,
+    failure,
+    size_of,
+    until_answer,
+)
+from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
+from microgpt_board.image.names_bin import names_option
 
 NAMES = "names.bin"
-PATIENCE_S = 120
-SLOWEST_BYTES_A_SECOND = 500  # ampy sends 32 at a time
 
-# Runs on the board: what is there of ours. (MicroPython finds the names as ugpt.board does.)
+# Runs on the board: reports its files, and the names where ugpt.board finds them.
 INSPECT = f"""
 import hashlib, json, os, sys
 from binascii import hexlify
 found = {{"mpy": getattr(sys.implementation, "_mpy", 0), "files": {{}}, "names": None}}
-def look(name):
+def hash_file(name):
     try:
         with open(name, "rb") as file:
             digest = hashlib.sha256()
@@ -46,10 +51,10 @@ def look(name):
     except OSError:
         pass
 for name in ("boot.py", "main.py", "{NAMES}"):
-    look(name)
+    hash_file(name)
 try:
     for name in os.listdir("ugpt"):
-        look("ugpt/" + name)
+        hash_file("ugpt/" + name)
 except OSError:
     found["new"] = True
 try:
@@ -64,7 +69,6 @@ space = os.statvfs("/")
 found["space"] = space[0] * space[3]
 print(json.dumps(found))
 """
-RESTART = "import machine\nmachine.reset()\n"
 
 
 @dataclass(frozen=True)
@@ -78,90 +82,66 @@ class Found:
     new: bool = False  # there is no folder ugpt
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a deployment does, in the names on the board."""
+class Board(Protocol):
+    """What a deployment asks of a board."""
 
-    copy: list[str]
-    remove: list[str]
-
-
-class Mpremote:
-    """The board through mpremote, each method one connection."""
-
-    def __init__(self, port: str) -> None:
-        self._start = [sys.executable, "-m", "mpremote", "connect", port]
-
-    def run(self, script: Path) -> str:
-        """Return what the script prints on the board."""
-        return _call([*self._start, "run", str(script)])
+    def run(self, code: str) -> str:
+        """Return what `code` prints on the board."""
 
     def change(self, folder: Path, plan: Plan, new: bool) -> None:
-        """Do what the plan says, with the files from `folder`."""
-        words: list[str] = ["mkdir", ":ugpt", "+"] if new else []
-        for name in plan.remove:
-            words += ["rm", f":{name}", "+"]
-        for name in plan.copy:
-            words += ["cp", "-f", str(folder / name), f":{name}", "+"]
-        if words:
-            _call([*self._start, *words[:-1]], _size(folder, plan.copy), show=True)
+        """Do what the plan says with the files in `folder`; `new`: make the folder ugpt first."""
 
-    def restart(self, script: Path) -> None:
-        """Start the board again."""
-        _call([*self._start, "run", "--no-follow", str(script)])
+    def restart(self) -> None:
+        """Start the board's program again."""
 
 
 class Ampy:
-    """The board through adafruit-ampy."""
+    """A board through adafruit-ampy, each of its commands one connection."""
 
     def __init__(self, port: str) -> None:
         if "://" in port:
             raise ToolError(f"ampy knows only serial ports, not {port}: use mpremote")
         self._start = [sys.executable, "-m", "ampy.cli", "--port", port]
 
-    def run(self, script: Path) -> str:
-        """Return what the script prints on the board."""
-        return _call([*self._start, "run", str(script)])
+    def run(self, code: str) -> str:
+        return self._run_script(code)
 
     def change(self, folder: Path, plan: Plan, new: bool) -> None:
-        """Do what the plan says, with the files from `folder`."""
         if new:
-            _call([*self._start, "mkdir", "ugpt"])
+            self._call("mkdir", "ugpt")
         for name in plan.remove:
             print(f"rm {name}")
-            _call([*self._start, "rm", name])
+            self._call("rm", name)
         for name in plan.copy:
             print(f"put {name}", flush=True)
-            _call([*self._start, "put", str(folder / name), name], _size(folder, [name]))
+            self._call("put", str(folder / name), name, size=size_of(folder, [name]))
 
-    def restart(self, script: Path) -> None:
-        """Start the board again."""
-        _call([*self._start, "run", "--no-output", str(script)])
+    def restart(self) -> None:
+        self._run_script(RESTART, "--no-output")
+
+    def _run_script(self, code: str, *words: str) -> str:
+        with tempfile.TemporaryDirectory() as scratch:
+            script = Path(scratch) / "script.py"
+            script.write_text(code)
+            return self._call("run", *words, str(script))
+
+    def _call(self, *words: str, size: int = 0) -> str:
+        """Run ampy, which sends `size` bytes, and return what it printed.
+
+        Raises ToolError, with ampy's last line, if it fails; NoAnswer if it hangs.
+        """
+        patience = remote.FIRST_S + size / remote.SLOWEST_BYTES_A_SECOND
+        command = [*self._start, *words]
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise NoAnswer from None
+        if result.returncode:
+            raise failure("deploying failed", result.stdout + result.stderr)
+        return result.stdout
 
 
-TOOLS = {"mpremote": Mpremote, "ampy": Ampy}
-
-
-def _size(folder: Path, names: Sequence[str]) -> int:
-    return sum((folder / name).stat().st_size for name in names)
-
-
-def _call(command: Sequence[str], size: int = 0, show: bool = False) -> str:
-    """Run a tool that sends `size` bytes, and return what it printed, if that is not shown.
-
-    Raises ToolError, with the tool's last line, if it fails or hangs.
-    """
-    stdout = None if show else subprocess.PIPE
-    patience = PATIENCE_S + size / SLOWEST_BYTES_A_SECOND
-    try:
-        result = subprocess.run(
-            command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=patience
-        )
-    except subprocess.TimeoutExpired:
-        raise NoAnswer from None
-    if result.returncode:
-        raise failure("deploying failed", (result.stdout or "") + result.stderr)
-    return result.stdout or ""
+TOOLS: dict[str, Callable[[str], Board]] = {"mpremote": Remote, "ampy": Ampy}
 
 
 def inspect(text: str) -> Found:
@@ -175,11 +155,11 @@ def inspect(text: str) -> Found:
 def plan_for(folder: Path, found: Found) -> Plan:
     """Return what makes the board's files those in `folder`; raise ToolError if they don't fit.
 
-    Modules of the package that are no longer ours go: a forgotten app.py would win over app.mpy.
+    Other modules in the board's ugpt are removed: MicroPython prefers an old app.py to app.mpy.
     """
     wanted = sorted(
         (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
-        key=lambda name: (name in build.PROGRAMS, name),  # what starts the others comes last
+        key=lambda name: (name in build.PROGRAMS, name),  # after the modules that they import
     )
     copy = [
         name
@@ -191,32 +171,28 @@ def plan_for(folder: Path, found: Found) -> Plan:
         for name in sorted(found.files)
         if name.startswith("ugpt/") and name.endswith((".py", ".mpy")) and name not in wanted
     ]
-    new = _size(folder, [name for name in copy if name not in found.files])
+    new = size_of(folder, [name for name in copy if name not in found.files])
     if new > found.space:
         raise ToolError(f"the board has {found.space:,} bytes free, the files need {new:,}")
     return Plan(copy, remove)
 
 
-def deploy(board: Mpremote | Ampy, names: Path, folder: Path) -> str:
+def deploy(board: Board, names: Path, folder: Path) -> str:
     """Make the board's program the one built here, in `folder`; return a line about it.
 
     Raises ToolError.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        script = Path(scratch) / "script.py"
-        script.write_text(INSPECT)
-        found = inspect(until_answer(lambda: board.run(script)))
-        shutil.rmtree(folder, ignore_errors=True)
-        build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
-        names_file = folder / NAMES
-        names_bin.write(names, names_file)
-        header = names_file.read_bytes()[:HEADER_SIZE].hex()
-        if found.names:
-            names_file.unlink()
-        plan = plan_for(folder, found)
-        board.change(folder, plan, found.new)
-        script.write_text(RESTART)
-        board.restart(script)
+    found = inspect(until_answer(lambda: board.run(INSPECT)))
+    shutil.rmtree(folder, ignore_errors=True)
+    build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
+    names_file = folder / NAMES
+    names_bin.write(names, names_file)
+    header = names_file.read_bytes()[:HEADER_SIZE].hex()
+    if found.names:
+        names_file.unlink()
+    plan = plan_for(folder, found)
+    board.change(folder, plan, found.new)
+    board.restart()
     unchanged = sum(path.is_file() for path in folder.rglob("*")) - len(plan.copy)
     done = f"{len(plan.copy)} files copied, {unchanged} as they were, {len(plan.remove)} removed"
     if found.names and found.names != header:
@@ -224,17 +200,24 @@ def deploy(board: Mpremote | Ampy, names: Path, folder: Path) -> str:
     return done
 
 
-def main() -> None:
-    parser = parser_of("deploy", __doc__)
-    parser.add_argument("--port", help="serial port (found by its USB chip)")
-    parser.add_argument("--tool", choices=TOOLS, default="mpremote", help="(mpremote)")
-    parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
-    arguments = parser.parse_args()
-    port = ports.find_port(arguments.port)
-    board = TOOLS[arguments.tool](port)
-    ports.check_port(port)
-    print(deploy(board, arguments.names, Path("build/deploy")))
+@click.command("deploy")
+@port_option
+@click.option(
+    "--tool",
+    type=click.Choice(list(TOOLS)),
+    default="mpremote",
+    show_default=True,
+    help="What talks to the board.",
+)
+@names_option
+def deploy_command(port: str | None, tool: str, names: Path) -> None:
+    """Copy what changed to a board that runs MicroPython.
 
+    Interrupts the board's program and restarts it. The checkpoint and the settings stay.
 
-if __name__ == "__main__":
-    run(main)
+    Example: microgpt-board deploy --port /dev/ttyUSB0
+    """
+    found = ports.find_serial_port(port, "deploy")
+    board = TOOLS[tool](found)
+    ports.check_port(found)
+    click.echo(deploy(board, names, Path("build/deploy")))

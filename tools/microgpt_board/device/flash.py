@@ -1,10 +1,4 @@
-"""Build the image, write it to a board with esptool, and show the board's run.
-
-python -m microgpt_board.device.flash [--port PORT] [--baud BAUD] [--board BOARD]
-python -m microgpt_board.device.flash --erase
-
-More options of esptool's own come from ESPTOOL_FLAGS.
-"""
+"""Write the image to a board with esptool; options of esptool's own come from ESPTOOL_FLAGS."""
 
 import os
 import re
@@ -13,23 +7,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-from microgpt_board.device import monitor, ports
-from microgpt_board.errors import ToolError, parser_of, run
-from microgpt_board.image import boards, image
-from microgpt_board.image.boards import Board
+import click
 
-BAUD = 460800  # what every USB chip of these boards does
+from microgpt_board.device import monitor, ports
+from microgpt_board.device.ports import port_option
+from microgpt_board.errors import ToolError
+from microgpt_board.image import boards, image
+from microgpt_board.image.boards import Board, board_option
+
+BAUD = 460800  # every USB chip of these boards has it
 SLOWER_BAUD = 115200
 
 
 class WriteError(Exception):
-    """Writing began and did not end well: a lower baud rate may help."""
+    """Writing began and failed: a lower baud rate may help."""
 
 
 def esptool(board: Board, port: str, baud: int, *words: str) -> None:
     """Run esptool; its progress goes to stdout.
 
-    Raises ToolError for what the user can mend, WriteError for what may be the line's fault.
+    Raises ToolError for what the user can correct, WriteError for what may be the line's fault.
     """
     command = [sys.executable, "-m", "esptool", "--chip", board.chip, "--port", port]
     command += ["--baud", str(baud), *shlex.split(os.environ.get("ESPTOOL_FLAGS", "")), *words]
@@ -46,9 +43,9 @@ def reason(text: str, board: Board, port: str) -> Exception:
             "esptool connects, or hold BOOT, press EN and try again"
         )
     if "Wrong chip argument" in text or "Unexpected chip" in text:
-        said = text.partition("This chip is ")[2].partition(",")[0] or "another chip"
+        chip = text.partition("This chip is ")[2].partition(",")[0] or "another chip"
         return ToolError(
-            f"the board at {port} is {said}, not {board.chip}: name yours with BOARD= "
+            f"the board at {port} is {chip}, not {board.chip}: name yours with BOARD= "
             f"({', '.join(boards.NAMES)})"
         )
     if "will not fit" in text:
@@ -57,8 +54,8 @@ def reason(text: str, board: Board, port: str) -> Exception:
         return ToolError("esptool does not know these options: check ESPTOOL_FLAGS")
     if "Could not open" in text:
         return ports.problem(port, OSError(text.replace("\n", " ")))
-    said = re.search("A fatal error occurred: (.+)", text)
-    return WriteError(said[1].rstrip(".") if said else "esptool was stopped")
+    fatal = re.search("A fatal error occurred: (.+)", text)
+    return WriteError(fatal[1].rstrip(".") if fatal else "esptool was stopped")
 
 
 def write(board: Board, port: str, baud: int, file: Path) -> None:
@@ -89,27 +86,54 @@ def erase(board: Board, port: str, baud: int) -> None:
         raise ToolError(f"erasing failed ({error}): try another USB cable or socket") from None
 
 
-def main() -> None:
-    parser = parser_of("flash", __doc__)
-    parser.add_argument("--port", help="serial port (found by its USB chip)")
-    parser.add_argument("--baud", type=int, default=BAUD, help=f"to write with ({BAUD})")
-    parser.add_argument("--erase", action="store_true", help="only erase the flash")
-    parser.add_argument("--no-monitor", action="store_true", help="stop after the reset")
-    image.add_arguments(parser)
-    arguments = parser.parse_args()
-    board = boards.find(arguments.board)
-    port = ports.find_port(arguments.port)
+baud_option = click.option(
+    "--baud", type=int, default=BAUD, show_default=True, help="Baud rate to write with."
+)
+
+
+@click.command("flash")
+@port_option
+@baud_option
+@image.image_options
+@click.option("--no-monitor", is_flag=True, help="Stop after writing.")
+def flash_command(
+    port: str | None,
+    baud: int,
+    board: str,
+    firmware: Path | None,
+    names: Path,
+    no_monitor: bool,
+) -> None:
+    """Build the image, write it to a board and watch the run.
+
+    The environment's ESPTOOL_FLAGS are more options for esptool.
+
+    Example: microgpt-board flash --port /dev/ttyUSB0
+    """
+    kind = boards.find(board)
+    found, baud = _line(port, baud, "flash")
+    file = image.path_of(kind)
+    click.echo(image.write_image(file, kind, firmware, names))
+    write(kind, found, baud, file)
+    if not no_monitor:
+        monitor.watch_port(port)
+
+
+@click.command("erase")
+@port_option
+@baud_option
+@board_option
+def erase_command(port: str | None, baud: int, board: str) -> None:
+    """Erase all of a board's flash.
+
+    Example: microgpt-board erase --port /dev/ttyUSB0
+    """
+    kind = boards.find(board)
+    erase(kind, *_line(port, baud, "erase"))
+
+
+def _line(named: str | None, baud: int, verb: str) -> tuple[str, int]:
+    """Return port and baud rate for esptool; raise ToolError if the port cannot be used."""
+    port = ports.find_serial_port(named, verb)
     ports.check_port(port)
-    baud = SLOWER_BAUD if "://" in port else arguments.baud  # a socket has no baud rate
-    if arguments.erase:
-        erase(board, port, baud)
-        return
-    file = image.path_of(board)
-    print(image.write_image(file, board, arguments.firmware, arguments.names), flush=True)
-    write(board, port, baud, file)
-    if not arguments.no_monitor:
-        monitor.watch_port(arguments.port)
-
-
-if __name__ == "__main__":
-    run(main)
+    return port, SLOWER_BAUD if "://" in port else baud  # a socket has no baud rate

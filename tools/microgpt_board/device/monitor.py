@@ -1,9 +1,6 @@
-"""Watch a board: progress, the falling loss, the time left, the names; record its runs.
+"""Watch a board: progress, loss, time left, generated names; record its runs.
 
-python -m microgpt_board.device.monitor --port /dev/ttyUSB0        or COM3, or socket://127.0.0.1:5555
-
-In a pipe: the board's lines as they are, and on stderr how far the run is.
-Ctrl-C leaves; the board goes on.
+In a terminal it is a live view. In a pipe: the board's lines, and the progress on stderr.
 """
 
 import math
@@ -16,28 +13,30 @@ from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 
+import click
+from microgpt.cli.options import PATH
 from microgpt.runs.folder import RUNS
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from microgpt_board.device import log, ports
+from microgpt_board.device.ports import port_option
 from microgpt_board.device.record import Recorder
 from microgpt_board.device.serial_lines import printable, read_lines
-from microgpt_board.errors import parser_of, run
 
 CURVE_HEIGHT = 8
 CURVE_WIDTH = 60
 NAMES_SHOWN = 16
 LINES_SHOWN = 4
-PLAIN_LINES = 10  # in a pipe: how often stderr says how far the run is
+PLAIN_LINES = 10  # in a pipe: lines of progress on stderr in a run
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 class Watch:
-    """What is known of a run from its log, and its drawing."""
+    """The state of a run as its log tells it, and the live view of it."""
 
     def __init__(self) -> None:
         self.errors = 0
@@ -54,7 +53,7 @@ class Watch:
         self._told = 0  # parts of the run
 
     def take(self, line: str, event: log.Event | None) -> None:
-        """Take in the next line of the log, and the event that it is."""
+        """Update the state by the next line of the log, and the event in it."""
         if isinstance(event, log.Step):
             if self.step and event.step <= self.step.step:
                 self._begin(None)  # the board was reset, and its first remark lost
@@ -71,7 +70,7 @@ class Watch:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time to the last step at the pace so far, None while that is unknown."""
+        """The time to the last step at the speed so far, None while that is unknown."""
         if not (self.start and self.step and self._since):
             return None
         first, since = self._since
@@ -81,7 +80,7 @@ class Watch:
         return (self.start.steps - 1 - self.step.step) * (time.monotonic() - since) / done
 
     def figures(self) -> str:
-        """One line: loss, mean, time a step, steps a second, time left, free memory."""
+        """Return one line: loss, mean, time a step, steps a second, time left, free memory."""
         step = self.step
         if not step:
             return "waiting for the first step"
@@ -94,8 +93,8 @@ class Watch:
         return text + f"  {step.free // 1024} KB free"
 
     def tell_progress(self) -> None:
-        """Say on stderr how far the run is, PLAIN_LINES times in all."""
-        if not self.start or self.seconds_left is None:
+        """Print the progress on stderr, PLAIN_LINES times in a run."""
+        if not (self.start and self.step) or self.seconds_left is None:
             return
         part = (self.step.step + 1) * PLAIN_LINES // self.start.steps
         if part != self._told:
@@ -105,14 +104,14 @@ class Watch:
             print(f"{done}, {left} left", file=sys.stderr, flush=True)
 
     def progress(self) -> Progress:
-        """A bar of the steps done."""
+        """Return a bar of the steps done."""
         bar = Progress(TextColumn("step"), BarColumn(CURVE_WIDTH - 12), MofNCompleteColumn())
         total = self.start.steps if self.start else None
         bar.add_task("", total=total, completed=self.step.step + 1 if self.step else 0)
         return bar
 
     def __rich__(self) -> Group:
-        parts: list = []
+        parts: list[RenderableType] = []
         if self.start:
             parts.append(
                 f"{self.start.board}, {self.start.kernels} kernels ({self.start.reason}), "
@@ -151,7 +150,7 @@ def curve(values: list[float], width: int = CURVE_WIDTH, height: int = CURVE_HEI
 def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
     """Show and record a board's log while it comes in, until `lines` end or Ctrl-C.
 
-    Where the record is goes to stderr.
+    Says on stderr where the record is.
     """
     console = Console(highlight=False)
     live = console.is_terminal
@@ -161,7 +160,7 @@ def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
                 event = log.parse(line)
                 watch.take(line, event)
                 if event:
-                    recorder.take(event)  # before it is shown: what was seen is on disk
+                    recorder.take(event)  # first: what is shown is on disk already
                 if not live:
                     print(printable(line), flush=True)
                     if isinstance(event, log.Step):
@@ -173,7 +172,7 @@ def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
 
 
 def watch_port(named: str | None, runs: Path = RUNS) -> None:
-    """Show and record what comes in at a port (None: the board's, found), until Ctrl-C."""
+    """Show and record what a board sends until Ctrl-C; the port as `ports.find_port` finds it."""
     watch = Watch()
 
     def tell(status: str) -> None:
@@ -181,21 +180,30 @@ def watch_port(named: str | None, runs: Path = RUNS) -> None:
         if status and not sys.stdout.isatty():
             print(status, file=sys.stderr)
 
-    port = ports.find_port(named)
+    port = ports.find_serial_port(named, "monitor")
     print(f"{port}: Ctrl-C leaves the monitor, the board goes on", file=sys.stderr)
     lines = read_lines(lambda: ports.find_port(named), tell)
     with suppress(KeyboardInterrupt):
         show(lines, watch, Recorder(port, runs))
 
 
-def main() -> None:
-    parser = parser_of("monitor", __doc__)
-    parser.add_argument("--port", help="as pyserial knows them, socket:// too (found by itself)")
-    parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder to record in ({RUNS})")
-    arguments = parser.parse_args()
+runs_option = click.option(
+    "--runs", type=PATH, default=RUNS, show_default=True, help="Folder to record runs in."
+)
+
+
+@click.command("monitor")
+@port_option
+@runs_option
+def monitor_command(port: str | None, runs: Path) -> None:
+    """Watch and record the runs of a board.
+
+    Ctrl-C leaves the monitor; the board goes on. In a pipe it prints the board's lines as they
+    are, and the progress on stderr.
+
+    \b
+    Examples: microgpt-board monitor --port /dev/ttyUSB0
+              microgpt-board monitor --port socket://127.0.0.1:5555
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as with Ctrl-C
-    watch_port(arguments.port, arguments.runs)
-
-
-if __name__ == "__main__":
-    run(main)
+    watch_port(port, runs)

@@ -1,7 +1,4 @@
-"""Find the serial port of the board; list those there are; say what stands in the way of one.
-
-python -m microgpt_board.device.ports [--find] [--port PORT]
-"""
+"""Find the serial port of the board, list the ports, explain why one cannot be opened."""
 
 import os
 import subprocess
@@ -9,14 +6,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import click
 import serial
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError
 
 BAUD = 115200  # MicroPython's, and the boot ROM's
-VARIABLES = ("ESPTOOL_PORT", "AMPY_PORT")
+VIRTUAL = "virtual"  # the port of the virtual board, for the verbs that need only a prompt
+VARIABLES = ("PORT", "ESPTOOL_PORT", "AMPY_PORT")
 USB_VENDORS = {
     0x10C4: "Silicon Labs CP210x",
     0x1A86: "WCH CH34x",
@@ -45,12 +44,17 @@ def describe(port: ListPortInfo) -> str:
 
 
 def find_port(named: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the port: the one named, else ESPTOOL_PORT, else AMPY_PORT, else the only board.
+    """Return the port: the one named, else the environment's, else that of the only board.
 
-    Raises ToolError if there is no board, or more than one.
+    The environment's is the first of VARIABLES that is set, but PORT is skipped where it is a
+    number: it is then the port of a web server. Raises ToolError if there is no board, or more
+    than one.
     """
-    for port in (named, *(environment.get(variable) for variable in VARIABLES)):
-        if port:
+    if named:
+        return named
+    for variable in VARIABLES:
+        port = environment.get(variable)
+        if port and not (variable == "PORT" and port.strip().isdecimal()):
             return port
     boards = list_boards()
     if not boards:
@@ -63,6 +67,17 @@ def find_port(named: str | None, environment: Mapping[str, str] = os.environ) ->
         listed = ", ".join(describe(board) for board in boards)
         raise ToolError(f"{len(boards)} boards: {listed}; name one: PORT={boards[0].device}")
     return boards[0].device
+
+
+def find_serial_port(named: str | None, verb: str) -> str:
+    """Return the port as `find_port` does; raise ToolError if it is the virtual board."""
+    port = find_port(named)
+    if port == VIRTUAL:
+        raise ToolError(
+            f"{verb} needs a serial port, which the virtual board does not have: name a board's "
+            "with --port or PORT="
+        )
+    return port
 
 
 def open_port(port: str, timeout: float | None = None) -> serial.SerialBase:
@@ -137,20 +152,28 @@ def find_holder(port: str) -> str | None:
     return None
 
 
-def main() -> None:
-    parser = parser_of("ports", __doc__)
-    parser.add_argument("--find", action="store_true", help="print only the port to use")
-    parser.add_argument("--port", help="the port to use, whatever there is")
-    arguments = parser.parse_args()
-    if arguments.find or arguments.port:
-        print(find_port(arguments.port))
+port_option = click.option(
+    "--port", help="Serial port, socket://HOST:PORT too [default: PORT, else the only board]."
+)
+prompt_port_option = click.option(
+    "--port",
+    help="Serial port, socket://HOST:PORT or virtual [default: PORT, else the only board].",
+)
+
+
+@click.command("ports")
+@click.option("--find", is_flag=True, help="Print only the port that the other verbs would use.")
+@port_option
+def ports_command(find: bool, port: str | None) -> None:
+    """List the serial ports with a board.
+
+    Example: microgpt-board ports
+    """
+    if find or port:
+        click.echo(find_port(port))
         return
     boards = list_boards()
     for board in boards:
-        print(describe(board))
+        click.echo(describe(board))
     if not boards:
         find_port(None, {})
-
-
-if __name__ == "__main__":
-    run(main)

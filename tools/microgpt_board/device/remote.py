@@ -1,27 +1,28 @@
-"""A board's prompt and files, through mpremote; "virtual" is MicroPython on this computer.
+"""A board's prompt and files, through mpremote.
 
-The program that runs there is interrupted, and started again in the end.
+The program that runs on the board is interrupted first and restarted in the end.
 """
 
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from microgpt_board.device import ports
-from microgpt_board.device.run import FLASH, HEAP
-from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.device.ports import VIRTUAL
+from microgpt_board.emulation import micropython
+from microgpt_board.emulation.micropython import FLASH
 from microgpt_board.errors import ToolError
-from microgpt_board.image import compile as build
 
-VIRTUAL = "virtual"
-NAMES = Path("data/names.txt")
 PATIENCE_S = 600  # for one command: the self-test of an emulated board takes some 100 s
+FIRST_S = 120  # for the first sign of life, and for each command of ampy
+SLOWEST_BYTES_A_SECOND = 500  # ampy sends 32 bytes at a time
 ANSWER_S = 25  # an emulated board on a busy computer takes that long to start
+RESTART = "import machine; machine.reset()"
 
 
 class NoAnswer(ToolError):
@@ -35,7 +36,7 @@ class NoAnswer(ToolError):
 
 
 def until_answer(call: Callable[[], str]) -> str:
-    """Return what `call` does; while it raises NoAnswer, try again for ANSWER_S."""
+    """Return what `call` returns; while it raises NoAnswer, repeat it for ANSWER_S."""
     limit = time.monotonic() + ANSWER_S
     while True:
         try:
@@ -43,26 +44,42 @@ def until_answer(call: Callable[[], str]) -> str:
         except NoAnswer:
             if time.monotonic() > limit:
                 raise
-            print("no answer: is it starting, or saving? Once more ...", file=sys.stderr)
+            print("no answer: the board may be starting or saving; trying again", file=sys.stderr)
 
 
 def failure(what: str, said: str) -> ToolError:
-    """Return the error that a tool's last words are: NoAnswer, or `what` and the last of them."""
+    """Return the error behind a tool's output: NoAnswer, or `what` and the last line of it."""
     if "could not enter raw repl" in said:
         return NoAnswer()
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return ToolError(f"{what}: {lines[-1] if lines else 'no reason was given'}")
 
 
-class Remote:
-    """Each method is one connection of mpremote."""
+@dataclass(frozen=True)
+class Plan:
+    """The files to copy to the board and to remove from it, by their names there."""
 
-    def __init__(self, words: list[str]) -> None:
-        self._start = [sys.executable, "-m", "mpremote", *words]
+    copy: list[str]
+    remove: list[str]
+
+
+def size_of(folder: Path, names: Sequence[str]) -> int:
+    """Return the bytes of the files of these names in `folder`."""
+    return sum((folder / name).stat().st_size for name in names)
+
+
+class Remote:
+    """A board through mpremote; each method is one connection.
+
+    `keep`: without the soft reset at the start of a connection, which ends the virtual board.
+    """
+
+    def __init__(self, port: str, keep: bool = False) -> None:
+        self._start = _mpremote(port, keep)
         self.reached = False
 
     def run(self, code: str, show: bool = False) -> str:
-        """Return what `code` prints on the board, and print it as it comes if it is to `show`."""
+        """Return what `code` prints on the board; `show`: print it here too, as it comes."""
         return self._call("exec", code, show=show)
 
     def fetch(self, name: str, target: Path) -> None:
@@ -73,36 +90,53 @@ class Remote:
         """Copy a file to the board."""
         self._call("cp", "-f", str(source), f":{name}")
 
+    def change(self, folder: Path, plan: Plan, new: bool) -> None:
+        """Do what the plan says with the files in `folder`; `new`: make the folder ugpt first."""
+        words: list[str] = ["mkdir", ":ugpt", "+"] if new else []
+        for name in plan.remove:
+            words += ["rm", f":{name}", "+"]
+        for name in plan.copy:
+            words += ["cp", "-f", str(folder / name), f":{name}", "+"]
+        if words:
+            patience = PATIENCE_S + size_of(folder, plan.copy) / SLOWEST_BYTES_A_SECOND
+            self._call(*words[:-1], show=True, patience=patience)
+
     def start(self, code: str) -> None:
         """Let the board run `code`, and do not wait for it."""
         self._call("exec", "--no-follow", code)
 
     def restart(self) -> None:
         """Start the board's program again."""
-        self.start("import machine; machine.reset()")
+        self.start(RESTART)
 
-    def _call(self, *words: str, show: bool = False) -> str:
-        return until_answer(lambda: self._call_once(words, show))
+    def _call(self, *words: str, show: bool = False, patience: float | None = None) -> str:
+        return until_answer(lambda: self._call_once(words, show, patience or PATIENCE_S))
 
-    def _call_once(self, words: tuple[str, ...], show: bool) -> str:
+    def _call_once(self, words: tuple[str, ...], show: bool, patience: float) -> str:
         command = [*self._start, *words]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
-            patience = threading.Timer(PATIENCE_S, process.kill)
-            patience.start()
+            assert process.stdout and process.stderr  # both are pipes
+            limit = _kill_after(process, patience if self.reached else min(patience, FIRST_S))
             lines = []
             try:
                 for line in process.stdout:
+                    if not self.reached:
+                        self.reached = True
+                        limit.cancel()
+                        limit = _kill_after(process, patience)
                     lines.append(line)
                     if show:
                         print(line.rstrip("\r\n"), flush=True)
                 lines += process.stderr.readlines()
-                in_time = patience.is_alive()
+                in_time = limit.is_alive()
             finally:
-                patience.cancel()
+                limit.cancel()
         if not in_time:
-            raise ToolError(f"the board was not done in {PATIENCE_S} s: press EN and try again")
+            if not self.reached:
+                raise NoAnswer
+            raise ToolError(f"the board was not done in {patience:.0f} s: press EN and try again")
         if process.returncode:
             error = failure("the board says", "".join(lines))
             self.reached = self.reached or not isinstance(error, NoAnswer)
@@ -111,53 +145,48 @@ class Remote:
         return "".join(lines)
 
 
-@contextmanager
-def connect(port: str | None, flash: Path = FLASH) -> Iterator[Remote]:
-    """Give the board at `port`, None: the one there is; VIRTUAL: its flash is the folder `flash`.
+def _kill_after(process: "subprocess.Popen[str]", seconds: float) -> threading.Timer:
+    """Start a timer that kills the process."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    return timer
 
-    Raises ToolError if there is no board, or no way to it.
+
+def _mpremote(port: str, keep: bool) -> list[str]:
+    """Return the command line of mpremote at a port."""
+    return [sys.executable, "-um", "mpremote", "connect", port, *(["resume"] if keep else [])]
+
+
+@contextmanager
+def connect(named: str | None, flash: Path = FLASH) -> Iterator[Remote]:
+    """Give the board at a port, which `ports.find_port` finds; restart its program in the end.
+
+    At the port VIRTUAL it is the virtual board, whose flash is the folder `flash`. Raises
+    ToolError if there is no board, or no way to it.
     """
+    port = ports.find_port(named)
     if port == VIRTUAL:
-        with _virtual(flash) as board:
-            yield board
+        with micropython.prompt(flash) as terminal:
+            yield Remote(terminal, keep=True)
         return
-    port = ports.find_port(port)
     ports.check_port(port)
-    board = Remote(["connect", port])
+    board = Remote(port)
     try:
         yield board
     except BaseException:
         if board.reached:
-            with suppress(ToolError):  # what went wrong first is what counts
+            with suppress(ToolError):  # the first error is the one to report
                 board.restart()
         raise
     if board.reached:
         board.restart()
 
 
-@contextmanager
-def _virtual(flash: Path) -> Iterator[Remote]:
-    """Give MicroPython's own prompt at the end of a pseudo-terminal; the names there stay."""
-    import tty  # not on Windows
-
-    if (flash / "names.bin").exists():
-        build.build_files(flash, build.virtual_architecture(find_micropython()))
-    else:
-        build.build_virtual(flash, NAMES)
-    ours, theirs = os.openpty()
-    tty.setraw(theirs)
-    process = subprocess.Popen(
-        [find_micropython(), "-X", f"heapsize={HEAP}"],
-        cwd=flash,
-        stdin=ours,
-        stdout=ours,
-        stderr=ours,
-    )
-    try:
-        # "resume": a soft reset ends MicroPython on a computer.
-        yield Remote(["connect", os.ttyname(theirs), "resume"])
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-        os.close(theirs)
+def repl(named: str | None, flash: Path = FLASH) -> int:
+    """Open the prompt of the board that `connect` would give; return mpremote's exit code."""
+    port = ports.find_port(named)
+    if port == VIRTUAL:
+        with micropython.prompt(flash) as terminal:
+            return subprocess.run(_mpremote(terminal, keep=True)).returncode
+    ports.check_port(port)
+    return subprocess.run(_mpremote(port, keep=False)).returncode

@@ -1,27 +1,30 @@
-"""Run the board's self-test: memory, data, random numbers, each kernel, gradient, 20 steps.
-
-python -m microgpt_board.device.selftest --port /dev/ttyUSB0        or socket://127.0.0.1:5555, or virtual
-
-Interrupts the board and starts it again; it goes on from its checkpoint.
-"""
+"""Run the board's self-test: memory, data, random numbers, each kernel, gradient, 20 steps."""
 
 import re
 
+import click
+
 from microgpt_board.device import remote
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.device.ports import prompt_port_option
+from microgpt_board.errors import ToolError
+
+CODE = "import ugpt\nugpt.selftest()"
 
 
-def main() -> int:
-    parser = parser_of("selftest", __doc__)
-    parser.add_argument("--port", help="the board's port, or virtual")
-    arguments = parser.parse_args()
-    with remote.connect(arguments.port) as board:
-        text = board.run("import ugpt; ugpt.selftest()", show=True)
+@click.command("selftest")
+@prompt_port_option
+def selftest_command(port: str | None) -> int:
+    """Check memory, data, kernels and gradients on a board.
+
+    Interrupts the board's program and restarts it; it resumes from its checkpoint.
+
+    \b
+    Examples: microgpt-board selftest --port /dev/ttyUSB0
+              microgpt-board selftest --port virtual
+    """
+    with remote.connect(port) as board:
+        text = board.run(CODE, show=True)
     summary = re.search(r"^selftest: \d+ passed, (\d+) failed", text, re.MULTILINE)
     if not summary:
-        raise ToolError("the self-test did not come to its end: see its last line")
+        raise ToolError("the self-test ended early: its last line above says where")
     return 1 if int(summary[1]) else 0
-
-
-if __name__ == "__main__":
-    run(main)

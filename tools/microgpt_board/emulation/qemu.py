@@ -1,9 +1,4 @@
-"""Boot the image on an emulated board, Espressif's QEMU, its serial port on a socket.
-
-python -m microgpt_board.emulation.qemu                    then, elsewhere: make monitor PORT=socket://127.0.0.1:5555
-python -m microgpt_board.emulation.qemu --download         an empty board in download mode, for esptool
-python -m microgpt_board.emulation.qemu --flash FILE       boot a flash as it is: what the last run left in it
-"""
+"""The emulated board: Espressif's QEMU, its serial port on a socket."""
 
 import os
 import shutil
@@ -12,13 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from microgpt_board.errors import ToolError, parser_of, run
+import click
+from microgpt.cli.options import PATH
+
+from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image
+from microgpt_board.image.boards import Board
 from microgpt_board.image.partitions import FLASH_SIZE
 
 PORT = 5555
 MACHINE = "esp32"
-STRAPS_DOWNLOAD = "0x0f"  # how the pins are pulled while BOOT is held down
+STRAPS_DOWNLOAD = "0x0f"  # the levels of the strapping pins while BOOT is held down
 
 
 def find_qemu() -> str:
@@ -48,44 +47,72 @@ def command_for(qemu: str, flash: Path, port: int, download: bool) -> list[str]:
     return command
 
 
-def main() -> int:
-    parser = parser_of("emulate", __doc__)
-    parser.add_argument("--socket", type=int, default=PORT, help=f"port of the socket ({PORT})")
-    parser.add_argument("--flash", type=Path, help="boot this flash, and keep what it becomes")
-    parser.add_argument("--download", action="store_true", help="download mode, empty flash")
-    image.add_arguments(parser)
-    arguments = parser.parse_args()
-    board = boards.find(arguments.board)
-    if board.chip != MACHINE:
-        raise ToolError(f"QEMU emulates an {MACHINE}, not the {board.chip} of {board.name}")
-    qemu = find_qemu()
-    flash = arguments.flash or image.path_of(board).with_name("flash.bin")
-    if arguments.flash:
+def flash_file(
+    board: Board, flash: Path | None, download: bool, firmware: Path | None, names: Path
+) -> Path:
+    """Return the file that is to be the flash: `flash`, an empty one, or the image, just built.
+
+    Raises ToolError if `flash` is not one, or the image cannot be built.
+    """
+    if flash:
         if not flash.is_file() or flash.stat().st_size != FLASH_SIZE:
             raise ToolError(f"{flash} is not a flash of {FLASH_SIZE:,} bytes")
-    elif arguments.download:
-        flash.parent.mkdir(parents=True, exist_ok=True)
-        flash.write_bytes(image.BLANK * FLASH_SIZE)
+        return flash
+    built = image.path_of(board)
+    copy = built.with_name("flash.bin")
+    if download:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(image.BLANK * FLASH_SIZE)
     else:
-        built = image.path_of(board)
-        print(image.write_image(built, board, arguments.firmware, arguments.names))
-        shutil.copyfile(built, flash)
-    print(f"{flash} on the emulated board: PORT=socket://127.0.0.1:{arguments.socket}; Ctrl-C ends")
-    sys.stdout.flush()
-    command = command_for(qemu, flash, arguments.socket, arguments.download)
+        click.echo(image.write_image(built, board, firmware, names))
+        shutil.copyfile(built, copy)
+    return copy
+
+
+def run_until_ctrl_c(command: list[str]) -> None:
+    """Run QEMU until it ends, or Ctrl-C or SIGTERM ends it; raise ToolError with its last line."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # QEMU must end too
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         _, text = process.communicate()
     except KeyboardInterrupt:
-        return 0
+        return
     finally:
         process.terminate()
         process.wait()
     if process.returncode:
         raise ToolError((text.strip().splitlines() or ["QEMU was stopped"])[-1])
-    return 0
 
 
-if __name__ == "__main__":
-    run(main)
+@click.command("emulate")
+@click.option(
+    "--socket", type=int, default=PORT, show_default=True, help="TCP port of the serial port."
+)
+@click.option("--flash", type=PATH, help="Boot this flash, and keep what is written to it.")
+@click.option("--download", is_flag=True, help="Download mode with an empty flash, for esptool.")
+@image.image_options
+def emulate_command(
+    socket: int,
+    flash: Path | None,
+    download: bool,
+    board: str,
+    firmware: Path | None,
+    names: Path,
+) -> None:
+    """Boot the image on an emulated board, Espressif's QEMU.
+
+    Its serial port is a socket, such as socket://127.0.0.1:5555 for the other verbs. The
+    environment's QEMU names the program. Ctrl-C ends it.
+
+    \b
+    Examples: microgpt-board emulate
+              microgpt-board emulate --flash build/ESP32_GENERIC/flash.bin
+    """
+    kind = boards.find(board)
+    if kind.chip != MACHINE:
+        raise ToolError(f"QEMU emulates an {MACHINE}, not the {kind.chip} of {kind.name}")
+    qemu = find_qemu()
+    file = flash_file(kind, flash, download, firmware, names)
+    click.echo(f"{file} on the emulated board: PORT=socket://127.0.0.1:{socket}; Ctrl-C ends it")
+    sys.stdout.flush()
+    run_until_ctrl_c(command_for(qemu, file, socket, download))

@@ -1,6 +1,8 @@
-"""The boards that we build for, by the name MicroPython gives its builds for them."""
+"""The boards that images are built for, by MicroPython's names of its builds."""
 
 from dataclasses import dataclass
+
+import click
 
 from microgpt_board.errors import ToolError
 
@@ -10,14 +12,14 @@ FIRMWARE_URL = "https://micropython.org/resources/firmware/"
 
 @dataclass(frozen=True)
 class Board:
-    """What differs between boards: `chip` in esptool's words, `architecture` in mpy-cross's."""
+    """What differs between boards: `chip` as esptool names it, `architecture` as mpy-cross does."""
 
     name: str
     chip: str
     bootloader: int  # its offset in flash, in bytes
     architecture: str
-    firmware: str  # the release that we take unless told otherwise
-    sha256: str | None  # of that release; None: not known here, so never fetched
+    firmware: str  # the release of MicroPython that is the default
+    sha256: str | None  # of that release; None: unknown, so it is never fetched
 
     @property
     def url(self) -> str:
@@ -52,3 +54,8 @@ def find(name: str) -> Board:
         if board.name == name:
             return board
     raise ToolError(f"no board is called {name}: BOARD= takes {' or '.join(NAMES)}")
+
+
+board_option = click.option(
+    "--board", default=DEFAULT, show_default=True, help=f"{' or '.join(NAMES)}."
+)

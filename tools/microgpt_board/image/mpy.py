@@ -13,15 +13,15 @@ ARCHITECTURES = (
 SMALL_INT_BITS = 31  # those of a 32-bit machine, which a 64-bit one accepts
 BYTECODE, VIPER = 0, 2  # kinds of code
 HAS_CHILDREN = 4
-# Bytecode: of the module's own code, which only names its functions.
+# Opcodes of the module's own bytecode, which only names its functions.
 MAKE_FUNCTION, STORE_NAME, LOAD_CONST_NONE, RETURN_VALUE = 0x32, 0x16, 0x51, 0x63
 
 
 def module(source: str, architecture: str, functions: dict[str, bytes], note: str) -> bytes:
     """Return an .mpy that defines `functions`, machine code in the viper calling convention.
 
-    MicroPython reads no further than the module. Behind it stand `note` (what made the file) and
-    the CRC32 of all before, because MicroPython itself would run what is left of a damaged file.
+    `note` (the compiler) and the CRC32 of all bytes before it follow the module; MicroPython does
+    not read them. `ugpt.backend` does, because MicroPython itself would run a damaged file.
     """
     feature = ARCHITECTURES.index(architecture) << 2 | SUB_VERSION
     data = bytearray((ord("M"), VERSION, feature, SMALL_INT_BITS))

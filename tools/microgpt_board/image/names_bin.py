@@ -1,7 +1,4 @@
-"""Make names.bin, the documents as the board reads them, from a text file with one a line.
-
-python -m microgpt_board.image.names_bin data/names.txt build/names.bin
-"""
+"""Make names.bin, the documents as the board reads them, from a text file with one a line."""
 
 import struct
 import unicodedata
@@ -10,9 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import click
+from microgpt import data as shipped
+from microgpt import files
+from microgpt.cli.options import PATH
 from ugpt.dataset import HEADER, MAGIC, MAX_LETTERS, RECORD_SIZE, VERSION
 
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError
 
 EMPTY = "empty"
 NO_LETTER = "no letter"
@@ -28,7 +29,7 @@ def pack(lines: Iterable[str]) -> tuple[bytes, Counter[str], int]:
     """Return names.bin for `lines`, how many were dropped for which reason, and how many cut.
 
     A document is cut if it had letters that are not a to z even without their accents. The format
-    is that of `ugpt.dataset`: a header of 32 bytes, then a record of 16 a document.
+    is that of `ugpt.dataset`: a header of 32 bytes, then 16 bytes for each document.
     """
     records = bytearray()
     dropped: Counter[str] = Counter()
@@ -60,9 +61,9 @@ def read_lines(path: Path) -> list[str]:
 
 
 def write(source: Path, target: Path) -> str:
-    """Write `target` from the documents in `source`; return a line that says what was kept.
+    """Write `target` from the documents in `source`; return a line about what was kept.
 
-    Raises ToolError, and leaves `target` as it was, if there is no document to keep.
+    Raises ToolError if there is no document to keep; `target` is then unchanged.
     """
     lines = read_lines(source)
     if target.exists() and target.samefile(source):
@@ -72,22 +73,27 @@ def write(source: Path, target: Path) -> str:
     count = len(lines) - dropped.total()
     if not count:
         raise ToolError(f"{source} has no document to keep ({reasons or 'it is empty'})")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(target.name + ".new")
-    scratch.write_bytes(data)
-    scratch.replace(target)
+    files.write(target, data)
     said = f"{target}: {count} documents, {len(data)} bytes"
     said += f"; dropped {dropped.total()} ({reasons})" if dropped else "; none dropped"
     return said + (f"; {cut} lost letters that are not a to z" if cut else "")
 
 
-def main() -> None:
-    parser = parser_of("names_bin", __doc__)
-    parser.add_argument("source", type=Path, help="text file, one document a line")
-    parser.add_argument("target", type=Path, help="names.bin to write")
-    arguments = parser.parse_args()
-    print(write(arguments.source, arguments.target))
+names_option = click.option(
+    "--names",
+    type=PATH,
+    default=shipped.NAMES,
+    show_default="32,469 names",
+    help="Documents, one a line.",
+)
 
 
-if __name__ == "__main__":
-    run(main)
+@click.command("names")
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH)
+def names_command(source: Path, target: Path) -> None:
+    """Write names.bin from a text file, one document a line.
+
+    Example: microgpt-board names data/names.txt build/names.bin
+    """
+    click.echo(write(source, target))

@@ -1,7 +1,4 @@
-"""Compile the kernels in C and pack them as an .mpy that MicroPython loads: no linker needed.
-
-python -m microgpt_board.image.native xtensawin firmware/native/kernels-xtensawin.mpy
-"""
+"""Compile the kernels in C and pack them as an .mpy that MicroPython loads, without a linker."""
 
 import re
 import shutil
@@ -10,11 +7,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import Section, Symbol, SymbolTableSection
+from microgpt import files
+from microgpt.cli.options import PATH
 
 from microgpt_board import resources
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError
 from microgpt_board.image import mpy
 
 SOURCE = resources.firmware("native/kernels.c")
@@ -25,7 +26,7 @@ FLAGS = (
     "-fno-builtin", "-ffunction-sections", "-fomit-frame-pointer", "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables",
 )  # fmt: skip
-# Leave loops as they are, not as calls of memset or with constants for vectors.
+# Loops stay loops: calls of memset and constants for vectors would need a linker.
 GCC_FLAGS = (
     *FLAGS,
     "-fno-tree-loop-distribute-patterns",
@@ -41,7 +42,7 @@ CLANG_XTENSA = ("--target=xtensa",) + tuple(
 
 @dataclass(frozen=True)
 class Target:
-    """A processor: its ELF machine, and what compiles for it, the first that is there."""
+    """A processor: its ELF machine, and its compilers, of which the first that is here is taken."""
 
     machine: str
     compilers: tuple[tuple[str, ...], ...]
@@ -90,9 +91,9 @@ def compile_functions(
 
 
 def extract(target: Path, machine: str) -> dict[str, bytes]:
-    """Return the machine code of each function in an object file, which must stand alone.
+    """Return the machine code of each function in an object file.
 
-    Raises ToolError, naming function and symbol, if code refers to anything outside itself.
+    Raises ToolError, with function and symbol, if a function refers to anything outside itself.
     """
     with target.open("rb") as file:
         elf = ELFFile(file)
@@ -100,6 +101,7 @@ def extract(target: Path, machine: str) -> dict[str, bytes]:
             raise ToolError(f"{target.name} is for {elf['e_machine']}, not for {machine}")
         sections = list(elf.iter_sections())
         symbols = elf.get_section_by_name(".symtab")
+        assert isinstance(symbols, SymbolTableSection)  # every compiler writes one
         functions = [s for s in symbols.iter_symbols() if s["st_info"]["type"] == "STT_FUNC"]
         _refuse_relocations(functions, sections, symbols)
         for function in functions:
@@ -109,7 +111,9 @@ def extract(target: Path, machine: str) -> dict[str, bytes]:
         return {f.name: sections[f["st_shndx"]].data() for f in functions}
 
 
-def _refuse_relocations(functions: list, sections: list, symbols) -> None:
+def _refuse_relocations(
+    functions: list[Symbol], sections: list[Section], symbols: SymbolTableSection
+) -> None:
     """Raise ToolError for the first relocation in a function."""
     found = [  # (section, offset, symbol, addend)
         (section["sh_info"], r["r_offset"], symbols.get_symbol(r["r_info_sym"]), r["r_addend"])
@@ -121,7 +125,7 @@ def _refuse_relocations(functions: list, sections: list, symbols) -> None:
     for function in functions:
         for section, offset, symbol, addend in found:
             if section == function["st_shndx"] and offset < function["st_size"]:
-                # On Xtensa by way of a constant, which is where the name stands.
+                # On Xtensa a relocation refers to a constant, whose own relocation has the name.
                 name = symbol.name or named.get((symbol["st_shndx"], addend), "")
                 if not name or name.startswith("."):
                     name = "a constant in memory"
@@ -137,19 +141,17 @@ def build(architecture: str) -> bytes | None:
     return mpy.module(SOURCE.name, architecture, functions, compiler_version(command))
 
 
-def main() -> None:
-    parser = parser_of("native", __doc__)
-    parser.add_argument("architecture", choices=TARGETS)
-    parser.add_argument("target", type=Path, help=".mpy file to write")
-    arguments = parser.parse_args()
-    data = build(arguments.architecture)
+@click.command("kernels")
+@click.argument("architecture", type=click.Choice(list(TARGETS)))
+@click.argument("target", type=PATH)
+def kernels_command(architecture: str, target: Path) -> None:
+    """Compile the native kernels and pack them as an .mpy.
+
+    Example: microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy
+    """
+    data = build(architecture)
     if data is None:
-        names = " or ".join(c[0] for c in TARGETS[arguments.architecture].compilers)
-        raise ToolError(f"no compiler for {arguments.architecture} here: install {names}")
-    arguments.target.parent.mkdir(parents=True, exist_ok=True)
-    arguments.target.write_bytes(data)
-    print(f"{arguments.target}: {len(data)} bytes")
-
-
-if __name__ == "__main__":
-    run(main)
+        names = " or ".join(command[0] for command in TARGETS[architecture].compilers)
+        raise ToolError(f"no compiler for {architecture} here: install {names}")
+    files.write(target, data)
+    click.echo(f"{target}: {len(data)} bytes")

@@ -44,14 +44,14 @@ class Partition:
 
     @property
     def end(self) -> int:
-        """The first byte behind it."""
+        """The offset of the first byte after it."""
         return self.offset + self.size
 
 
 def read(path: Path = CSV) -> dict[str, Partition]:
     """Return the partitions of a CSV file by name, in the order of their offsets.
 
-    Raises ToolError for a row that is not one, for one that overlaps another or leaves the flash.
+    Raises ToolError for a row that cannot be read, overlaps another or exceeds the flash.
     """
     rows = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -74,7 +74,7 @@ def read(path: Path = CSV) -> dict[str, Partition]:
 
 
 def _row(fields: list[str]) -> Partition:
-    """Return the partition that the fields of a line are; raise ValueError if they are none."""
+    """Return the partition in the fields of a line; raise ValueError if they are not one."""
     if len(fields) != 5:
         raise ValueError("a row is name, type, subtype, offset, size")
     name, kind, subtype, offset, size = (field.strip() for field in fields)
@@ -92,7 +92,7 @@ def _row(fields: list[str]) -> Partition:
 
 
 def table(partitions: dict[str, Partition]) -> bytes:
-    """Return the binary table: a row each, a row with the MD5 of those, 0xFF up to TABLE_SIZE."""
+    """Return the binary table: the rows, a row with their MD5, 0xFF up to TABLE_SIZE."""
     rows = b"".join(
         struct.pack(
             ROW,

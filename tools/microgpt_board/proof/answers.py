@@ -1,15 +1,19 @@
 """Compute the answers of the board's self-test with the scalar engine: firmware/ugpt/answers.py.
 
-python -m microgpt_board.proof.answers
+After a change to ugpt/checks.py: python -m microgpt_board.proof.answers
 """
 
 import textwrap
 from array import array
 from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
 
+import click
 import numpy as np
+from microgpt import files
 from microgpt.board import CONFIG, TOKENIZER, initial_weights
+from microgpt.cli.run import run
 from microgpt.engines import build
 from microgpt.engines.scalar import Value, cross_entropy, linear, rmsnorm, softmax
 from ugpt import checks
@@ -18,32 +22,38 @@ from ugpt.checks import BLOCK, COUNT, HEADS, OUT, TOKENS, VOCAB, WIDTH, N, signe
 from ugpt.ops import EPS as EPS_RMSNORM
 from ugpt.rng import Rng
 
-from microgpt_board.errors import parser_of, run
-
 TARGET = Path(checks.__file__).with_name("answers.py")
 
 Rows = list[list[Value]]
 
 
 def rows(count: int, width: int, seed: int) -> Rows:
-    """Return the inputs that the board makes for itself, as Values."""
+    """Return the inputs that the self-test generates, as Values."""
     flat = [Value(float(v)) for v in signed(count * width, seed)]
     return [flat[i : i + width] for i in range(0, count * width, width)]
 
 
 def data(values: Rows) -> list[float]:
+    """Return the numbers, row after row."""
     return [value.data for row in values for value in row]
 
 
 def grads(values: Rows) -> list[float]:
+    """Return the gradients, row after row."""
     return [value.grad for row in values for value in row]
 
 
 def backward(results: Rows, seed: int) -> None:
-    """Fill the gradients behind `results`, those of the results being the board's inputs."""
+    """Compute the gradients of all that led to `results`, whose own are the self-test's inputs."""
     slopes = signed(len(results) * len(results[0]), seed)
     flat = [value for row in results for value in row]
-    sum(value * float(slope) for value, slope in zip(flat, slopes, strict=True)).backward()
+    products = (value * float(slope) for value, slope in zip(flat, slopes, strict=True))
+    total(products).backward()
+
+
+def total(values: Iterable[Value]) -> Value:
+    """Return the sum, as a Value even of no values."""
+    return sum(values, start=Value(0.0))
 
 
 def attention(qkv: Rows) -> Rows:
@@ -55,13 +65,13 @@ def attention(qkv: Rows) -> Rows:
         for start in range(0, WIDTH, head_dim):
             queries = qkv[t][start : start + head_dim]
             scores = [
-                sum(q * k for q, k in zip(queries, row[WIDTH + start :], strict=False))
+                total(q * k for q, k in zip(queries, row[WIDTH + start :], strict=False))
                 / head_dim**0.5
                 for row in qkv[: t + 1]
             ]
             weights = softmax(scores)
             for j in range(2 * WIDTH + start, 2 * WIDTH + start + head_dim):
-                mixed.append(sum(w * row[j] for w, row in zip(weights, qkv, strict=False)))
+                mixed.append(total(w * row[j] for w, row in zip(weights, qkv, strict=False)))
         results.append(mixed)
     return results
 
@@ -80,7 +90,7 @@ def adam(steps: int) -> list[float]:
 
 
 def kernel_answers() -> dict[str, list[float]]:
-    """Return what each kernel gives for the inputs of `ugpt.checks`."""
+    """Return the result of each kernel for the inputs of `ugpt.checks`."""
     answers = {}
 
     wte, wpe = rows(VOCAB, WIDTH, 1), rows(BLOCK, WIDTH, 2)
@@ -119,7 +129,7 @@ def kernel_answers() -> dict[str, list[float]]:
 
     logits = rows(N, VOCAB, 15)
     losses = [cross_entropy(row, target) for row, target in zip(logits, TOKENS[1:], strict=True)]
-    loss = sum(losses) / N
+    loss = total(losses) / N
     loss.backward()
     answers["cross_entropy"] = [loss.data, *grads(logits)]
 
@@ -175,11 +185,12 @@ def text() -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def main() -> None:
-    parser_of("answers", __doc__).parse_args()
-    TARGET.write_text(text())
-    print(f"{TARGET}: {TARGET.stat().st_size:,} bytes")
+@click.command()
+def answers_command() -> None:
+    """Write firmware/ugpt/answers.py, the answers of the board's self-test."""
+    files.write(TARGET, text())
+    click.echo(f"{TARGET}: {TARGET.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(answers_command)

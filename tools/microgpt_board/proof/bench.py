@@ -1,21 +1,19 @@
-"""Time a training step: scalar and tensor on the host, both kernels on the virtual board.
-
-python -m microgpt_board.proof.bench
-"""
+"""Time a training step: engines scalar and tensor, both backends on the virtual board."""
 
 import json
 import statistics
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.table import Table
 
-from microgpt_board.device import run as virtual
-from microgpt_board.emulation.micropython import find_micropython
-from microgpt_board.errors import ToolError, parser_of, run
-from microgpt_board.image import compile as build
+from microgpt_board.emulation.micropython import HEAP, build_virtual, find_micropython
+from microgpt_board.errors import ToolError
+from microgpt_board.image.names_bin import names_option
 
 FLASH = Path("build/bench")
 BOARD_REPEATS = 5
@@ -36,24 +34,29 @@ for kernels in (ops, chosen) if chosen is not ops else (ops,):
 """
 
 
-def host_bench() -> dict:
-    """Return what `microgpt bench --json` says of scalar and tensor."""
-    command = [
-        str(Path(sys.executable).with_name("microgpt")),
-        "bench",
-        "--no-chat-sized",
-        "--json",
-    ]
+@dataclass(frozen=True)
+class HostBench:
+    """What `microgpt bench` measured: microseconds a step of each engine, and the processor."""
+
+    us: dict[str, float]
+    processor: str
+
+
+def host_bench() -> HostBench:
+    """Return what `microgpt bench --json` says of scalar and tensor; raise ToolError."""
+    command = [sys.executable, "-m", "microgpt", "bench", "--no-chat-sized", "--json"]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if result.returncode:
         raise ToolError(f"microgpt bench ended with code {result.returncode}")
-    return json.loads(result.stdout)
+    found = json.loads(result.stdout)
+    us = {engine: float(figures["us_per_step"]) for engine, figures in found["engines"].items()}
+    return HostBench(us, found["environment"]["processor"])
 
 
 def board_us(names: Path) -> dict[str, float]:
-    """Return the median microseconds of a step on the virtual board, with each of its kernels."""
-    build.build_virtual(FLASH, names)
-    command = [find_micropython(), "-X", f"heapsize={virtual.HEAP}", "-c", BOARD]
+    """Return the median microseconds of a step on the virtual board, with each of its backends."""
+    build_virtual(FLASH, names)
+    command = [find_micropython(), "-X", f"heapsize={HEAP}", "-c", BOARD]
     runs: dict[str, list[float]] = {}
     for _ in range(BOARD_REPEATS):
         result = subprocess.run(command, cwd=FLASH, stdout=subprocess.PIPE, text=True)
@@ -65,14 +68,16 @@ def board_us(names: Path) -> dict[str, float]:
     return {name: statistics.median(figures) for name, figures in runs.items()}
 
 
-def main() -> None:
-    parser = parser_of("bench", __doc__)
-    parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
-    arguments = parser.parse_args()
+@click.command("bench")
+@names_option
+def bench_command(names: Path) -> None:
+    """Time a training step: scalar, tensor, virtual board.
+
+    Example: microgpt-board bench
+    """
     host = host_bench()
-    us = {engine: figures["us_per_step"] for engine, figures in host["engines"].items()}
-    board = board_us(arguments.names)
-    us |= {f"virtual board, {name} kernels": figure for name, figure in board.items()}
+    board = board_us(names)
+    us = host.us | {f"virtual board, {name} kernels": figure for name, figure in board.items()}
     table = Table(box=None)
     table.add_column("a step of training")
     table.add_column("µs", justify="right")
@@ -84,12 +89,7 @@ def main() -> None:
     if "native" in board:
         ratio = board["portable"] / board["native"]
         console.print(f"the native kernels are {ratio:,.0f} times as fast as the portable ones")
-    environment = host["environment"]
     console.print(
-        f"4,192 parameters, one document a step, one thread, medians; {environment['processor']}",
+        f"4,192 parameters, one document a step, one thread, medians; {host.processor}",
         markup=False,
     )
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,10 +1,9 @@
-"""Count the instructions of every kernel in a training step, on an emulated Xtensa core.
+"""Count the instructions of every kernel in a training step, on an emulated Xtensa core."""
 
-python -m microgpt_board.proof.bench_kernels
-"""
-
+from array import array
 from collections.abc import Callable
 
+import click
 import numpy as np
 from ugpt import coefficients, ops
 from ugpt.adam import Adam
@@ -13,14 +12,14 @@ from ugpt.rng import Rng
 from ugpt.tokenizer import encode
 
 from microgpt_board.emulation import xtensa as emulator
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError
 from microgpt_board.image import native
 
 DOCUMENT = "charles"  # 8 positions
 
 
 class Recorder:
-    """A backend that computes nothing and keeps the calls: what a step asks of the kernels."""
+    """A backend that computes nothing and records the calls of the kernels."""
 
     NAME = "recorder"
     CONSTANTS = coefficients.COEFFICIENTS
@@ -29,9 +28,10 @@ class Recorder:
         self.calls: list[emulator.Call] = []
 
     @staticmethod
-    def view(buffer, offset: int, length: int) -> np.ndarray:
-        kind = np.uint8 if isinstance(buffer, bytearray) else np.float32
-        return np.frombuffer(buffer, kind)[offset : offset + length]
+    def view(buffer: "array[float] | bytearray", offset: int, length: int) -> emulator.Array:
+        if isinstance(buffer, bytearray):
+            return np.frombuffer(buffer, np.uint8)[offset : offset + length]
+        return np.frombuffer(buffer, np.float32)[offset : offset + length]
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if not hasattr(ops, name):
@@ -51,7 +51,7 @@ def step_calls(document: str = DOCUMENT) -> list[emulator.Call]:
 
 
 def work(call: emulator.Call) -> tuple[int, str]:
-    """Return how much there is to do in a call, and the unit."""
+    """Return the amount of work in a call, and its unit."""
     sizes = [a for a in call.arguments if isinstance(a, int)]
     if call.name.startswith("linear"):
         n, n_out, n_in = sizes
@@ -85,19 +85,20 @@ def table(calls: list[emulator.Call]) -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
-    parser = parser_of("bench_kernels", __doc__)
-    parser.add_argument("--document", default=DOCUMENT, help=f"letters a to z ({DOCUMENT})")
-    arguments = parser.parse_args()
+@click.command("bench-kernels")
+@click.option("--document", default=DOCUMENT, show_default=True, help="Letters a to z.")
+def bench_kernels_command(document: str) -> None:
+    """Count the instructions of each kernel in a step.
+
+    They are counted on an emulated Xtensa core, which needs qemu-system-misc and clang-22.
+
+    Example: microgpt-board bench-kernels --document charles
+    """
     missing = emulator.missing()
     if missing:
         raise ToolError(missing)
-    command = native.find_compiler("xtensawin")
-    calls = step_calls(arguments.document)
+    command = native.TARGETS["xtensawin"].compilers[0]  # `missing` asks for this one
+    calls = step_calls(document)
     emulator.run(native.compile_functions("xtensawin", command), calls)
-    print(f"A training step on {arguments.document!r}, {native.compiler_version(command)}:\n")
-    print(table(calls))
-
-
-if __name__ == "__main__":
-    run(main)
+    click.echo(f"A training step on {document!r}, {native.compiler_version(command)}:\n")
+    click.echo(table(calls))

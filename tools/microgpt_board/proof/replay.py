@@ -1,9 +1,7 @@
 """Train a board's recorded run again on this computer, and compare the losses.
 
-python -m microgpt_board.proof.replay runs/2026-01-31-120000-board
-
 Seed, settings and list of names fix the run: weights and draws come from the board's generator,
-the arithmetic from the tensor engine in float64. Draws both curves in the run's replay.png.
+the arithmetic from the tensor engine in float64.
 """
 
 import math
@@ -12,14 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from microgpt.board import CONFIG, TOKENIZER, initial_weights
+from microgpt.cli.options import PATH
 from microgpt.engines import build
 from microgpt.runs import info, log
 from ugpt.dataset import Dataset
 from ugpt.rng import Rng
 
-from microgpt_board.errors import ToolError, parser_of, run
+from microgpt_board.errors import ToolError
 from microgpt_board.image import names_bin
+from microgpt_board.image.names_bin import names_option
 
 FIRST = 100  # steps whose losses are compared one by one
 LOSS_TOLERANCE = 0.005
@@ -30,7 +31,7 @@ PICTURE = "replay.png"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the board logged of its run; `means` is {(first, last step): mean loss}."""
+    """A board's run as its log has it; `means` is {(first, last step): mean loss}."""
 
     seed: int
     steps: int
@@ -116,42 +117,64 @@ def _losses(recorded: Recorded, dataset: Dataset, lr: float) -> Iterator[float]:
         yield model.train_step(list(tokens[:count]), step, lr * (1 - step / recorded.steps))
 
 
-def compare(recorded: Recorded, host: list[float]) -> tuple[bool, list[str]]:
-    """Return whether board and host agree, and a line for each of the two comparisons."""
+@dataclass(frozen=True)
+class Comparison:
+    """Whether board and host agree in one respect, and a line about it."""
+
+    agree: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'PASS' if self.agree else 'FAIL'} {self.text}"
+
+
+def compare(recorded: Recorded, host: list[float]) -> list[Comparison]:
+    """Compare single losses at the start, and the mean loss at the end, as far as they are logged.
+
+    Raises ToolError if neither is.
+    """
+    found = (compare_first_losses(recorded, host), compare_last_mean(recorded, host))
+    comparisons = [comparison for comparison in found if comparison]
+    if not comparisons:
+        raise ToolError("nothing in it can be compared: record a longer part, from its start")
+    return comparisons
+
+
+def compare_first_losses(recorded: Recorded, host: list[float]) -> Comparison | None:
+    """Compare the losses of the first steps one by one; None if there are none."""
     differences = {
         step: abs(loss - host[step]) for step, loss in recorded.losses.items() if step < FIRST
     }
-    lines, agree = [], True
-    if differences:
-        step = max(
-            differences, key=lambda s: math.inf if math.isnan(differences[s]) else differences[s]
-        )
-        passed = differences[step] <= LOSS_TOLERANCE
-        agree = passed
-        lines.append(
-            f"{_word(passed)} {len(differences)} of the first {FIRST} steps: largest difference "
-            f"{differences[step]:.4f} at step {step} (at most {LOSS_TOLERANCE})"
-        )
+    if not differences:
+        return None
+    step = max(differences, key=lambda s: _nan_as_infinite(differences[s]))
+    return Comparison(
+        differences[step] <= LOSS_TOLERANCE,
+        f"{len(differences)} of the first {FIRST} steps: largest difference "
+        f"{differences[step]:.4f} at step {step} (at most {LOSS_TOLERANCE})",
+    )
+
+
+def compare_last_mean(recorded: Recorded, host: list[float]) -> Comparison | None:
+    """Compare the mean loss of the last steps; None if no mean of them is known."""
     end = max(recorded.losses) + 1
     windows = [(a, b) for a, b in recorded.means if a >= end - LAST]
     windows = windows or [(a, b) for a, b in recorded.means if b >= end - LAST]
-    if not differences and not windows:
-        raise ToolError("nothing in it can be compared: record a longer part, from its start")
-    if windows:
-        count = sum(b - a + 1 for a, b in windows)
-        board = sum(recorded.means[a, b] * (b - a + 1) for a, b in windows) / count
-        ours = sum(sum(host[a : b + 1]) for a, b in windows) / count
-        passed = abs(board - ours) <= MEAN_TOLERANCE
-        agree = agree and passed
-        lines.append(
-            f"{_word(passed)} mean of the last {count} steps: board {board:.4f}, host {ours:.4f}, "
-            f"difference {abs(board - ours):.4f} (at most {MEAN_TOLERANCE})"
-        )
-    return agree, lines
+    if not windows:
+        return None
+    count = sum(b - a + 1 for a, b in windows)
+    board = sum(recorded.means[a, b] * (b - a + 1) for a, b in windows) / count
+    ours = sum(sum(host[a : b + 1]) for a, b in windows) / count
+    difference = abs(board - ours)
+    return Comparison(
+        difference <= MEAN_TOLERANCE,
+        f"mean of the last {count} steps: board {board:.4f}, host {ours:.4f}, "
+        f"difference {difference:.4f} (at most {MEAN_TOLERANCE})",
+    )
 
 
-def _word(passed: bool) -> str:
-    return "PASS" if passed else "FAIL"
+def _nan_as_infinite(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
@@ -179,31 +202,34 @@ def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
     return True
 
 
-def main() -> int:
-    parser = parser_of("replay", __doc__)
-    parser.add_argument("run", type=Path, help="a folder that the monitor recorded")
-    parser.add_argument("--names", type=Path, default=Path("data/names.txt"), help="documents")
-    parser.add_argument("--lr", type=float, help="first learning rate (from the log)")
-    arguments = parser.parse_args()
-    recorded = read_run(arguments.run)
+@click.command("replay")
+@click.argument("run", type=PATH)
+@names_option
+@click.option("--lr", type=float, help="First learning rate [default: from the log].")
+def replay_command(run: Path, names: Path, lr: float | None) -> int:
+    """Train a recorded run again here and compare the losses.
+
+    RUN is a folder that monitor or run recorded; both curves are drawn in its replay.png. Ends
+    with 1 if the losses differ by more than rounding explains.
+
+    Example: microgpt-board replay runs/2026-01-31-120000-esp32
+    """
+    recorded = read_run(run)
     if recorded.pushed:
-        raise ToolError(f"{arguments.run} began with pushed weights, so its seed does not fix it")
-    lr = arguments.lr or recorded.lr
+        raise ToolError(f"{run} began with pushed weights, so its seed does not fix it")
+    lr = lr or recorded.lr
     if not lr > 0:
         raise ToolError("the log rounds its learning rate to 0: give the board's lr, LR=")
-    print(
-        f"{arguments.run}: seed {recorded.seed}, steps {min(recorded.losses)} to "
+    click.echo(
+        f"{run}: seed {recorded.seed}, steps {min(recorded.losses)} to "
         f"{max(recorded.losses)} of {recorded.steps}, lr {lr}"
     )
-    host = replay(recorded, arguments.names, lr)
-    agree, lines = compare(recorded, host)
-    print("\n".join(lines))
-    if draw(recorded, host, arguments.run / PICTURE):
-        print(f"both curves are in {arguments.run / PICTURE}")
+    host = replay(recorded, names, lr)
+    comparisons = compare(recorded, host)
+    for comparison in comparisons:
+        click.echo(comparison)
+    if draw(recorded, host, run / PICTURE):
+        click.echo(f"both curves are in {run / PICTURE}")
     else:
-        print(f"no {PICTURE} without matplotlib: pip install matplotlib")
-    return 0 if agree else 1
-
-
-if __name__ == "__main__":
-    run(main)
+        click.echo(f"no {PICTURE} without matplotlib: pip install matplotlib")
+    return 0 if all(comparison.agree for comparison in comparisons) else 1
