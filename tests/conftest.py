@@ -1,6 +1,7 @@
 """With `pytest --device PORT`: only what concerns a board, on the board at PORT."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,7 +12,10 @@ settings.load_profile("no deadline")
 # A shell's job in the background ignores Ctrl-C, and so would every program that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ON_A_BOARD = ("firmware", "device")
+pytest_plugins = ["pytester", "tests.support.require_all"]
+
+TESTS = Path(__file__).parent
+ON_A_BOARD = (TESTS / "firmware", TESTS / "device")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,8 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("device") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--device: a board answers one process, so leave -n out")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("device"):
-        others = [item for item in items if item.path.parent.name not in ON_A_BOARD]
+        others = [item for item in items if not any(map(item.path.is_relative_to, ON_A_BOARD))]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
