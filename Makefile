@@ -12,6 +12,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
 PORT_FLAG = $(if $(PORT),--port $(PORT))
+# As many processes as cores; one that is done takes tests from another.
+PARALLEL := --numprocesses logical --dist worksteal
+# Their file is left out by name too, since to import PyTorch takes seconds.
+QUICK := -m "not (slow or browser or torch or board)" --ignore tests/host/engines/test_torch.py
 IMAGE_FLAGS = --board $(BOARD) --names "$(NAMES)" $(if $(FIRMWARE),--firmware "$(FIRMWARE)")
 
 .DEFAULT_GOAL := help
@@ -75,10 +79,17 @@ push: $(READY) ## a model onto the board, which makes up names: MODEL=folder [TR
 reset-training: $(READY) ## remove the board's checkpoints: it starts afresh [PORT=]
 	@$(BIN)/python -m microgpt_board.device.weights reset $(PORT_FLAG)
 
-test: $(READY_DEV) ## lint and all tests
+lint: $(READY_DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pytest
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint ## lint, format, types, import contracts, quick tests: for every save
+	@$(BIN)/pytest -q $(PARALLEL) $(QUICK)
+
+test: lint ## lint, and all tests [PYTEST_FLAGS=]
+	@$(BIN)/pytest $(PARALLEL) $(PYTEST_FLAGS)
 
 bench: $(READY) ## time of a training step: scalar, tensor, virtual board
 	@$(BIN)/python -m microgpt_board.proof.bench
@@ -96,4 +107,4 @@ clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build
 
 .PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \
-	reset-training test bench bench-kernels kernels names-makemore clean
+	reset-training lint check test bench bench-kernels kernels names-makemore clean

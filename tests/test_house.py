@@ -6,6 +6,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from tests.conftest import MARKS
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("host", "tools", "firmware", "tests", "data")
 MOST_LINES = 350
@@ -62,3 +64,10 @@ def test_every_folder_with_modules_is_a_package() -> None:
     for package in ("host/microgpt", "tools/microgpt_board", "firmware/ugpt"):
         for path in (ROOT / package).rglob("*.py"):
             assert (path.parent / "__init__.py").exists(), path.parent
+
+
+@pytest.mark.parametrize("beginning", [b for beginnings in MARKS.values() for b in beginnings])
+def test_every_mark_is_for_a_test_that_is_there(beginning: str) -> None:
+    file, _, function = beginning.partition("::")
+    path = ROOT / "tests" / file
+    assert any(path.rglob("test_*.py")) if path.is_dir() else f"def {function}" in path.read_text()
