@@ -9,6 +9,10 @@ READY_DEV := .venv/.ready-dev
 IMAGE_FLAGS = $(if $(BOARD),--board $(BOARD)) $(if $(FIRMWARE),--firmware "$(FIRMWARE)") $(NAMES_FLAG)
 NAMES_FLAG = $(if $(NAMES),--names "$(NAMES)")
 BAUD_FLAG = $(if $(BAUD),--baud $(BAUD))
+# As many processes as cores; one that is done takes tests from another.
+PARALLEL := --numprocesses logical --dist worksteal
+# Their file is left out by name too, since to import PyTorch takes seconds.
+QUICK := -m "not (slow or browser or torch or board)" --ignore tests/host/engines/test_torch.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -70,10 +74,17 @@ push: $(READY) ## a model onto the board, which generates names: MODEL=folder [T
 reset-training: $(READY) ## remove the board's checkpoints: it starts afresh [PORT=, or virtual]
 	@$(BIN)/microgpt-board reset
 
-test: $(READY_DEV) ## lint and all tests
+lint: $(READY_DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pytest
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint ## lint, format, types, import contracts, quick tests: for every save
+	@$(BIN)/pytest -q $(PARALLEL) $(QUICK)
+
+test: lint ## lint, and all tests [PYTEST_FLAGS=]
+	@$(BIN)/pytest $(PARALLEL) $(PYTEST_FLAGS)
 
 bench: $(READY) ## time of a training step: scalar, tensor, virtual board
 	@$(BIN)/microgpt-board bench $(NAMES_FLAG)
@@ -91,4 +102,4 @@ clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build
 
 .PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \
-	reset-training test bench bench-kernels kernels names-makemore clean
+	reset-training lint check test bench bench-kernels kernels names-makemore clean

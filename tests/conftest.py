@@ -1,6 +1,11 @@
-"""With `pytest --device PORT`: only what concerns a board, on the board at PORT."""
+"""What all tests share: markers by file, `--device PORT` for a real board, REQUIRE_ALL=1.
 
+With `pytest --device PORT`: only what concerns a board, on the board at PORT.
+"""
+
+import gc
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -8,12 +13,59 @@ from hypothesis import settings
 settings.register_profile("no deadline", deadline=None)  # the machine may be busy
 settings.load_profile("no deadline")
 
+# Engine scalar makes hundreds of thousands of objects a step and no cycles of them: with the
+# collector's own thresholds, looking at them is nearly half of its time.
+gc.set_threshold(200_000, 50, 100)
+
 # A shell's job in the background ignores Ctrl-C, and so would every program that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.support.models", "tests.support.services"]
+pytest_plugins = [
+    "pytester",
+    "tests.support.models",
+    "tests.support.require_all",
+    "tests.support.services",
+]
 
-ON_A_BOARD = ("firmware", "device")
+TESTS = Path(__file__).parent
+
+# What `make check` leaves out, by how a test's id below tests/ begins. "board" drives MicroPython
+# through a port or plays a whole run of it; "slow" took more than 2 s, or its file more than 10 s,
+# by `pytest --durations=0`.
+MARKS = {
+    "browser": ("web/",),
+    "torch": ("host/engines/test_torch.py",),
+    "board": (
+        "device/",
+        "tools/device/test_checkpoint_kill.py",
+        "tools/device/test_deploy.py",
+        "tools/device/test_flash.py",
+        "tools/device/test_monitor.py",
+        "tools/device/test_program.py",
+        "tools/device/test_repl.py",
+        "tools/device/test_run.py",
+        "tools/device/test_weights.py",
+        "tools/proof/test_replay.py",
+    ),
+    "slow": (
+        "packaging/",
+        "firmware/test_model.py::test_every_17th_gradient_is_the_slope",
+        "host/engines/test_tensor.py::test_finite_differences",
+        "host/engines/test_tensor.py::test_gradcheck_steps_around_the_kink_of_a_relu",
+        "host/engines/test_tensor.py::test_weights_after_20_steps",
+        "host/lab/test_ablation.py",
+        "host/lab/test_bench.py",
+        "host/runs/test_runs.py::test_repeat_gives_the_same_to_the_last_bit",
+        "host/service/test_service.py",
+        "host/test_conversations.py::test_train_chat",
+        "tools/device/test_checkpoint_damage.py",
+        "tools/image/test_image.py",
+        "tools/image/test_native.py::test_1000_steps_end_where_the_portable_ones_do",
+        "tools/proof/test_answers.py",
+    ),
+}
+
+ON_A_BOARD = (TESTS / "firmware", TESTS / "device")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,8 +76,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("device") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--device: a board answers one process, so leave -n out")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        test = f"{item.path.relative_to(TESTS).as_posix()}::{item.name}"
+        for mark, beginnings in MARKS.items():
+            if test.startswith(beginnings):
+                item.add_marker(mark)
     if config.getoption("device"):
-        others = [item for item in items if item.path.parent.name not in ON_A_BOARD]
+        others = [item for item in items if not any(map(item.path.is_relative_to, ON_A_BOARD))]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]

