@@ -93,7 +93,9 @@ def test_a_file_without_any(tmp_path: Path) -> None:
 
 
 def test_a_document_token_by_token() -> None:
-    doc, used = conversation_document(TOKENIZER, talk("a", "bc"), block_size=16, assistant_only=True)
+    doc, used = conversation_document(
+        TOKENIZER, talk("a", "bc"), block_size=16, assistant_only=True
+    )
     assert doc.tokens == [0, USER, 1, END, ASSISTANT, 2, 3, END, 0]
     assert used == 2
     # Whether the token after it counts: b, c and the end of the assistant's turn do.
