@@ -9,6 +9,8 @@ from microgpt_board.errors import ToolError
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
+from tests.support.commands import microgpt_board
+
 CP2102 = (0x10C4, 0xEA60)
 MOUSE = (0x046D, 0xC077)
 
@@ -31,6 +33,12 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_the_order(plugged: Callable[..., None]):
     plugged(ttyUSB0=CP2102)
     both = {"ESPTOOL_PORT": "/dev/e", "AMPY_PORT": "/dev/a"}
+    all_three = {"PORT": "COM3", **both}
+    assert ports.find_port("/dev/p", all_three) == "/dev/p"
+    assert ports.find_port(None, all_three) == "COM3"
+    assert ports.find_port(None, {"PORT": "8080", **both}) == "/dev/e"
+    assert ports.find_port(None, {"PORT": "", **both}) == "/dev/e"
+    assert ports.find_port(None, {"PORT": "8080"}) == "/dev/ttyUSB0"
     assert ports.find_port("/dev/p", both) == "/dev/p"
     assert ports.find_port(None, both) == "/dev/e"
     assert ports.find_port(None, {"ESPTOOL_PORT": "", "AMPY_PORT": "/dev/a"}) == "/dev/a"
@@ -96,3 +104,24 @@ def test_a_socket_that_nobody_serves():
 def test_what_is_no_port():
     with pytest.raises(ToolError, match="nonsense://x is no port"):
         ports.open_port("nonsense://x")
+
+
+def test_the_verb_lists_boards(plugged: Callable[..., None]):
+    plugged(ttyUSB1=CP2102, ttyUSB0=(0x1A86, 0x7523))
+    assert microgpt_board("ports").stdout.splitlines() == [
+        "/dev/ttyUSB0 (WCH CH34x 1a86:7523)",
+        "/dev/ttyUSB1 (Silicon Labs CP210x 10c4:ea60)",
+    ]
+
+
+def test_the_verb_finds_the_port(plugged: Callable[..., None], monkeypatch: pytest.MonkeyPatch):
+    for variable in ports.VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    plugged(ttyUSB0=CP2102)
+    assert microgpt_board("ports", "--find").stdout == "/dev/ttyUSB0\n"
+    monkeypatch.setenv("PORT", "virtual")
+    assert microgpt_board("ports", "--find").stdout == "virtual\n"
+    plugged()
+    result = microgpt_board("ports")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: no board found: ")

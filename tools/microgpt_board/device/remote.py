@@ -14,14 +14,14 @@ from pathlib import Path
 
 from microgpt_board.device import ports
 from microgpt_board.device.ports import VIRTUAL
-from microgpt_board.emulation import micropython
-from microgpt_board.emulation.micropython import FLASH
+from microgpt_board.emulation.micropython import FLASH, Prompt
 from microgpt_board.errors import ToolError
 
 PATIENCE_S = 600  # for one command: the self-test of an emulated board takes some 100 s
 FIRST_S = 120  # for the first sign of life, and for each command of ampy
 SLOWEST_BYTES_A_SECOND = 500  # ampy sends 32 bytes at a time
 ANSWER_S = 25  # an emulated board on a busy computer takes that long to start
+CTRL_D_S = 0.2  # how often to look whether the virtual board has ended
 RESTART = "import machine; machine.reset()"
 
 
@@ -166,8 +166,8 @@ def connect(named: str | None, flash: Path = FLASH) -> Iterator[Remote]:
     """
     port = ports.find_port(named)
     if port == VIRTUAL:
-        with micropython.prompt(flash) as terminal:
-            yield Remote(terminal, keep=True)
+        with Prompt(flash) as virtual:
+            yield Remote(virtual.terminal, keep=True)
         return
     ports.check_port(port)
     board = Remote(port)
@@ -186,7 +186,14 @@ def repl(named: str | None, flash: Path = FLASH) -> int:
     """Open the prompt of the board that `connect` would give; return mpremote's exit code."""
     port = ports.find_port(named)
     if port == VIRTUAL:
-        with micropython.prompt(flash) as terminal:
-            return subprocess.run(_mpremote(terminal, keep=True)).returncode
+        with (
+            Prompt(flash, restarts=True) as virtual,
+            subprocess.Popen(_mpremote(virtual.terminal, keep=True)) as process,
+        ):
+            while True:
+                try:
+                    return process.wait(CTRL_D_S)
+                except subprocess.TimeoutExpired:
+                    virtual.restart()
     ports.check_port(port)
     return subprocess.run(_mpremote(port, keep=False)).returncode

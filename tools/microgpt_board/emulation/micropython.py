@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from microgpt.data import NAMES
@@ -111,32 +111,51 @@ def run_board(
         process.stdout.close()
 
 
-@contextmanager
-def prompt(flash: Path = FLASH) -> Iterator[str]:
-    """Start the virtual board at its prompt; give the pseudo-terminal that is its serial port.
+class Prompt:
+    """The virtual board at MicroPython's prompt, the pseudo-terminal `terminal` its serial port.
 
-    The program in `flash` is built again; the documents are kept if there are any.
+    If `restarts`, it is kept running by `restart`; if not, the port is gone when it ends.
     """
-    import tty  # not on Windows
 
-    if (flash / "names.bin").exists():
-        build_files(flash, virtual_architecture(find_micropython()))
-    else:
-        build_virtual(flash, NAMES)
-    ours, theirs = os.openpty()
-    tty.setraw(theirs)
-    process = subprocess.Popen(
-        [find_micropython(), "-X", f"heapsize={HEAP}"],
-        cwd=flash,
-        stdin=ours,
-        stdout=ours,
-        stderr=ours,
-        start_new_session=True,
-    )
-    os.close(ours)  # so that the port is gone when MicroPython ends
-    try:
-        yield os.ttyname(theirs)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(theirs)
+    def __init__(self, flash: Path, restarts: bool = False) -> None:
+        """Start it. The program in `flash` is built again; its documents stay, if it has any."""
+        import tty  # not on Windows
+
+        if (flash / "names.bin").exists():
+            build_files(flash, virtual_architecture(find_micropython()))
+        else:
+            build_virtual(flash, NAMES)
+        self._flash = flash
+        self._ours, self._theirs = os.openpty()
+        tty.setraw(self._theirs)
+        self.terminal = os.ttyname(self._theirs)
+        self._process = self._start()
+        self._restarts = restarts
+        if not restarts:
+            os.close(self._ours)
+
+    def _start(self, *words: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [find_micropython(), "-X", f"heapsize={HEAP}", *words],
+            cwd=self._flash,
+            stdin=self._ours,
+            stdout=self._ours,
+            stderr=self._ours,
+            start_new_session=True,
+        )
+
+    def restart(self) -> None:
+        """If MicroPython has ended (Ctrl-D), run the program from the start, as a board does."""
+        if self._process.poll() is not None:
+            os.write(self._ours, b"MPY: soft reboot\r\n")
+            self._process = self._start("-i", "main.py")
+
+    def __enter__(self) -> "Prompt":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._theirs)
+        if self._restarts:
+            os.close(self._ours)
