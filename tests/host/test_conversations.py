@@ -1,9 +1,8 @@
 """Conversations from JSON Lines, and as documents."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import microgpt
 import pytest
@@ -23,7 +22,8 @@ from microgpt.data import DataError, charset_of
 from microgpt.tokenizer import Tokenizer
 from microgpt.training import split
 
-MICROGPT = Path(sys.executable).with_name("microgpt")
+from tests.support.commands import run
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz <|>_"
 TOKENIZER = Tokenizer(LETTERS, special_tokens=SPECIAL_TOKENS)
 USER, ASSISTANT, END = (TOKENIZER.special(name) for name in SPECIAL_TOKENS)
@@ -150,48 +150,33 @@ def test_who_can_chat() -> None:
 
 
 def test_train_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [MICROGPT, "train", "--chat", "--steps", 5, "--block-size", 40, *words]
-        result = subprocess.run(
-            list(map(str, command)), cwd=tmp_path, capture_output=True, text=True
-        )
-        assert result.returncode == code, result.stderr
-        return result
+    def train(*words: object, code: int = 0) -> CompletedProcess[str]:
+        command = ["train", "--chat", "--steps", 5, "--block-size", 40, *words]
+        return run(*command, cwd=tmp_path, code=code)
 
     good = '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]\n'
     data = tmp_path / "talks.jsonl"
     data.write_text(good + "[]\nx\n" + good)
-    loose = run("--data", data, "--out", "loose", "--assistant-only")
+    loose = train("--data", data, "--out", "loose", "--assistant-only")
     assert "talks.jsonl, line 2: no message of the assistant" in loose.stderr
     assert "talks.jsonl, line 3: not JSON" in loose.stderr
     assert microgpt.load(tmp_path / "loose").tokenizer.special_tokens == SPECIAL_TOKENS
     monkeypatch.setenv("RANK", "1")  # one of several processes: what it says, rank 0 says too
-    assert run("--data", data, "--out", "second").stderr == ""
+    assert train("--data", data, "--out", "second").stderr == ""
     monkeypatch.delenv("RANK")
-    strict = run("--data", data, "--out", "strict", "--strict", code=1)
+    strict = train("--data", data, "--out", "strict", "--strict", code=1)
     assert strict.stderr.splitlines()[-1].startswith("error: ")
     assert not (tmp_path / "strict").exists()
-    shipped = run("--out", "shipped")
+    shipped = train("--out", "shipped")
     assert "cut at a turn" in shipped.stderr
-    command = [MICROGPT, "train", "--strict"]
-    assert subprocess.run(command, capture_output=True, cwd=tmp_path).returncode == 1
+    run("train", "--strict", cwd=tmp_path, code=1)
 
 
 def test_held_out_conversations_count_as_the_assistant_s_part_alone(tmp_path: Path) -> None:
     """In the log of a run stands what the model that it leaves makes of them."""
-    command = [
-        MICROGPT,
-        "train",
-        "--chat",
-        "--assistant-only",
-        "--validation",
-        "0.3",
-        "--batch",
-        "3",
-    ]
-    sizes = ["--block-size", "128", "--dtype", "float64"]
-    command += [*sizes, "--steps", "20", "--out", "run"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    words = ["train", "--chat", "--assistant-only", "--validation", 0.3, "--batch", 3]
+    sizes = ["--block-size", 128, "--dtype", "float64"]
+    run(*words, *sizes, "--steps", 20, "--out", tmp_path / "run")
     model = microgpt.load(tmp_path / "run", dtype="float64")
     talks, _ = read_conversations(CONVERSATIONS)
     docs = chat_documents(model.tokenizer, talks, 128, assistant_only=True).documents

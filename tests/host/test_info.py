@@ -1,8 +1,6 @@
 """What `microgpt info` says of a model."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import microgpt
@@ -16,7 +14,7 @@ from ugpt.adam import Adam
 from ugpt.layout import Sizes
 from ugpt.model import Model as BoardModel
 
-MICROGPT = Path(sys.executable).with_name("microgpt")
+from tests.support.commands import run
 
 
 @pytest.mark.parametrize(
@@ -82,23 +80,22 @@ def test_make_push_is_of_the_same_opinion(
 
 
 def test_the_command(chat_folder: Path, names_folder: Path) -> None:
-    def run(*words: object) -> str:
-        command = [MICROGPT, "info", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    def said(*words: object) -> str:
+        return run("info", *words).stdout
 
-    facts = json.loads(run(names_folder, "--json"))
+    facts = json.loads(said(names_folder, "--json"))
     assert facts["parameters"] == 4192
     assert sum(rows * columns for rows, columns in facts["matrices"].values()) == 4192
     assert facts["board"] == {"fits": True, "push": True, "reasons": []}
     assert facts["special_tokens"] == []
-    text = run(names_folder)
+    text = said(names_folder)
     assert "an ESP32 has the memory to train it: yes, 120 KB are free there\n" in text
     assert "make push takes it: yes\n" in text
     assert "special tokens: none\n" in text
-    facts = json.loads(run(chat_folder, "--json"))
+    facts = json.loads(said(chat_folder, "--json"))
     assert facts["special_tokens"] == list(SPECIAL_TOKENS)
     assert facts["can_chat"]
-    text = run(chat_folder)
+    text = said(chat_folder)
     assert "special tokens: <|user|> <|assistant|> <|end_turn|>\n" in text
     assert "an ESP32 has the memory to train it: no, " in text
     assert "make push takes it: no, n_embd 32, not 16; block_size 128, not 16; " in text

@@ -6,9 +6,11 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
+from microgpt import data
 from microgpt.engines import build
-from microgpt.training import document_order
+from microgpt.training import VALIDATIONS, TrainingError, document_order, split
 
+NAMES = data.read_docs(data.NAMES)
 DOCS = ["emma", "olivia", "ava", "isabella", "sophia"]
 
 
@@ -131,7 +133,8 @@ def test_a_prompt(names_folder: Path) -> None:
 @pytest.mark.parametrize("engine", ["scalar", "tensor"])
 def test_masks_hold_in_every_engine(engine: str) -> None:
     dtype = "float64"
-    model = microgpt.create(microgpt.ModelConfig(), engine=engine, dtype=dtype)
+    config = microgpt.ModelConfig(n_embd=8, n_head=2)
+    model = microgpt.create(config, engine=engine, dtype=dtype)
     tokens = model.tokenizer.encode("emma")
     everything, grads = model.loss_and_grads(tokens)
     again, same = model.loss_and_grads(tokens, [True] * 5)
@@ -149,9 +152,8 @@ def test_masks_hold_in_every_engine(engine: str) -> None:
 @pytest.mark.parametrize("engine", ["scalar", "tensor"])
 def test_masks_in_a_minibatch(engine: str) -> None:
     """Some documents with a mask, some without: the mean of what each gives alone."""
-    model, alone = (
-        microgpt.create(microgpt.ModelConfig(), engine=engine, dtype="float64") for _ in range(2)
-    )
+    config = microgpt.ModelConfig(n_embd=8, n_head=2)
+    model, alone = (microgpt.create(config, engine=engine, dtype="float64") for _ in range(2))
     documents = [model.tokenizer.encode(text) for text in DOCS[:3]]
     masks = [None, [False, True] * 4, [True] * 2 + [False] * 2]
     parts = [alone.loss_and_grads(*pair) for pair in zip(documents, masks, strict=True)]
@@ -173,3 +175,60 @@ def test_the_learning_rate_falls_in_a_line_or_half_a_cosine() -> None:
 
     assert rates("linear") == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
     assert rates("cosine") == pytest.approx([0.01, 0.008535534, 0.005, 0.001464466])
+
+
+def test_the_split_is_the_texts_own() -> None:
+    training, held = split(NAMES, 0.1)
+    assert len(held) == pytest.approx(0.1 * len(NAMES), rel=0.05)
+    texts = {NAMES[index] for index in held}
+    assert texts.isdisjoint(NAMES[index] for index in training)
+    mixed = sorted(NAMES)[:5000]
+    assert {mixed[index] for index in split(mixed, 0.1)[1]} == texts & set(mixed)
+    assert set(split(NAMES, 0.05)[1]) < set(held)
+    # Fixed for good: a figure from another day or machine is of the same documents.
+    assert [
+        name for name in ("emma", "ellie", "ava", "lillian") if data.in_validation_set(name, 0.1)
+    ] == [
+        "ellie",
+        "lillian",
+    ]
+    assert split(NAMES, 0) == (list(range(len(NAMES))), [])
+    with pytest.raises(TrainingError, match="take more documents"):
+        split(["emma"], 0.5)
+
+
+@pytest.mark.parametrize("engine", ["tensor", "scalar"])
+def test_held_out_documents_are_measured_and_never_learned(engine: str) -> None:
+    docs = NAMES[:60]
+    steps = 40 if engine == "tensor" else 4
+    model = microgpt.create(microgpt.ModelConfig(n_embd=8), engine=engine)
+    held = [model.tokenizer.encode(docs[index]) for index in split(docs, 0.2)[1]]
+    learned = []
+    step = model.train_step
+    model.train_step = lambda tokens, *rest: learned.append(tokens) or step(tokens, *rest)
+    config = microgpt.TrainConfig(steps=steps, validation=0.2)
+    seen = list(microgpt.train(model, docs, config))
+    assert not [tokens for tokens in learned if tokens in held]
+    measured = [record.step for record in seen if record.validation is not None]
+    assert len(measured) == min(steps, VALIDATIONS)
+    assert measured[-1] == steps - 1
+    expected = np.mean([model.loss_and_grads(tokens)[0] for tokens in held])
+    assert seen[-1].validation == pytest.approx(expected, rel=1e-5)
+
+
+def test_memorising_shows() -> None:
+    docs = NAMES[:40]
+    model = microgpt.create(microgpt.ModelConfig(n_embd=32))
+    seen = list(microgpt.train(model, docs, microgpt.TrainConfig(steps=1500, validation=0.25)))
+    assert np.mean([record.loss for record in seen[-50:]]) < 1
+    assert seen[-1].validation > 3
+
+
+def test_a_batch_is_so_many_documents() -> None:
+    tokens = []
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4))
+    batch = model.train_batch
+    model.train_batch = lambda documents, *rest: tokens.extend(documents) or batch(documents, *rest)
+    config = microgpt.TrainConfig(steps=3, batch=4, order="sequential")
+    assert len(list(microgpt.train(model, NAMES, config))) == 3
+    assert tokens == [model.tokenizer.encode(name) for name in NAMES[:12]]

@@ -38,8 +38,9 @@ def serve(model: Model, host: str, port: int, runs: Path, announce: Callable[[st
     """
     address, family = (f"[{host}]", socket.AF_INET6) if ":" in host else (host, socket.AF_INET)
     try:
+        host.encode("idna")  # raises UnicodeError where create_server would raise TypeError
         listener = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host is spelt like this
+    except (OSError, UnicodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "not the name of a host"
         reason = str(said).partition(" (")[0]  # in brackets is the address
         raise AddressError(

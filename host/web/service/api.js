@@ -1,4 +1,4 @@
-// The service's answers: JSON, or an Error whose message can be shown.
+// Requests to the service: they return JSON, or throw an Error with a message to show.
 
 const PREFIX = "microgpt/v1";
 
@@ -34,7 +34,7 @@ function ofField({ loc, msg }) {
   return `${field ?? "request"}: ${msg.replace("Value error, ", "")}`;
 }
 
-/** Yield the server-sent events of a Response as {event, data}, data being parsed JSON. */
+/** Yield the server-sent events of a Response as {event, data}; data is parsed JSON. */
 export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

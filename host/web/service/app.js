@@ -1,4 +1,4 @@
-// The page: what the model is, the theme, and its three sections.
+// Start the page: the facts about the model, the theme, and the three sections.
 
 import { get } from "./api.js";
 import { startChat } from "./chat.js";
@@ -20,7 +20,7 @@ $("theme").addEventListener("click", () => {
   try {
     localStorage.setItem("theme", dataset.theme);
   } catch {
-    // kept until the page is left
+    // without storage, the choice lasts until the page is closed
   }
   document.dispatchEvent(new Event("themechange"));
 });

@@ -1,11 +1,11 @@
-// Loss curves on a canvas: each measured loss thin, the mean thick, and a reading under the pointer.
+// Draw loss curves on a canvas: losses thin, their mean thick, and the values at the pointer.
 
 const MARGIN = { left: 40, right: 14, top: 12, bottom: 26 };
 const TICKS = 5;
-const DENSE = 400; // points: more of them are drawn fainter
+const DENSE = 400; // points in a curve above which they are drawn fainter
 
 export class Chart {
-  /** `reading`: the element that says the values under the pointer. */
+  /** `reading`: the element for the values at the pointer. */
   constructor(canvas, reading) {
     this.canvas = canvas;
     this.reading = reading;
@@ -45,7 +45,7 @@ export class Chart {
     canvas.setAttribute("aria-label", this.inWords());
   }
 
-  /** The ranges of the axes, and where a step and a loss stand. */
+  /** Return the ranges of the axes, and functions from a step and a loss to a pixel. */
   axes(width, height) {
     let steps = 10;
     let low = Infinity;
@@ -54,7 +54,7 @@ export class Chart {
       steps = Math.max(steps, points.at(-1).step);
       for (const { loss, mean } of points) {
         low = Math.min(low, mean);
-        // A few documents are hard: the axis is for the means, and for most of the losses.
+        // The range covers the means and most losses, not those of a few hard documents.
         high = Math.max(high, mean, Math.min(loss, mean * 1.25));
         low = Math.min(low, Math.max(loss, mean * 0.75));
       }
@@ -114,7 +114,7 @@ export class Chart {
     }
   }
 
-  /** A line at the pointer, and the values there. */
+  /** Draw a line at the pointer, and show the values there. */
   read(context, axes, colour) {
     const { pointer, reading } = this;
     const inside = pointer !== null && pointer >= MARGIN.left && pointer <= axes.right;
@@ -150,7 +150,7 @@ export class Chart {
   }
 }
 
-/** Draw one of a point's values as a line; where points are closer than half a pixel, their mean. */
+/** Draw the values at `key` as a line, averaged where points are closer than half a pixel. */
 function trace(context, axes, points, key) {
   const each = Math.max(1, Math.floor(points.length / (2 * (axes.right - MARGIN.left))));
   context.beginPath();
@@ -175,13 +175,13 @@ function disc(context, x, y, radius) {
   context.fill();
 }
 
-/** The distance between two ticks of an axis of this length: 1, 2 or 5 times a power of ten. */
+/** Return the distance between ticks of an axis of this length: 1, 2 or 5 times a power of ten. */
 function tick(length) {
   const power = 10 ** Math.floor(Math.log10(length / TICKS));
   return [1, 2, 5, 10].map((factor) => factor * power).find((unit) => length / unit <= TICKS);
 }
 
-/** The point whose step is closest; `points` ascend. */
+/** Return the point whose step is closest; the steps of `points` ascend. */
 function nearest(points, step) {
   let low = 0;
   let high = points.length - 1;

@@ -1,4 +1,4 @@
-// Chat: the conversation is kept here; the service is sent what fits a block and streams the reply.
+// Chat: keeps the conversation, sends the part that fits a block, and shows the streamed reply.
 
 import { events, post } from "./api.js";
 
@@ -50,7 +50,7 @@ async function say(content) {
       if (event === "message") answer.textContent += data.content;
       list.scrollTop = list.scrollHeight;
     }
-    // A message must have text: an empty reply is shown, but not sent along.
+    // The service refuses messages without text: an empty reply is shown, but not kept.
     if (answer.textContent) messages = [...asked, { role: "assistant", content: answer.textContent }];
     else answer.textContent = "…";
   } catch (problem) {
@@ -66,8 +66,8 @@ async function say(content) {
   }
 }
 
-/** The last messages, from one of the user's on, whose characters fit a block: the service would
- * leave out the others, but not take a body of any length. */
+/** Return the last messages whose characters fit a block, the first of them the user's. The service
+ * would drop the others itself, but limits the size of a request. */
 function fitting(messages) {
   const last = messages.length - 1;
   let first = last;

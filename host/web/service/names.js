@@ -1,4 +1,4 @@
-// Make documents up: names, with most models.
+// Generate documents; with most models they are names.
 
 import { post } from "./api.js";
 

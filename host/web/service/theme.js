@@ -1,4 +1,4 @@
-// Before the first paint: the theme that was chosen here, or else the system's.
+// Set the theme before the first paint: the one that was chosen on this page, or the system's.
 {
   const system = matchMedia("(prefers-color-scheme: dark)");
 
@@ -6,7 +6,7 @@
     try {
       return localStorage.getItem("theme");
     } catch {
-      return null; // a browser that keeps nothing
+      return null; // the browser has no storage
     }
   };
 

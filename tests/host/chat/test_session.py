@@ -1,20 +1,12 @@
-"""Chat: learned by heart, a KV cache that grows, the oldest turns dropped, a terminal."""
+"""A conversation: replies learned by heart, the KV cache, and the oldest turns that are dropped."""
 
-import io
 import itertools
-import json
-import random
-import subprocess
-import sys
 from pathlib import Path
 
 import microgpt
-import pexpect
 import pytest
-from microgpt.chat import prompt as repl
 from microgpt.chat.session import Chat
 from microgpt.conversations import CONVERSATIONS, SPECIAL_TOKENS, Message, read_conversations
-from microgpt.sampling import draw
 
 
 def ask(chat: Chat, text: str) -> str:
@@ -202,101 +194,3 @@ def test_who_may_not(names_folder: Path, memorised: microgpt.Model) -> None:
     for temperature in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="temperature"):
             Chat(memorised, temperature)
-
-
-def test_what_is_saved_can_be_trained_on_whatever_was_replied(
-    memorised: microgpt.Model,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
-    """Exchanges without a reply, by the model's choice or by Ctrl-C's, are left out."""
-    said = "bye\n/save a.jsonl\nhi\nbye\n/save a.jsonl\nada\n/save a.jsonl\n"
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(said))
-    chat = Chat(memorised, temperature=0)
-    original = chat.reply
-
-    def silent_at_bye():
-        if chat.messages[-1].content == "bye":
-            monkeypatch.setattr(chat._decoder, "_step", interrupted)
-        return original()
-
-    def interrupted(token: int):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(chat, "reply", silent_at_bye)
-    repl.talk(chat)
-    assert "error: there is no reply to save yet" in capsys.readouterr().err
-    assert [message.content for message in chat.messages].count("") == 2
-    saved, malformed = read_conversations(tmp_path / "a.jsonl")
-    assert not malformed
-    assert [[message.content for message in line][::2] for line in saved] == [["hi"], ["hi", "ada"]]
-
-
-def test_draw_at_the_edges() -> None:
-    assert draw([1.0, 3.0, 2.0], 0, None) == 1
-    assert draw([1.0, 3.0, 2.0], 1e-320, random.Random(0)) == 1
-
-
-# The terminal: a real one, and a pipe.
-
-
-def command(*words: object) -> list[str]:
-    return [str(Path(sys.executable).with_name("microgpt")), *map(str, words)]
-
-
-def test_a_terminal(chat_folder: Path, tmp_path: Path) -> None:
-    program, *arguments = command("chat", chat_folder, "--temperature", 0)
-    child = pexpect.spawn(
-        program, arguments, cwd=str(tmp_path), encoding="utf-8", timeout=60, dimensions=(24, 100)
-    )
-    child.expect("you> ")
-    child.send("hi\r")
-    child.expect("hello! what is your name\\?")
-    child.expect("you> ")
-    child.send("\x1b[A\r")  # arrow up: the line before
-    child.expect("\r\n[a-z]")
-    child.expect("you> ")
-    child.send("/temperature 0.75\r")
-    child.expect("temperature 0.75")
-    child.expect("you> ")
-    child.send("/save talk.jsonl\r")
-    child.expect("4 messages appended to talk.jsonl")
-    child.expect("you> ")
-    child.send("/reset\r")
-    child.expect("a new conversation")
-    child.expect("you> ")
-    child.send("Ü\r")
-    child.expect("error: 'Ü' in 'Ü' is not in the vocabulary")
-    child.expect("you> ")
-    child.send("\x03")
-    child.expect("you> ")
-    child.send("\x04")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-    saved, malformed = read_conversations(tmp_path / "talk.jsonl")
-    assert not malformed
-    assert [message.content for message in saved[0]][:2] == ["hi", "hello! what is your name?"]
-
-
-def test_a_pipe(chat_folder: Path, tmp_path: Path) -> None:
-    lines = "hi\n\n/what\n/temperature warm\n/save\n/save no/a\n/help\nbye\n/quit\nnever read\n"
-    result = subprocess.run(
-        command("chat", chat_folder, "--temperature", 0),
-        input=lines,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0
-    assert result.stdout.startswith(
-        "hello! what is your name?\n2 messages appended to chat.jsonl\n/reset"
-    )
-    assert result.stderr.splitlines() == [
-        "error: /what is not a command: /help lists them",
-        "error: warm is not a number",
-        "error: cannot write no/a: No such file or directory",
-    ]
-    assert len(json.loads((tmp_path / "chat.jsonl").read_text())) == 2

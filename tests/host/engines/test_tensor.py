@@ -1,5 +1,7 @@
 """Link 2: engine tensor against engine scalar, and against finite differences."""
 
+import dataclasses
+
 import microgpt
 import numpy as np
 import pytest
@@ -18,8 +20,14 @@ CONFIGS = {
     "two layers": microgpt.ModelConfig(n_embd=12, n_head=3, n_layer=2, block_size=7),
     "one of everything": microgpt.ModelConfig(n_embd=1, n_head=1, n_layer=1, block_size=1),
 }
+# The switches in a smaller model, for tests of many passes of engine scalar.
+SMALL = CONFIGS | {
+    name: dataclasses.replace(CONFIGS[name], n_embd=6, n_head=3, block_size=6)
+    for name in ("tied", "no input norm", "tied, no input norm", "two layers")
+}
 LIMITS = {"float64": 1e-9, "float32": 1e-4}
 configurations = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+small_configurations = pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
 dtypes = pytest.mark.parametrize("dtype", LIMITS)
 
 
@@ -63,10 +71,10 @@ def test_logits_one_position_at_a_time(config: microgpt.ModelConfig, dtype: str)
         assert np.abs(found - expected).max() <= LIMITS[dtype] * np.abs(expected).max()
 
 
-@configurations
+@small_configurations
 def test_weights_after_20_steps(config: microgpt.ModelConfig) -> None:
     (double, scalar), (single, _) = engines(config, "float64"), engines(config, "float32")
-    docs = ["emma", "olivia", "ava", "isabella", "maryalexandrina"]
+    docs = ["emma", "bo", "ava", "a", "", "olivia", "z", "maryalexandrina"]
     for model in (scalar, double, single):
         list(microgpt.train(model, docs, microgpt.TrainConfig(steps=20)))
     assert_close(double.weights, scalar.weights, LIMITS["float64"])
@@ -96,7 +104,7 @@ def test_any_size(
     assert_close(grads, expected, 1e-9)
 
 
-@configurations
+@small_configurations
 def test_finite_differences(config: microgpt.ModelConfig) -> None:
     tensor, _ = engines(config, "float64")
     for text in ("emma", "olivia", "maryalexandrina"):
@@ -275,3 +283,17 @@ def test_buffers_for_many_lengths_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert [model.loss_and_grads(tokens)[0] for tokens in documents] == losses
     assert model.mean_loss(documents) == pytest.approx(sum(losses) / len(losses), rel=1e-12)
     assert len(model._passes) < unbounded / 2
+
+
+def test_attention_maps_are_those_of_the_decoder() -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_layer=2), dtype="float64")
+    list(microgpt.train(model, ["emma", "maria"], microgpt.TrainConfig(steps=20)))
+    tokens = model.tokenizer.encode("maria")[:-1]
+    attention, probabilities = model.attention_maps(tokens)
+    assert attention.shape == (2, 4, 6, 6)
+    assert attention.sum(-1) == pytest.approx(np.ones((2, 4, 6)))
+    assert not np.triu(attention, 1).any()
+    step = model.decoder()
+    for token, row in zip(tokens, probabilities, strict=True):
+        logits = step(token)
+        assert np.exp(logits) / np.exp(logits).sum() == pytest.approx(row)

@@ -1,0 +1,26 @@
+"""A run's folder: its loss curve, a host's or a board's."""
+
+import json
+from pathlib import Path
+
+import pytest
+from microgpt.runs import folder as runs
+
+from tests.support.commands import run
+
+
+def test_plot_compares_board_and_host(tmp_path: Path) -> None:
+    run("train", "--steps", "60", "--validation", "0.01", "--out", "host", cwd=tmp_path)
+    board = tmp_path / "board"
+    board.mkdir()
+    lines = [{"remark": "microgpt-esp32"}]
+    lines += [{"step": s, "loss": 3.0, "mean": 3 - s / 100, "lr": 0.01} for s in range(0, 60, 10)]
+    lines += [{"step": 60, "loss": None}, {"name": "arona"}]
+    (board / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run("plot", "host", "board", "--out", "both.png", cwd=tmp_path)
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+    curve = runs.read_curve(board)
+    assert list(curve.steps) == list(range(0, 60, 10))
+    assert list(curve.means) == pytest.approx([3 - s / 200 for s in range(0, 60, 10)])
+    assert [step for step, _ in runs.read_curve(tmp_path / "host").validation][-1] == 59
+    assert "cannot read" in run("plot", "nothing", cwd=tmp_path, code=1).stderr
