@@ -9,7 +9,6 @@ from pathlib import Path
 import microgpt
 import pytest
 from microgpt.data import NAMES, charset_of, read_docs
-from microgpt.engines.scalar import Value
 from microgpt.lab import bench
 from ugpt.layout import parameter_table
 
@@ -28,7 +27,8 @@ def test_json(tmp_path: Path) -> None:
         assert row["tokens_per_s"] > row["steps_per_s"]
     ratio = scalar["us_per_step"] / tensor["us_per_step"]
     assert result["speedup"] == {"scalar": 1, "tensor": pytest.approx(ratio)}
-    assert result["minibatch"]["speedup"] > 0
+    assert ratio > 100
+    assert result["minibatch"]["speedup"] > 2
 
 
 def test_a_table_for_people(tmp_path: Path) -> None:
@@ -54,27 +54,17 @@ def test_multiply_adds_are_what_the_matrices_have() -> None:
     assert bench.multiply_adds(config, 27, 3) == 3 * matrices + 2 * 2 * 8 * (1 + 2 + 3)
 
 
-def test_extrapolation_is_near_the_time_of_a_whole_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock that counts the operations on Values: the same on a busy machine."""
-    now = 0
-
-    def counted(value: Value, *arguments: object) -> None:
-        nonlocal now
-        now += 1
-        created(value, *arguments)
-
-    created = Value.__init__
-    monkeypatch.setattr(Value, "__init__", counted)
-    monkeypatch.setattr(time, "perf_counter", lambda: now)
+def test_extrapolation_is_near_the_time_of_a_whole_step() -> None:
     config = microgpt.ModelConfig(n_embd=16, n_layer=3, block_size=24)
     (text,) = bench.long_documents(read_docs(NAMES), config.block_size, 1)
     charset = charset_of([text])
     model = microgpt.create(config, charset, engine="scalar")
     tokens = model.tokenizer.encode(text)
-    foretold = bench.extrapolated(config, charset, tokens, seed=42, seconds=0)
-    start = now
+    foretold = bench.extrapolated(config, charset, tokens, seed=42, seconds=2)
+    start = time.perf_counter()
     model.train_step(tokens, 0, 0.01)
-    assert foretold == pytest.approx(now - start, rel=0.1)
+    measured = time.perf_counter() - start
+    assert measured / 4 < foretold < measured * 4  # the machine may be busy with other things
 
 
 def test_the_comparison_with_pytorch_skips_without_it(tmp_path: Path) -> None:
