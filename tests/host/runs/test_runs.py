@@ -108,7 +108,10 @@ def test_from_goes_on(tmp_path: Path) -> None:
         (["--repeat", "nothing"], "cannot read nothing/run.json"),
         (["--repeat", "board"], "board/run.json is not a run of microgpt train"),
         (["--validation", "1"], "validation must be a number from 0 to below 1"),
-        (["--validation", "0.1", "--data", "odd.txt"], "validation 0.1 makes 2 documents to train on"),
+        (
+            ["--validation", "0.1", "--data", "odd.txt"],
+            "validation 0.1 makes 2 documents to train on",
+        ),
         (["--batch", "0"], "batch must be a whole number"),
         (["--stop-after", "0"], "stop_after must be a whole number"),
     ],
@@ -136,7 +139,9 @@ def test_the_split_is_the_texts_own() -> None:
     assert {mixed[index] for index in split(mixed, 0.1)[1]} == texts & set(mixed)
     assert set(split(NAMES, 0.05)[1]) < set(held)
     # Fixed for good: a figure from another day or machine is of the same documents.
-    assert [name for name in ("emma", "ellie", "ava", "lillian") if data.in_validation_set(name, 0.1)] == [
+    assert [
+        name for name in ("emma", "ellie", "ava", "lillian") if data.in_validation_set(name, 0.1)
+    ] == [
         "ellie",
         "lillian",
     ]
