@@ -1,0 +1,55 @@
+"""Print what part of each file the tests ran; fail for one below 85 % without a reason.
+
+Only Python in CPython counts: what the tests run in MicroPython does not, nor C and JavaScript.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from coverage import Coverage
+
+ENOUGH = 85
+
+# Why the tests run less of a file.
+REASONS: dict[str, str] = {}
+
+
+def percentages() -> dict[str, tuple[int, int]]:
+    """Return of each file of `.coverage` how many lines there are and how many were run."""
+    coverage = Coverage()
+    coverage.load()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "coverage.json"
+        coverage.json_report(outfile=str(report))
+        files = json.loads(report.read_text())["files"]
+    return {
+        name: (file["summary"]["num_statements"], file["summary"]["covered_lines"])
+        for name, file in files.items()
+    }
+
+
+def main() -> int:
+    files = percentages()
+    for part in ("host", "tools", "firmware"):
+        numbers = [numbers for name, numbers in files.items() if name.startswith(f"{part}/")]
+        lines, run = (sum(column) for column in zip(*numbers, strict=True))
+        print(f"{run / lines:6.1%}  {part}: {run} of {lines} lines in {len(numbers)} files")
+    below = {
+        name: run / lines for name, (lines, run) in files.items() if run * 100 < lines * ENOUGH
+    }
+    print(f"\nbelow {ENOUGH} %:")
+    for name, share in sorted(below.items()):
+        print(f"{share:6.1%}  {name}: {REASONS.get(name, 'NO REASON')}")
+    for name in sorted(set(REASONS) - set(below)):
+        print(f"        {name} needs its reason no more")
+    unexplained = sorted(set(below) - set(REASONS))
+    if unexplained:
+        names = ", ".join(unexplained)
+        print(f"error: test more of {names}; or write the reason in {__file__}", file=sys.stderr)
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
