@@ -1,17 +1,17 @@
-# MicroPython mounts the file system with a cache of 128 bytes, and every access to the flash stops
-# both cores. With one of 4 KB, a block, it needs a twentieth of them: the program is loaded sooner,
-# and what it saves is safe sooner. Where the file system is another, it stays as it is.
+# MicroPython mounts LittleFS with a cache of 128 bytes, and each access to the flash stops both
+# cores. A cache of 4 KB, one block of the flash, needs a twentieth of the accesses: the program
+# loads and saves faster. A file system of another kind stays mounted as it is.
 try:
     import vfs
     from flashbdev import bdev
 
-    littlefs = vfs.VfsLfs2(bdev, readsize=1024)  # its cache is four times that
+    littlefs = vfs.VfsLfs2(bdev, readsize=1024)  # the cache is four times readsize
 except (ImportError, OSError):
     pass
 else:
     from micropython import kbd_intr
 
-    kbd_intr(-1)  # no Ctrl-C between the two
+    kbd_intr(-1)  # Ctrl-C between umount and mount would leave no file system
     try:
         vfs.umount("/")
         vfs.mount(littlefs, "/")

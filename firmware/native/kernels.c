@@ -1,15 +1,15 @@
 /* The kernels of ugpt/ops.py as machine code: the same names, arguments and meaning.
  *
- * tools/pack_native.py compiles this file and packs every KERNEL into one .mpy, as a function of
- * its own that MicroPython loads anywhere. So nothing here may need a linker: no calls, no memory
- * of its own, no constant that a compiler would put into memory. In practice:
+ * `microgpt-board kernels` (tools/microgpt_board/image/native.py) compiles this file and packs
+ * each KERNEL as a function into one .mpy. There is no linker, and MicroPython loads a function
+ * at any address, so the code must not contain calls, static variables, or constants that the
+ * compiler puts into memory:
  *
- *   - a helper is INLINE;
- *   - a float other than what arithmetic makes comes from the coefficients `c`
- *     (ugpt/coefficients.py holds their values, in the order of the enum below);
- *   - division, square root, exp and log are ours: a division would be a call on the ESP32.
+ *   - helpers are INLINE;
+ *   - float constants come from `c`, the array in ugpt/coefficients.py, indexed by the enum below;
+ *   - division, square root, exp and log are computed here: on the ESP32 a division is a call.
  *
- * The packer refuses what slips through.
+ * `microgpt-board kernels` refuses machine code with relocations.
  */
 
 #include <stddef.h>
@@ -17,9 +17,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* What `c` points to. */
+/* Indices into `c`. */
 enum {
-    EPS, /* of RMSNorm; ops.py knows this one too */
+    EPS, /* of RMSNorm; the only one that ops.py has too */
     HALF,
     ONE,
     TWO,
@@ -29,28 +29,29 @@ enum {
     RSQRT_SEED, /* bits, not a value */
     RSQRT_STEP1,
     RSQRT_STEP2,
-    EXP_LOWEST, /* exp is 0 from here down */
+    EXP_LOWEST, /* exp of this or less is 0 */
     LOG2_E,
     LN2_HIGH,
     LN2_LOW,
-    EXP2, /* exp's polynomial: the coefficients of x**2 to x**6 */
+    EXP2, /* the coefficients of x**2 to x**6 in the polynomial for exp */
     EXP3,
     EXP4,
     EXP5,
     EXP6,
     SQRT_HALF,
     LN2,
-    LOG3, /* log's series: 1/3, 1/5, 1/7, 1/9 */
+    LOG3, /* the series for log: 1/3, 1/5, 1/7, 1/9 */
     LOG5,
     LOG7,
     LOG9,
 };
 
-/* What Adam's `k` points to. */
+/* Indices into `k`, the coefficients of Adam. */
 enum { BETA1, GAIN1, BETA2, GAIN2, LR, POWER1, POWER2, ADAM_EPS };
 
-/* A kernel is called like a viper function. Its arguments are small ints, shifted left by one:
- * numbers, and the addresses that native.py makes of views. It returns the small int 0. */
+/* MicroPython calls a kernel like a viper function. The arguments are small ints, that is, shifted
+ * left by one: numbers, and addresses from `view` in ugpt/native.py. The result is the small int
+ * 0. */
 typedef intptr_t object;
 
 #define KERNEL(name) object name(object self, size_t n_args, size_t n_kw, const object *args)
@@ -81,16 +82,17 @@ INLINE void store_zero(float *x) {
     *(uint32_t *)x = 0;
 }
 
-/* The same number, of which the compiler knows nothing: or it would fold shifts of it into masks
- * and constants too wide for an instruction, which end up in memory. */
+/* Return x, hiding its origin from the compiler, which would otherwise turn shifts of it into masks
+ * and constants that do not fit into an instruction and go into memory. */
 INLINE int opaque(int x) {
     __asm__("" : "+r"(x));
     return x;
 }
 
-/* 1 / x for 1e-37 < x < 1e37, to 2e-7. Subtracting its bits from twice those of 1 negates the
- * exponent: a seed, 5 % off. A step of Newton's squares that error, the next one cubes it; the
- * constants of both seed and step are those with the smallest largest error. */
+/* 1 / x for 1e-37 < x < 1e37, with a relative error of at most 2e-7. Subtracting the bits of x
+ * from twice those of 1 negates the exponent: the first approximation, with an error of 5 %. A
+ * step of Newton's method squares the error, and the next step, of third order, cubes it. The
+ * constants of the first approximation and the first step minimise the largest error. */
 INLINE float reciprocal(float x, const float *c) {
     float r = of_bits(bits_of(c[RECIPROCAL_SEED]) - bits_of(x));
     r *= c[RECIPROCAL_STEP] - x * r;
@@ -98,9 +100,10 @@ INLINE float reciprocal(float x, const float *c) {
     return r + r * (error + error * error);
 }
 
-/* 16 / sqrt(x) for x > 1e-37, to 8e-7, in the same way: "fast inverse square root" (Lomont, 2003;
- * constants after Moroz et al., 2018). A step of Newton's for y = 1 / sqrt(x) is
- * y * (3 - x * y * y) / 2; left undivided, two of them make 16 of it. At x = 0 a large number. */
+/* 16 / sqrt(x) for x > 1e-37, with a relative error of at most 8e-7, in the same way: the "fast
+ * inverse square root" (Lomont, 2003; constants after Moroz et al., 2018). A step of Newton's
+ * method for y = 1 / sqrt(x) is y * (3 - x * y * y) / 2. Two steps without the division by 2
+ * give 16 times the result. For x = 0 the result is a large finite number. */
 INLINE float rsqrt16(float x, const float *c) {
     float y = of_bits(bits_of(c[RSQRT_SEED]) - (bits_of(x) >> 1));
     y *= c[RSQRT_STEP1] - x * y * y;
@@ -112,10 +115,10 @@ INLINE float rsqrt(float x, const float *c) {
     return rsqrt16(x, c) * c[SIXTEENTH];
 }
 
-/* exp(x) for x <= 0: exp(x) = 2**k * exp(r), |r| <= ln(2) / 2, exp(r) by a polynomial. */
+/* exp(x) for x <= 0: 2**k * exp(r) with |r| <= ln(2) / 2, and a polynomial for exp(r). */
 INLINE float exp_negative(float x, const float *c) {
     uint32_t lowest = bits_of(c[EXP_LOWEST]);
-    uint32_t b = bits_of(x); /* of two negative floats the lower one has the higher bits */
+    uint32_t b = bits_of(x); /* of two negative floats the lower one has the larger bits */
     x = of_bits(b < lowest ? b : lowest);
     int k = (int)(x * c[LOG2_E] - c[HALF]);
     float n = (float)k;
@@ -126,11 +129,12 @@ INLINE float exp_negative(float x, const float *c) {
     p = p * r + c[EXP3];
     p = p * r + c[EXP2];
     p = p * r * r + r + c[ONE];
-    k = opaque(k + 127); /* an exponent of 0 or below would be a denormal: make it 0 */
+    k = opaque(k + 127); /* with an exponent of 0 or less, a denormal, the result is 0 */
     return p * of_bits((uint32_t)(k > 0 ? k : 0) << 23);
 }
 
-/* log(x) for a normal x: x = 2**k * m, 1/sqrt(2) <= m < sqrt(2), log(m) = 2 * artanh(s). */
+/* log(x) for a normal x = 2**k * m with 1/sqrt(2) <= m < sqrt(2): k * ln(2) + log(m), with
+ * log(m) = 2 * artanh(s), s = (m - 1) / (m + 1). */
 INLINE float log_of(float x, const float *c) {
     uint32_t sqrt_half = bits_of(c[SQRT_HALF]);
     int k = opaque((int)(bits_of(x) - sqrt_half) >> 23);
@@ -163,7 +167,7 @@ INLINE float largest_of(const float *x, int count) {
     return largest;
 }
 
-/* p[i] = exp((x[i] - largest) * factor); returns their sum. */
+/* p[i] = exp((x[i] - largest) * factor); return the sum of p. */
 INLINE float exp_all(float *p, const float *x, float largest, float factor, int count,
                      const float *c) {
     float total = p[0] = exp_negative((x[0] - largest) * factor, c);
@@ -255,19 +259,22 @@ KERNEL(rmsnorm_backward) {
 
 /* -------------------------------------------------------------------------- matrix products
  *
- * Nearly half of a step's work. A tile of 4 rows and 3 columns keeps its 12 sums in registers, so
- * that 7 loads serve 12 products; with the operands they fill the 16 registers of the ESP32's
- * floating-point unit. What 3 columns leave over is done in tiles of 4 rows and 1 column.
+ * They take nearly half of a step's time. A tile of 4 rows and 3 columns has its 12 sums in
+ * registers and needs 7 loads for 12 products; sums and operands fill the 16 registers of the
+ * ESP32's floating-point unit. Columns beyond a multiple of 3 are computed in tiles of 4 rows and
+ * 1 column.
  */
 
 enum { ROWS = 4, COLUMNS = 3 };
 
 #ifdef __XTENSA__
 
-/* What clang does not give us yet: multiply-add, loads that move their pointer on, and a loop
- * whose end costs nothing. The compiler has no floats alive here: f0..f15 are ours. */
+/* In assembly, for instructions that clang does not generate yet: multiply-add, loads that advance
+ * their pointer, and loops without a branch. The compiler holds no floats in registers here, so
+ * f0 to f15 are free. */
 
-/* A step of `depth`: f12 to f14 are elements of b, f15 one of a. 19 instructions, 12 products. */
+/* One step along `depth`: f12 to f14 are elements of b, f15 is one of a. 19 instructions for 12
+ * products. */
 #define STEP_3(product)                                                                       \
     "lsxp f12, %[b0], %[b_step]\n"                                                            \
     "lsxp f13, %[b1], %[b_step]\n"                                                            \
@@ -282,7 +289,7 @@ enum { ROWS = 4, COLUMNS = 3 };
     product " " sum1 ", f15, f13\n"                                                           \
     product " " sum2 ", f15, f14\n"
 
-/* The same for one column: 9 instructions, 4 products. */
+/* The same for one column: 9 instructions for 4 products. */
 #define STEP_1(product)                                                                       \
     "lsxp f12, %[b0], %[b_step]\n"                                                            \
     ROW_1(product, "%[a0]", "f0")                                                             \
@@ -378,8 +385,8 @@ INLINE void tile_1(float *out, int out_row, const float *a, int a_row, int a_ste
 
 /* As in ops.py: out[r][k] = sum over d of a[r * a_row + d * a_step] * b[d * b_step + k * b_column].
  *
- * The last tile of rows covers again what the one before it has done already; where not even one
- * fits, element by element. */
+ * If rows is not a multiple of 4, the last tile computes some rows of the one before it again.
+ * Fewer than 4 rows are computed element by element. */
 INLINE void matmul(float *out, const float *a, int a_row, int a_step, const float *b, int b_step,
                    int b_column, int rows, int columns, int depth) {
     if (rows < ROWS) {
@@ -448,7 +455,7 @@ KERNEL(add) {
     return DONE;
 }
 
-/* A negative float is a negative int: no need for the floating-point unit here. */
+/* The bits of a negative float are a negative int, so relu needs no float instructions. */
 KERNEL(relu) {
     int32_t *x = (int32_t *)FLOATS(0);
     int count = INT(1);
@@ -521,7 +528,7 @@ KERNEL(attention_backward) {
             float *dq = dqkv + t * row + at, *dk = dqkv + width + at;
             const float *weights = p + (head * n + t) * n;
             float inner = dot(d_o, o, head_dim);
-            for (int j = 0; j < head_dim; j++) { /* nothing has been added to these before t */
+            for (int j = 0; j < head_dim; j++) { /* earlier positions add nothing to these */
                 store_zero(dq + j);
                 store_zero(dq + width + j);
                 store_zero(dq + 2 * width + j);
@@ -578,16 +585,16 @@ KERNEL(softmax) {
 
 /* -------------------------------------------------------------------------- Adam */
 
-/* What stays the same from parameter to parameter. */
+/* What is the same for all parameters. */
 struct update {
     float beta1, gain1, beta2, gain2;
-    float rate; /* 16 times the rate: rsqrt16 */
-    float eps;  /* likewise */
+    float rate; /* 16 times the rate, because of rsqrt16 */
+    float eps;  /* 16 times eps */
 };
 
 #ifdef __XTENSA__
 
-/* The loop of the #else below, 37 instructions a parameter. */
+/* The loop of the #else branch below, in 37 instructions for each parameter. */
 INLINE void update_all(float *params, const float *grads, float *m, float *v, int count,
                        const struct update *u, const float *c) {
     uint32_t bits;
@@ -677,8 +684,8 @@ KERNEL(adam) {
     float *m = FLOATS(2), *v = FLOATS(3);
     int count = INT(4);
     const float *k = FLOATS(5), *c = FLOATS(6);
-    /* Both bias corrections move out of the loop: m_hat / (sqrt(v_hat) + eps) with
-     * v_hat = v / unbias2 is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)). */
+    /* Both bias corrections are moved out of the loop: with v_hat = v / unbias2,
+     * m_hat / (sqrt(v_hat) + eps) is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)). */
     float unbias2 = c[ONE] - k[POWER2];
     float root16 = unbias2 * rsqrt16(unbias2, c);
     struct update u = {k[BETA1], k[GAIN1], k[BETA2], k[GAIN2]};

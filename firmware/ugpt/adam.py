@@ -1,4 +1,4 @@
-"""The optimizer: Adam, bias-corrected, on one flat array of parameters."""
+"""The optimizer: Adam with bias correction, on one flat array of parameters."""
 
 from array import array
 
@@ -11,7 +11,10 @@ EPS = 1e-8
 
 
 class Adam:
-    """Adam (Kingma & Ba, 2015) over `params` and `grads`, flat buffers of floats."""
+    """Adam (Kingma & Ba, 2015) for `params` and `grads`, flat float buffers of equal length.
+
+    `m` and `v`, of the same length, are the running means of the gradients and of their squares.
+    """
 
     def __init__(self, params, grads, kernels=ops):
         count = len(params)
@@ -28,12 +31,12 @@ class Adam:
         ]
 
     def clear(self):
-        """Forget what was seen: m and v are 0 again."""
+        """Set `m` and `v` to 0, as at the start."""
         for i in range(len(self.m)):
             self.m[i] = self.v[i] = 0.0
 
     def step(self, step, lr):
-        """Update the parameters; `step` counts from 0 and `lr` is this step's learning rate."""
+        """Update the parameters from the gradients; `step` counts from 0, `lr` is its rate."""
         k = self.coefficients
         k[4] = lr
         k[5] = BETA1 ** (step + 1)

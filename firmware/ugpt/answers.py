@@ -1,4 +1,7 @@
-"""What `ugpt.checks` expects: float32 in base64, computed by tools/answers.py."""
+"""Expected results for `ugpt.checks`: float32 as base64.
+
+Written by `python -m microgpt_board.proof.answers`.
+"""
 
 RNG = (11355432, 13543, 2978398847, 0, 303066076)
 ANSWERS = {

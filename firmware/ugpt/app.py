@@ -1,11 +1,11 @@
-"""The board's program: read the settings, train, then make up names."""
+"""The board's program: read the settings, train, then generate names."""
 
 import json
 
 from . import backend, board
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
-from .generator import Generator
+from .generator import MAX_TEMPERATURE, Generator
 from .report import Report, remark
 from .training import Diverged, Training
 
@@ -13,34 +13,34 @@ SETTINGS = {  # name: (default, lowest, highest)
     "seed": (42, 0, 0xFFFFFFFF),  # 0: take one from the hardware
     "steps": (1000, 1, 1000000),
     "lr": (0.01, 1e-6, 1.0),
-    "temperature": (0.5, 0.01, 100.0),
+    "temperature": (0.5, 0, MAX_TEMPERATURE),  # 0: greedy
     "log_every": (10, 1, 1000000),
     "save_every_s": (30, 0, 86400),
 }
 SETTINGS_FILE = board.ROOT + "ugpt.json"
 
-current = None  # the run in memory, its report and its checkpoints: `repl` goes on with them
-_before = None  # the run whose buffers the next one gets
+current = None  # (training, report, checkpoints) of the run in memory; `repl` continues it
+_before = None  # the latest run, whose buffers the next one reuses
 
 
 def fits(name, value):
-    """Return whether the setting `name` may have this value."""
+    """Return whether `value` is allowed for the setting `name`."""
     default, lowest, highest = SETTINGS[name]
     kinds = (int, float) if isinstance(default, float) else (int,)
     return type(value) in kinds and lowest <= value <= highest
 
 
 def allowed(name):
-    """Return, in words, what the setting `name` may be."""
+    """Return, in words, which values are allowed for the setting `name`."""
     default, lowest, highest = SETTINGS[name]
     kind = "a number" if isinstance(default, float) else "a whole number"
     return "%s from %s to %s" % (kind, lowest, highest)
 
 
 def read_settings(path):
-    """Return the settings from the JSON file at `path`, and remarks on what is wrong with it.
+    """Return the settings in the JSON file at `path`, and a list of remarks on its errors.
 
-    A missing file means all defaults; for a broken value its default is used.
+    A setting that is missing or has an invalid value gets its default; a missing file is no error.
     """
     remarks = []
     settings = {name: SETTINGS[name][0] for name in SETTINGS}
@@ -57,7 +57,8 @@ def read_settings(path):
     for name, value in given.items():
         if name not in SETTINGS:
             remarks.append(
-                "%s: no setting is called %s; there are %s" % (path, name, ", ".join(SETTINGS))
+                "%s: no setting is called %s; the settings are %s"
+                % (path, name, ", ".join(SETTINGS))
             )
             continue
         if fits(name, value):
@@ -70,17 +71,18 @@ def read_settings(path):
 
 
 def give_up():
-    """Forget the run in memory; return its model and optimizer for another use, or None."""
+    """Forget the run in memory; return (model, adam) of the latest run for reuse, or None."""
     global current
     current = None
     return _before and (_before.model, _before.adam)
 
 
 def prepare(settings, remarks=(), checkpoints=None):
-    """Return the run of these settings, brought to where it was saved, its report and checkpoints.
+    """Create a run with these settings, resume it if it was saved, and make it `current`.
 
-    They are also `current`. Logs the first remark, then `remarks`. `checkpoints`, if they were
-    looked through already, need not be again.
+    Returns (training, report, checkpoints). Logs the first remark of the run, then `remarks`.
+    `checkpoints` can be given if the files have been read already. Raises DatasetError if the
+    names are missing or damaged.
     """
     global current, _before
     current = None
@@ -110,7 +112,7 @@ def prepare(settings, remarks=(), checkpoints=None):
 
 
 def run(settings, remarks):
-    """Train on the board's names and make up new ones; log everything."""
+    """Train on the board's names, then generate new ones; log everything."""
     training, report, checkpoints = prepare(settings, remarks)
     training.run(report, checkpoints)
     generator = Generator(training.model, training.rng, settings["temperature"])
@@ -122,7 +124,7 @@ def run(settings, remarks):
 
 
 def main():
-    """Run with the settings of ugpt.json; every trouble ends in one line and a way to the REPL."""
+    """Run with the settings in ugpt.json; log an error as one line and return to the REPL."""
     try:
         run(*read_settings(SETTINGS_FILE))
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Which kernels to use: the native ones where they run here and agree with the portable ones."""
+"""The choice of kernels: native ones if they run here and agree with the portable ones."""
 
 import gc
 import sys
@@ -10,16 +10,16 @@ from .adam import Adam
 from .layout import Sizes
 from .model import Model
 
-KERNELS = "kernels.mpy"  # beside this module; made by tools/native.py, a CRC32 at its end
-TOLERANCE = 1e-4  # of the largest value in a buffer
+KERNELS = "kernels.mpy"  # by tools/microgpt_board/image/native.py, with a CRC32 as its last 4 bytes
+TOLERANCE = 1e-4  # relative to the largest value in a buffer
 
 
 class Unfit(Exception):
-    """The native kernels cannot be used here; the message says why, in a word."""
+    """The native kernels cannot be used here; the message is the reason, without spaces."""
 
 
 def choose():
-    """Return the backend to use, and in a word why."""
+    """Return (backend, reason): the kernels to use and why, without spaces."""
     if board.NAME == "cpython":
         return ops, "cpython"
     try:
@@ -32,15 +32,15 @@ def choose():
     except Unfit as unfit:
         return ops, str(unfit)
     finally:
-        gc.collect()  # or what the check has left is in the way of the model's large buffers
+        gc.collect()  # the check's garbage would fragment the memory for the model's buffers
     return native, "self-check-passed"
 
 
 def check_file(path):
-    """Raise Unfit unless the file at `path` is whole and for this machine.
+    """Raise Unfit unless the file at `path` is complete and compiled for this machine.
 
-    MicroPython does not look: it would run what is left of a damaged file, and on the ESP32-S2,
-    which has the ESP32's instructions less those for floats, it would stop at the first of them.
+    MicroPython does not check it: it would run a damaged file. It would also load the kernels on
+    an ESP32-S2, which lacks the ESP32's float instructions, and crash at the first of them.
     """
     if not board.has_fpu():
         raise Unfit("no-floating-point-unit")
@@ -53,7 +53,7 @@ def check_file(path):
     if end < 4 or crc32(memoryview(data)[:end]) != int.from_bytes(data[end:], "little"):
         raise Unfit("damaged-" + KERNELS)
     ours = getattr(sys.implementation, "_mpy", 0)
-    theirs = data[1] | data[2] << 8  # format; version of the native interface, architecture
+    theirs = data[1] | data[2] << 8  # format; native interface's version and architecture
     if theirs & 0x3FF != ours & 0x3FF:
         raise Unfit("other-version-of-micropython")
     if theirs != ours & 0xFFFF:
@@ -61,16 +61,19 @@ def check_file(path):
 
 
 def check_results(kernels):
-    """Raise Unfit unless a training step and a softmax give what the portable kernels give."""
+    """Raise Unfit unless a training step and a softmax agree with the portable kernels."""
     for expected, found in zip(_results(ops), _results(kernels)):
         limit = TOLERANCE * max(abs(v) for v in expected)
         for i in range(len(expected)):
-            if not abs(found[i] - expected[i]) <= limit:  # true of NaN, too
+            if not abs(found[i] - expected[i]) <= limit:  # also true for NaN
                 raise Unfit("self-check-failed")
 
 
 def _results(kernels):
-    """Return what a training step of a tiny model leaves; every kernel has a part in it."""
+    """Return parameters, gradients and loss after a step of a tiny model, and a softmax.
+
+    Every kernel is called.
+    """
     sizes = Sizes(vocab_size=5, n_embd=4, n_head=2, block_size=4)
     n = sizes.block_size
     model = Model(sizes, kernels)

@@ -1,4 +1,4 @@
-"""Every fact that differs between the ESP32, the virtual board and CPython, and only here."""
+"""Everything that differs between the ESP32, the virtual board and CPython."""
 
 import gc
 import os
@@ -14,31 +14,31 @@ else:
 
 MACHINE = getattr(sys.implementation, "_machine", "")  # "Generic ESP32 module with ESP32"
 ON_HARDWARE = NAME not in ("cpython", "virtual")
-ROOT = "/" if ON_HARDWARE else ""  # where the file system with our files is
-NAMES_TO_MAKE = None if ON_HARDWARE else 20  # after training; None: for ever
-NAME_PAUSE_MS = 1000 if ON_HARDWARE else 0  # slowly enough to read
+ROOT = "/" if ON_HARDWARE else ""  # the folder of the program's files
+NAMES_TO_MAKE = None if ON_HARDWARE else 20  # after training; None: without end
+NAME_PAUSE_MS = 1000 if ON_HARDWARE else 0  # so that a person can read them
 PARTITION = "names"
-WHILE_LOADING = 4096  # bytes for `collect_every`
+WHILE_LOADING = 4096  # bytes, for `collect_every` while modules are loaded
 
 
 def description():
-    """Return the machine and its MicroPython or Python version, without spaces."""
+    """Return the machine and its MicroPython or Python version, such as "esp32-1.24.0"."""
     version = ".".join(str(part) for part in sys.implementation.version[:3])
     return "%s-%s" % (NAME, version)
 
 
 def has_fpu():
-    """Return whether there is a floating-point unit: of the ESP32s with Xtensa the S2 has none."""
+    """Return whether there is a floating-point unit; the ESP32-S2 has none."""
     return not (ON_HARDWARE and "S2" in MACHINE.rpartition(" with ")[2])
 
 
 def free_memory():
-    """Return the free heap in bytes; 0 in CPython, which does not say."""
+    """Return the free heap in bytes; 0 in CPython, where it is not known."""
     return gc.mem_free() if NAME != "cpython" else 0
 
 
 def hardware_seed():
-    """Return a seed from the hardware's random numbers, 1 to 2**32 - 1."""
+    """Return a seed, 1 to 2**32 - 1, from the hardware's random numbers."""
     return int.from_bytes(os.urandom(4), "little") or 1
 
 
@@ -48,28 +48,28 @@ if ON_HARDWARE:
     import micropython
 
     def collect_every(size):
-        """Collect garbage behind each `size` bytes that are allocated; -1: only at need.
+        """Collect garbage after every `size` bytes allocated; -1: only when memory runs out.
 
-        The heap grows when it is full, of garbage too, and what stays of that would split the
-        room for the model's large buffers: 33 KB in one piece were not to be had in 66 KB.
+        Garbage that fills the heap makes it grow, and fragments the memory that the model's large
+        buffers need: of 66 KB free, no 33 KB were in one piece.
         """
         gc.threshold(size)
 
     def hold_interrupts():
-        """Let Ctrl-C wait until `release_interrupts`."""
+        """Delay Ctrl-C until `release_interrupts`."""
         micropython.kbd_intr(-1)
 
     def release_interrupts():
-        """Let Ctrl-C interrupt again."""
+        """Let Ctrl-C raise KeyboardInterrupt again."""
         micropython.kbd_intr(CTRL_C)
 
 else:
 
     def collect_every(size):
-        """Do nothing: a computer's heap has room."""
+        """Do nothing: a computer has enough memory."""
 
     def hold_interrupts():
-        """Do nothing: a signal cannot wait here, and a key always does."""
+        """Do nothing: CPython cannot delay Ctrl-C, the virtual board reads it between steps."""
 
     release_interrupts = hold_interrupts
 
@@ -77,7 +77,7 @@ else:
 if NAME == "cpython":
 
     def interrupt_waits():
-        """Return that none does: Ctrl-C is a signal here."""
+        """Return False: in CPython Ctrl-C is a signal, which raises KeyboardInterrupt itself."""
         return False
 
 else:
@@ -87,15 +87,15 @@ else:
     _keys.register(sys.stdin, select.POLLIN)
 
     def interrupt_waits():
-        """Return whether Ctrl-C waits; reads the keys up to it.
+        """Return whether Ctrl-C is in the input; reads all keys up to it.
 
-        On the virtual board this is how it comes. A signal would come at any point, in the middle
-        of a garbage collection too, which MicroPython does not survive.
+        The virtual board gets Ctrl-C only in this way: a signal could arrive during a garbage
+        collection, where it crashes MicroPython.
         """
         key = True
         while key:
             key = None
-            for _ in _keys.ipoll(0):  # one at most; poll would make a list at each step
+            for _ in _keys.ipoll(0):  # at most one; poll() would allocate a list each time
                 key = sys.stdin.buffer.read(1)
                 if not key:  # the end of the input
                     _keys.unregister(sys.stdin)
@@ -105,18 +105,18 @@ else:
 
 
 if NAME == "cpython":
-    rename = os.replace  # over what is there, on Windows too
+    rename = os.replace  # replaces an existing file, on Windows too
 
     def ticks_us():
-        """Return a time in microseconds, of use only to `elapsed_us`."""
+        """Return a time in microseconds, for `elapsed_us` only."""
         return time.perf_counter_ns() // 1000
 
     def elapsed_us(start):
-        """Return the microseconds since ticks_us() gave `start`."""
+        """Return the microseconds since `start`, a result of `ticks_us`."""
         return ticks_us() - start
 
     def pause_ms(duration):
-        """Do nothing for `duration` milliseconds."""
+        """Wait for `duration` milliseconds."""
         time.sleep(duration / 1000)
 
 else:
@@ -125,7 +125,7 @@ else:
     pause_ms = time.sleep_ms
 
     def elapsed_us(start):
-        """Return the microseconds since ticks_us() gave `start`, up to 9 minutes."""
+        """Return the microseconds since `start`, a result of `ticks_us`; at most 9 minutes."""
         return time.ticks_diff(time.ticks_us(), start)
 
 
@@ -134,7 +134,7 @@ class _File:
 
     def __init__(self, name):
         self.name = name
-        self._file = open(name, "rb")  # noqa: SIM115 - open as long as the run
+        self._file = open(name, "rb")  # noqa: SIM115 - stays open for the whole run
 
     def readinto(self, offset, buffer):
         self._file.seek(offset)
@@ -157,9 +157,9 @@ class _Partition:
 
 
 def open_names():
-    """Return the source of the documents: the partition, or the file names.bin.
+    """Return the source of the documents: the partition, or else the file names.bin.
 
-    Raises OSError where there is neither.
+    Raises OSError if there is neither.
     """
     if NAME == "esp32":
         from esp32 import Partition

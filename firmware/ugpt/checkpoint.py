@@ -1,9 +1,9 @@
-"""A run in the file system, so that a board that loses power goes on from where it was.
+"""Checkpoints: files from which a board continues its run after a loss of power.
 
 A checkpoint is a header of 64 bytes (HEADER, all numbers little-endian), the parameters and Adam's
-m and v as float32 in flat order, and the CRC32 of all that as the last four bytes, in every version
-of the format. A new one is written beside the old ones and takes the newest one's name: at any
-moment at least one whole checkpoint is there, once there was one.
+m and v as float32 in flat order, and a CRC32 of everything before it. In every version of the
+format the CRC32 is the last four bytes. A new checkpoint is written to a file of its own and then
+renamed, so that from the first one on there is a complete checkpoint at any moment.
 """
 
 import os
@@ -15,40 +15,40 @@ from .report import remark
 
 NEWEST = "checkpoint.bin"
 OLDER = "checkpoint-old.bin"
-SCRATCH = "checkpoint-new.bin"  # being written; never read
+SCRATCH = "checkpoint-new.bin"  # the one being written; never read
 
 MAGIC = b"UGPTCKPT"
 VERSION = 1
 HEADER = "<8sI9If3I"  # magic, version, then:
 SIZES = ("vocab_size", "n_embd", "n_head", "n_layer", "block_size")  # of `layout.Sizes`
-CONFIGURATION = SIZES + (  # what makes it the same run
+CONFIGURATION = SIZES + (  # must be equal for it to be the same run
     "data",  # the number of documents
-    "data_crc",  # and the CRC32 of all of them
+    "data_crc",  # the CRC32 of all documents
     "seed",
     "steps",
     "lr",
 )
-STATE = (  # how far it has come
-    "step",  # the next one
-    "rng",
-    "pushed",  # 1: the weights of its first step are not the seed's, they came with `make push`
+STATE = (  # the progress of the run
+    "step",  # the next step
+    "rng",  # the state of the random numbers
+    "pushed",  # 1: the initial weights came from `make push`, not from the seed
 )
 FIELDS = CONFIGURATION + STATE
 HEADER_SIZE = 64
 ENOENT, ENOSPC = 2, 28
-CHUNK = 512  # bytes checked at a time: a board's free memory is in small pieces
+CHUNK = 512  # bytes read at a time for the CRC32; a board's free memory is fragmented
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be used or replaced; the message says which and why."""
+    """A checkpoint cannot be used or replaced; the message says which one and why."""
 
 
 class DamagedError(CheckpointError):
-    """A file is not a whole checkpoint."""
+    """A file is not a complete checkpoint."""
 
 
 def header_of(training):
-    """Return all FIELDS of a run, {name: number}."""
+    """Return the header for a checkpoint of the run: {name: number} with all FIELDS."""
     sizes = training.model.sizes
     header = {name: getattr(sizes, name) for name in SIZES}
     header["data"] = training.dataset.count
@@ -60,12 +60,12 @@ def header_of(training):
 
 
 def arrays_of(training):
-    """Return the three arrays that a checkpoint of the run holds."""
+    """Return the arrays in a checkpoint of the run: parameters, m and v."""
     return training.model.params, training.adam.m, training.adam.v
 
 
 def write(path, header, arrays):
-    """Write a checkpoint to the file `path`; raise OSError if it does not fit."""
+    """Write a checkpoint to the file `path`; raise OSError if it cannot be written."""
     data = struct.pack(HEADER, MAGIC, VERSION, *[header[name] for name in FIELDS])
     with open(path, "wb") as file:
         file.write(data)
@@ -78,14 +78,15 @@ def write(path, header, arrays):
 
 
 def read_header(file, name):
-    """Return the fields of the checkpoint in `file`, {name: number}, proved whole by its CRC32.
+    """Return the header of the checkpoint in `file`, {name: number}, after checking its CRC32.
 
-    Raises DamagedError, or CheckpointError if its version is not ours; `name` is for the message.
+    `name` is the file's name in error messages. Raises DamagedError if the file is not a complete
+    checkpoint, CheckpointError if its format has another version.
     """
     end = file.seek(0, 2) - 4
     file.seek(0)
     if end < HEADER_SIZE:
-        raise DamagedError("%s is damaged: only %d bytes are there" % (name, end + 4))
+        raise DamagedError("%s is damaged: it has only %d bytes" % (name, end + 4))
     chunk = bytearray(CHUNK)
     crc = 0
     for start in range(0, end, CHUNK):
@@ -106,46 +107,49 @@ def read_header(file, name):
 
 
 def read_arrays(file, arrays):
-    """Fill `arrays` from a checkpoint whose header was read; raise DamagedError if it is not full.
+    """Fill `arrays` from the checkpoint in `file`, which `read_header` has checked.
 
-    They are left as they were then.
+    Raises DamagedError, with the arrays unchanged, if the file has another size than theirs.
     """
     size = HEADER_SIZE + sum(4 * len(array) for array in arrays) + 4
     if file.seek(0, 2) != size:
-        raise DamagedError("it has not the %d bytes of this model" % size)
+        raise DamagedError("its size is not the %d bytes of this model" % size)
     file.seek(HEADER_SIZE)
     for array in arrays:
         file.readinto(array)
 
 
 def difference(header, ours):
-    """Return, in words, where the configuration in `header` is not that of `ours`; "" if nowhere.
+    """Return, in words, the first difference between two configurations; "" if they are equal.
 
-    Both are {name: number} with every one of FIELDS.
+    `header` and `ours` are {name: number} with all FIELDS.
     """
     for name in CONFIGURATION:
         if header[name] != ours[name]:
             if name == "data_crc":
-                return "another list of as many names"
+                return "another list of names"
             kind = "%s %.6g, not %.6g" if name == "lr" else "%s %d, not %d"
             return kind % (name, header[name], ours[name])
     return ""
 
 
 class Checkpoints:
-    """The newest checkpoint and the one before it, in a folder, and when to write the next.
+    """The newest checkpoint in a folder and the one before it, and when to write the next.
 
-    Whatever is there and is not ours, of another configuration, list of names or version, stays
-    as it is: `locked` then says why nothing is saved, and is "" otherwise.
+    Checkpoints with another configuration, list of names or format version are never overwritten:
+    `locked` then says why this run is not saved; otherwise it is "".
     """
 
     def __init__(self, save_every_s=30, folder=None):
-        """Look for the newest whole checkpoint; it is in `found`, its header in `header`."""
+        """Find the newest complete checkpoint: `found` is its file name, `header` its header.
+
+        Both are None if there is none. A save is due every `save_every_s` seconds of training.
+        """
         self.folder = board.ROOT if folder is None else folder
         self.locked = ""
         self.found = None
         self.header = None
-        self.damaged = []  # remarks on what is there and cannot be read
+        self.damaged = []  # messages about files that cannot be read
         self.saved_step = None
         self._save_every_us = save_every_s * 1000000
         self._unsaved_us = 0
@@ -164,14 +168,14 @@ class Checkpoints:
             except OSError as error:
                 if error.errno != ENOENT:
                     self.damaged.append("%s cannot be read (%s)" % (name, error))
-        self._keep_newest = self.found == NEWEST  # as the one before, when the next is written
+        self._keep_newest = self.found == NEWEST  # when the next is written: as OLDER
 
     def seed(self):
-        """Return the seed of the run that is saved, 0 if there is none."""
+        """Return the seed of the saved run, 0 if no run is saved."""
         return self.header["seed"] if self.header else 0
 
     def resume(self, training):
-        """Bring `training` to where its newest whole checkpoint was; remark on what is there."""
+        """Load the newest checkpoint into `training` if it is one of this run; log remarks."""
         for text in self.damaged:
             remark(text)
         if self.header:
@@ -207,17 +211,17 @@ class Checkpoints:
         )
 
     def after_step(self, training, us):
-        """Save if that is due; the step took `us` microseconds."""
+        """Save if a save is due; the step took `us` microseconds."""
         self._unsaved_us += us
         if self._unsaved_us >= self._save_every_us:
             self.try_save(training)
 
     def try_save(self, training):
-        """Save, and remark on it if that fails: training goes on. Return whether it is saved."""
+        """Save, or log why that failed, so that training goes on; return whether it is saved."""
         try:
             self.save(training)
         except CheckpointError as error:
-            if not self.locked:  # or else it was said before
+            if not self.locked:  # otherwise `resume` has logged it
                 remark("not saved: %s" % error)
         except (OSError, MemoryError) as error:
             if not self._failed:
@@ -230,21 +234,21 @@ class Checkpoints:
         return self.saved_step == training.step
 
     def finish(self, training):
-        """Save as `try_save` does, and remark on it."""
+        """Save as `try_save` does, and log that it is saved."""
         if self.try_save(training):
             remark("saved at step %d of %d" % (training.step, training.steps))
 
     def save(self, training):
-        """Write a checkpoint, unless this step has one already.
+        """Write a checkpoint, unless this step is saved already.
 
-        Raises OSError or MemoryError if it cannot be written, and CheckpointError if there is one
-        of another run or if the run was interrupted in the middle of an update.
+        Raises OSError or MemoryError if it cannot be written, CheckpointError if another run is
+        saved or if this run was interrupted during an update.
         """
         self._unsaved_us = 0
         if self.locked:
-            raise CheckpointError(self.locked + "; ugpt.save(replace=True) puts this one there")
+            raise CheckpointError(self.locked + "; ugpt.save(replace=True) replaces it")
         if training.updating:
-            raise CheckpointError("step %d was interrupted in its update" % training.step)
+            raise CheckpointError("step %d was interrupted during its update" % training.step)
         if self.saved_step == training.step:
             return
         try:
@@ -257,7 +261,7 @@ class Checkpoints:
         self._failed = False
 
     def replace(self):
-        """Remove what is there of another run, which was left alone."""
+        """Delete the checkpoints of another run, if there are any, so that this one is saved."""
         if self.locked:
             remove(self.folder)
             self.locked = ""
@@ -265,9 +269,9 @@ class Checkpoints:
             self._keep_newest = False
 
     def install(self):
-        """Make the scratch file the newest checkpoint, and the newest the one before.
+        """Rename the newest checkpoint to OLDER and the scratch file to NEWEST.
 
-        A newest one that is damaged is replaced at once: the one before is then all there is.
+        A damaged newest checkpoint is overwritten instead: OLDER is then the only complete one.
         """
         if self._keep_newest:
             self._keep_newest = False
@@ -277,7 +281,7 @@ class Checkpoints:
 
 
 def remove(folder=None, names=(SCRATCH, NEWEST, OLDER)):
-    """Remove all checkpoints, or those of these names; return how many there were."""
+    """Delete the checkpoints, or the files `names`, in `folder`; return how many there were."""
     removed = 0
     for name in names:
         try:

@@ -1,7 +1,8 @@
-"""The checks of `ugpt.selftest`: is this board able to train, and is its arithmetic right?
+"""The checks of `ugpt.selftest`: whether this board can train, and whether it computes correctly.
 
-The answers come from the computer's scalar engine (tools/answers.py). Inputs are multiples of
-2**-23 from `Rng`: the same bits on every machine.
+The expected results come from the computer's scalar engine, by way of
+tools/microgpt_board/proof/answers.py. Inputs are multiples of 2**-23 from `Rng`, which have the
+same bits on every machine.
 """
 
 from array import array
@@ -14,17 +15,17 @@ from .report import remark
 from .rng import Rng
 from .tokenizer import encode
 
-KERNEL_TOLERANCE = 1e-5  # of the largest value of a result
-GRADIENT_TOLERANCE = 1e-4  # of the largest gradient of a matrix
-SUM_TOLERANCE = 1e-5  # of the sum of a matrix's gradients without their signs
+KERNEL_TOLERANCE = 1e-5  # relative to the largest value of a result
+GRADIENT_TOLERANCE = 1e-4  # relative to the largest gradient of a matrix
+SUM_TOLERANCE = 1e-5  # relative to the sum of the absolute values of a matrix's gradients
 LOSS_TOLERANCE = 0.005
 RNG_TOLERANCE = 1e-5
 
-# The sizes of the kernels' checks: with and without a remainder of 4.
+# The sizes in the checks of kernels: some are multiples of 4, some are not.
 N, WIDTH, OUT, HEADS, VOCAB, BLOCK, COUNT = 5, 6, 9, 2, 7, 6, 8
 TOKENS = (0, 3, 6, 3, 1, 2)
 SEED = 42
-DOCUMENT = "maryalexandrina"  # fills the block
+DOCUMENT = "maryalexandrina"  # with BOS it fills the block
 GRADIENT_STRIDE = 7
 DOCUMENTS = (
     "emma", "olivia", "ava", "isabella", "sophia", "mia", "charlotte",
@@ -35,13 +36,16 @@ LR = 0.01
 
 
 def signed(count, seed):
-    """Return `count` numbers from [-1, 1)."""
+    """Return array('f') of `count` numbers in [-1, 1)."""
     rng = Rng(seed)
     return array("f", (2.0 * rng.uniform() - 1.0 for _ in range(count)))
 
 
 class Kernels:
-    """Each method calls the kernel of its name on fixed inputs and returns its results."""
+    """A method for each kernel: it calls the kernel on fixed inputs and returns the results.
+
+    `given` and `room` return an array and its handle: the inputs of a kernel, and NaN for outputs.
+    """
 
     def __init__(self, kernels):
         self.k = kernels
@@ -176,17 +180,17 @@ NAMES = (
 
 
 def stored(name):
-    """Return the answer of this name, an array('f')."""
+    """Return the expected result `name`, an array('f')."""
     return array("f", a2b_base64(answers.ANSWERS[name]))
 
 
 def worse(worst, difference):
-    """Return the larger of the two; a NaN stays."""
+    """Return the larger of the two, NaN if one of them is NaN."""
     return worst if difference <= worst or worst != worst else difference
 
 
 def error(found, expected):
-    """Return the largest difference, relative to the largest of `expected`; NaN if one is."""
+    """Return the largest difference relative to the largest of `expected`; NaN if one is NaN."""
     largest = max(abs(v) for v in expected)
     worst = 0.0
     for i in range(len(expected)):
@@ -195,7 +199,7 @@ def error(found, expected):
 
 
 class Tally:
-    """Prints a line a check and counts them."""
+    """Prints a line for each check and counts those that passed and those that failed."""
 
     def __init__(self):
         self.passed = 0
@@ -223,7 +227,7 @@ def check_data(tally):
 
 
 def rng_stream():
-    """Return (integers, floats) that the generator gives for SEED."""
+    """Return (integers, floats): random numbers of each kind from SEED."""
     rng = Rng(SEED)
     integers = [rng.next(), rng.below(32469)]
     for _ in range(1000):
@@ -250,7 +254,7 @@ def check_kernels(tally, kernels):
 
 
 def gradient_sums(grads, table):
-    """Return, for each matrix, the sum of its gradients."""
+    """Return a list with the sum of the gradients of each matrix in `table`."""
     sums = []
     for _, (rows, columns), offset in table:
         total = 0.0
@@ -261,7 +265,7 @@ def gradient_sums(grads, table):
 
 
 def check_gradient(tally, model):
-    """Every seventh gradient of a document, and the sum of each matrix's."""
+    """Check every seventh gradient of a document, and the sum of the gradients of each matrix."""
     n = model.set_tokens(encode(DOCUMENT))
     model.loss_and_grads(n)
     grads = model.grads
@@ -285,7 +289,7 @@ def check_gradient(tally, model):
 
 
 def check_training(tally, model, adam):
-    """The losses of 20 steps."""
+    """Check the losses of 20 training steps."""
     expected = stored("losses")
     adam.clear()
     worst = 0.0
@@ -297,9 +301,10 @@ def check_training(tally, model, adam):
 
 
 def run(kernels, reason, model, adam, free):
-    """Check everything, print a line each and a summary; return how many failed.
+    """Run all checks, print a line for each and a summary; return the number of failed checks.
 
-    `model` and `adam` are None if the `free` bytes had no room for them.
+    `free` is the number of bytes that were free before `model` and `adam` were allocated; these
+    are None if that was too little.
     """
     remark("self-test of %s, %s kernels (%s)" % (board.description(), kernels.NAME, reason))
     tally = Tally()

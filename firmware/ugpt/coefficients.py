@@ -1,7 +1,8 @@
-"""The numbers that native/kernels.c computes with, in the order of the enum there.
+"""The constants of native/kernels.c, in the order of the enum there.
 
-A constant in memory would tie its machine code to an address, so it takes them from this array.
-They are bits, not decimals: MicroPython's parser may end a unit off, and two are no numbers.
+Machine code with constants in memory depends on its address; these kernels get them from this
+array instead. The values are bits of float32, not decimals: MicroPython's parser may be off by
+one unit in the last place. The two seeds are not values but bits for integer arithmetic.
 """
 
 from array import array
@@ -14,17 +15,17 @@ COEFFICIENTS = array(
         0x3F800000,  # ONE
         0x40000000,  # TWO
         0x3D800000,  # SIXTEENTH
-        0x7EF333E0,  # RECIPROCAL_SEED: twice the bits of 1.0, less what halves the largest error
+        0x7EF333E0,  # RECIPROCAL_SEED: twice the bits of 1.0 less an offset for the smallest error
         0x400014E4,  # RECIPROCAL_STEP: 2.001275
         0x5F376900,  # RSQRT_SEED: 1.5 times the bits of 1.0, likewise
         0x40401CAC,  # RSQRT_STEP1: 3.00175
         0x41400005,  # RSQRT_STEP2: 12.000005
         0xC2B00000,  # EXP_LOWEST: -88.0
         0x3FB8AA3B,  # LOG2_E
-        0x3F318000,  # LN2_HIGH: ln(2) cut to 9 bits: its products with exponents are exact
+        0x3F318000,  # LN2_HIGH: ln(2) cut to 9 bits, so that its products with exponents are exact
         0xB95E8083,  # LN2_LOW: the rest of ln(2)
         0x3EFFFFFE,  # EXP2: 1 + r + EXP2 * r**2 + ... + EXP6 * r**6 is exp(r)
-        0x3E2AAA49,  # EXP3: to 3e-9 of it, for |r| <= ln(2)/2 (minimax)
+        0x3E2AAA49,  # EXP3: with a relative error of 3e-9 for |r| <= ln(2)/2 (minimax)
         0x3D2AAC79,  # EXP4
         0x3C091CEA,  # EXP5
         0x3AB51227,  # EXP6

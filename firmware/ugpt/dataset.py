@@ -1,7 +1,7 @@
-"""The documents in flash: a header of 32 bytes, then records of 16, read one at a time.
+"""The documents in flash: a header of 32 bytes, then records of 16 bytes.
 
-A record is a length byte and up to 15 letters, padded with zeros. None of the list is ever held
-in memory: a draw reads one record.
+A record is a length byte and up to 15 letters in ASCII, padded with zeros. The list is never in
+memory: a draw reads one record.
 """
 
 import struct
@@ -19,14 +19,14 @@ MAX_LETTERS = RECORD_SIZE - 1
 
 
 class DatasetError(Exception):
-    """There is no data, or it is damaged; the message says which and what to do."""
+    """The documents are missing or damaged; the message says which, and what to do."""
 
 
 class Dataset:
-    """The documents behind `source`, which has `name` and `readinto(offset, buffer)`.
+    """The documents in `source`, which has `name` and `readinto(offset, buffer)`.
 
-    `readinto` returns how many bytes it read. Raises DatasetError if the header is not a whole,
-    known one.
+    `readinto` reads from the byte `offset` on and returns the number of bytes read. Raises
+    DatasetError if the header is damaged or its format unknown. `count` is the number of documents.
     """
 
     def __init__(self, source):
@@ -37,7 +37,7 @@ class Dataset:
         self._read(0, header)
         magic, version, count, record_size, self.crc = struct.unpack(HEADER, header)
         if magic != MAGIC:
-            raise DatasetError("%s holds no names: write them there again" % source.name)
+            raise DatasetError("%s holds no names: write it again" % source.name)
         if version != VERSION or record_size != RECORD_SIZE:
             raise DatasetError(
                 "%s has format version %d with records of %d bytes, this program reads version %d"
@@ -50,13 +50,13 @@ class Dataset:
     def _read(self, offset, buffer):
         try:
             count = self.source.readinto(offset, buffer)
-        except OSError:  # a partition's way to say that this is beyond its end
+        except OSError:  # raised by a partition for an offset beyond its end
             count = 0
         if count != len(buffer):
             raise DatasetError("%s is cut short: write it again" % self.source.name)
 
     def check(self):
-        """Raise DatasetError unless every record is as it was written (CRC32)."""
+        """Raise DatasetError unless the records have the CRC32 that the header says."""
         chunk = bytearray(256 * RECORD_SIZE)
         end = HEADER_SIZE + self.count * RECORD_SIZE
         crc = 0
@@ -68,7 +68,10 @@ class Dataset:
             raise DatasetError("%s is damaged (CRC32 differs): write it again" % self.source.name)
 
     def read_into(self, index, tokens):
-        """Write the tokens of document `index`, cut to fit, into `tokens`; return how many."""
+        """Write the tokens of document `index` into `tokens`, cut to its length; return how many.
+
+        Raises DatasetError if the record is damaged.
+        """
         self._read(HEADER_SIZE + index * RECORD_SIZE, self.record)
         length = self.record[0]
         try:
@@ -80,7 +83,7 @@ class Dataset:
 
 
 def open_dataset():
-    """Return the board's documents, checked; raise DatasetError."""
+    """Return the board's documents; raise DatasetError if they are missing or damaged."""
     try:
         source = board.open_names()
     except OSError:

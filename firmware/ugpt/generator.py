@@ -1,45 +1,67 @@
-"""Sampling: names made up letter by letter, one new position a token."""
+"""Sampling: names generated one token at a time, with the keys and values of earlier positions."""
 
 from array import array
 
 from .tokenizer import BOS, decode, encode_into
 
+MAX_TEMPERATURE = 100
+# In single precision the reciprocal of a smaller one can be infinite, and infinity times 0 is NaN.
+SMALLEST_DIVISOR = 1e-30
+
 
 class Generator:
-    """Draws documents from `model` with `rng`; `temperature` > 0, and the lower the more likely."""
+    """Generates documents from `model` with random numbers from `rng`.
+
+    `temperature`, from 0 to 100, divides the logits: the lower it is, the more often the likeliest
+    token is drawn. At 0 it always is, and no random number is drawn. Raises ValueError for any
+    other temperature.
+    """
 
     def __init__(self, model, rng, temperature=0.5):
-        if not temperature > 0:
-            raise ValueError("temperature must be above 0, not %s" % temperature)
+        if not 0 <= temperature <= MAX_TEMPERATURE:
+            raise ValueError(
+                "temperature must be from 0 to %d, not %s" % (MAX_TEMPERATURE, temperature)
+            )
         view = model.kernels.view
         vocab_size = model.sizes.vocab_size
         self.model = model
         self.rng = rng
+        self.greedy = temperature == 0
         self.probabilities = array("f", bytes(4 * vocab_size))
-        self.factor = array("f", (1.0 / temperature,))
+        self.factor = array("f", (1.0 / max(temperature, SMALLEST_DIVISOR),))
         self._probabilities = view(self.probabilities, 0, vocab_size)
         self._factor = view(self.factor, 0, 1)
 
     def name(self, prompt=""):
-        """Return one document that begins with `prompt` (a..z), at most block_size letters long.
+        """Return one document that begins with `prompt`, at most block_size letters long.
 
-        Overwrites the model's tokens and activations, nothing else of it.
+        Raises ValueError if the prompt has more than block_size - 1 characters or one that is not
+        a letter a..z. Overwrites the model's tokens and activations, but no weights or gradients.
         """
         model = self.model
         tokens = model.tokens
         vocab_size = model.sizes.vocab_size
-        letters = prompt.encode()
-        known = min(len(letters), model.sizes.block_size)
-        encode_into(tokens, letters, known)
+        block_size = model.sizes.block_size
+        known = len(prompt)
+        if known >= block_size:
+            raise ValueError("a prompt is at most %d characters, not %d" % (block_size - 1, known))
+        encode_into(tokens, prompt.encode(), known)
         if known:
             model.forward(0, known)  # fills the KV cache
-        for t in range(known, model.sizes.block_size):
+        for t in range(known, block_size):
             model.forward(t, t + 1)
             model.kernels.softmax(
                 self._probabilities, model.logits, self._factor, vocab_size, model.constants
             )
-            token = self.rng.draw(self.probabilities, vocab_size)
+            token = self._next(vocab_size)
             if token == BOS:
                 return decode(tokens[1 : t + 1])
             tokens[t + 1] = token
         return decode(tokens[1:])
+
+    def _next(self, vocab_size):
+        """Return a token drawn from `probabilities`, or the first of the likeliest if greedy."""
+        p = self.probabilities
+        if self.greedy:
+            return max(range(vocab_size), key=lambda token: p[token])
+        return self.rng.draw(p, vocab_size)

@@ -1,10 +1,13 @@
-"""Sizes of the model and the one table of its parameters: name, shape, offset."""
+"""The sizes of the model and the table of its parameters: name, shape, offset."""
 
 from array import array
 
 
 class Sizes:
-    """The sizes that fix every shape; the defaults are microgpt's 4,192 parameters."""
+    """The sizes that determine every shape; the defaults give microgpt's 4,192 parameters.
+
+    Raises ValueError for a size below 1, or if n_embd is not divisible by n_head.
+    """
 
     def __init__(
         self,
@@ -32,8 +35,8 @@ class Sizes:
 def parameter_table(sizes):
     """Return [(name, (rows, columns), offset)] in flat order, which is the order of initialisation.
 
-    Matrices are [out][in], row-major. attn_wq, attn_wk and attn_wv of a layer stand next to each
-    other, so that the three are also one matrix of 3 * n_embd rows.
+    Matrices are [out][in], row-major; offsets count elements. attn_wq, attn_wk and attn_wv of a
+    layer are adjacent, so that together they are also one matrix of 3 * n_embd rows.
     """
     width = sizes.n_embd
     shapes = [("wte", (sizes.vocab_size, width)), ("wpe", (sizes.block_size, width))]
@@ -54,15 +57,18 @@ def parameter_table(sizes):
 
 
 def zeros(length):
-    """Return array('f') of `length` zeros; from bytes(4 * length) a board would hold it twice."""
+    """Return array('f') of `length` zeros.
+
+    Making it from bytes(4 * length) would need its memory twice; this needs a quarter more.
+    """
     return array("f", memoryview(bytes(length)))
 
 
 def zeros_pair(length):
-    """Return two memoryviews of `length` zeros, in one piece.
+    """Return two memoryviews of `length` zeros each, the halves of one array.
 
-    A board's heap grows by pieces: the fewer large buffers there are, the less is left over
-    behind them.
+    A board's heap consists of several areas: the fewer large buffers there are, the less memory
+    is lost at the ends of the areas.
     """
     both = memoryview(zeros(2 * length))
     return both[:length], both[length:]

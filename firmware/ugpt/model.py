@@ -1,4 +1,4 @@
-"""microgpt on the kernels: the forward pass and the hand-derived backward pass of a document."""
+"""The model on the kernels: the forward pass and the hand-derived backward pass of a document."""
 
 from . import ops
 from .layout import Sizes, parameter_count, parameter_table, zeros, zeros_pair
@@ -7,25 +7,25 @@ INIT_STD = 0.08
 
 
 class Layer:
-    """The handles of one layer: its weights, their gradients, and what its forward pass keeps."""
+    """The handles of one layer: weights, gradients, and activations for the backward pass."""
 
 
 class Model:
-    """Parameters, gradients and every other buffer, allocated once; `kernels` is a backend.
+    """Parameters, gradients and all other buffers, allocated once; `kernels` is a backend.
 
-    `params` and `grads` are flat memoryviews of floats in the order of `layout.parameter_table`. A
-    document's tokens go into `tokens` (a bytearray of block_size + 1). `forward` fills `logits`;
-    `loss_and_grads` also fills `grads`.
+    `params` and `grads` are flat memoryviews of floats in the order of `layout.parameter_table`.
+    `tokens`, a bytearray of block_size + 1, is for the tokens of a document. `forward` fills
+    `logits`; `loss_and_grads` also fills `grads`. Raises ValueError for a tied lm_head.
     """
 
     def __init__(self, sizes=None, kernels=ops):
         self.sizes = sizes = sizes or Sizes()
         if sizes.tie_lm_head:
-            raise ValueError("the device package trains an lm_head of its own, not a tied one")
+            raise ValueError("the board's model cannot have a tied lm_head")
         self.kernels = kernels
         self.table = parameter_table(sizes)
         count = parameter_count(sizes)
-        self.buffers = []  # what the handles point into
+        self.buffers = []  # the arrays behind the handles, which do not keep them alive
         self.params, self.grads = zeros_pair(count)
         self.loss = self._array(1)
         self.tokens = bytearray(sizes.block_size + 1)
@@ -38,7 +38,7 @@ class Model:
         return buffer
 
     def _rows(self, buffer, offset, rows, width):
-        """Return a handle a row, from that row to the last: a pass may begin at any position."""
+        """Return a handle for each row r, of the rows r to the last: where a pass can begin."""
         view = self.kernels.view
         return [view(buffer, offset + r * width, (rows - r) * width) for r in range(rows)]
 
@@ -59,7 +59,7 @@ class Model:
         for i in range(self.sizes.n_layer):
             layer = Layer()
             prefix = "layer%d." % i
-            # wq, wk and wv are neighbours: one product makes queries, keys and values.
+            # wq, wk and wv are adjacent: one product computes queries, keys and values.
             layer.wqkv, layer.dwqkv = bind(prefix + "attn_wq", 3)
             layer.wo, layer.dwo = bind(prefix + "attn_wo")
             layer.fc1, layer.dfc1 = bind(prefix + "mlp_fc1")
@@ -78,9 +78,9 @@ class Model:
 
         self.tokens_from = self._rows(self.tokens, 0, n + 1, 1)
         self.x = allocate(stream)  # the residual stream
-        self.embedded = allocate(stream)  # its value behind the embedding's norm
+        self.embedded = allocate(stream)  # the stream after the RMSNorm of the embedding
         self.embedded_scale = allocate(n)
-        self.branch = allocate(stream)  # what attention or MLP adds to the stream
+        self.branch = allocate(stream)  # the output of attention or MLP, added to the stream
         for layer in self.layers:
             layer.attn_in = allocate(stream)
             layer.attn_scale = allocate(n)
@@ -100,16 +100,16 @@ class Model:
         self.constants = view(constants, 0, len(constants))
 
     def initialise(self, rng):
-        """Draw every parameter from N(0, INIT_STD), in flat order."""
+        """Draw all parameters, in flat order, from N(0, 1) scaled by INIT_STD."""
         params = self.params
         for i in range(len(params)):
             params[i] = INIT_STD * rng.gauss()
 
     def forward(self, first, n):
-        """Compute the logits of the positions first..n-1, from row 0 of `logits` on.
+        """Compute the logits of positions first to n - 1, as rows 0 to n - 1 - first of `logits`.
 
-        Needs tokens[first:n]. Keys and values of the positions before `first` must be there from
-        earlier calls: `qkv` is the KV cache.
+        Reads tokens[first:n], and the keys and values of the positions before `first`, which
+        earlier calls have left in `qkv`, the KV cache.
         """
         kernels = self.kernels
         linear = kernels.linear
@@ -150,7 +150,7 @@ class Model:
         linear(self.logits, self.lm_head, x, count, sizes.vocab_size, width)
 
     def backward(self, n):
-        """Turn what `forward(0, n)` left behind into `loss` and `grads`; overwrites `logits`."""
+        """Compute `loss` and `grads` from what `forward(0, n)` has stored; overwrite `logits`."""
         kernels = self.kernels
         linear_backward_w = kernels.linear_backward_w
         linear_backward_x = kernels.linear_backward_x
@@ -207,13 +207,13 @@ class Model:
         )
 
     def loss_and_grads(self, n):
-        """Return the mean loss of the n positions in `tokens[: n + 1]`; `grads` is its gradient."""
+        """Return the mean loss of the n positions in tokens[: n + 1] and compute `grads`."""
         self.forward(0, n)
         self.backward(n)
         return self.loss[0]
 
     def set_tokens(self, tokens):
-        """Copy a document's tokens, cut to the block, into `tokens`; return its positions n."""
+        """Copy a document's tokens, cut to the block, into `tokens`; return n, for `forward`."""
         n = min(self.sizes.block_size, len(tokens) - 1)
         for t in range(n + 1):
             self.tokens[t] = tokens[t]

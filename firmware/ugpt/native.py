@@ -1,7 +1,7 @@
-"""The kernels in machine code, for boards with a floating-point unit: native/kernels.c.
+"""The kernels as machine code, compiled from native/kernels.c; they need a floating-point unit.
 
-The same names, arguments and meaning as in `ops`; a handle is an address. Importing this module
-loads `kernels.mpy`, so do it only through `backend.choose`, which first makes sure that it can.
+Names, arguments and meaning are those of `ops`; a handle is an address. Importing this module
+loads `kernels.mpy`: import it only through `backend.choose`, which checks the file first.
 """
 
 from uctypes import addressof
@@ -31,6 +31,6 @@ NAME = "native"
 def view(buffer, offset, length):
     """Return the handle for `length` elements of a flat array from `offset` on: their address.
 
-    It keeps neither the buffer alive nor a kernel from going past its end.
+    The handle does not keep the buffer alive, and nothing stops a kernel at the buffer's end.
     """
     return addressof(memoryview(buffer)[offset : offset + length])

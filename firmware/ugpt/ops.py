@@ -1,20 +1,21 @@
-"""The kernels in plain Python: the reference, and the way for boards without a floating-point unit.
+"""The kernels in plain Python: the reference, and what boards without a floating-point unit use.
 
-A kernel works on a whole document, all `n` positions of it, in place, on buffers that its caller
-allocated. Its first arguments are handles from `view`, here memoryviews over array('f') (tokens:
-bytes), and it writes to the first of them; the others are small ints. Matrices are row-major with
-a row a position, weights are [out][in], and a gradient is stored, not added to what was there.
-`c` is a handle for a backend's CONSTANTS. Every other backend has the same names, arguments
-and meaning.
+A kernel works on a whole document, `n` positions, in buffers that its caller has allocated. Its
+arguments are handles, outputs first, and small ints. A handle comes from `view`; here it is a
+memoryview of array('f'), or of bytes for tokens and targets. Matrices are row-major. Activations
+and their gradients have a row for each position, weights are [out][in], and gradients overwrite
+what their buffer held. `c` is the handle of the backend's CONSTANTS. Other backends have the same
+names, arguments and meaning.
 
-A float is an object on the heap here, so what costs is the number of floats read and made.
+Every float is an object on the heap here, so a kernel's time depends on how many it reads and
+makes.
 """
 
 from array import array
 from math import exp, log, sqrt
 
 NAME = "portable"
-EPS = 1e-5  # RMSNorm's, inside the root
+EPS = 1e-5  # of RMSNorm, inside the square root
 CONSTANTS = array("f", (EPS,))  # what `c` points to
 
 
@@ -24,7 +25,7 @@ def view(buffer, offset, length):
 
 
 def embed(x, wte, wpe, tokens, n, width):
-    """x[t] = wte[tokens[t]] + wpe[t]."""
+    """x[t] = wte[tokens[t]] + wpe[t]; x is (n, width)."""
     for t in range(n):
         i = tokens[t] * width
         for o in range(t * width, t * width + width):
@@ -33,7 +34,10 @@ def embed(x, wte, wpe, tokens, n, width):
 
 
 def embed_backward(dwte, dwpe, dx, tokens, n, width, vocab_size, block_size):
-    """dwte[v] = the sum of dx[t] over every t with tokens[t] == v; dwpe[t] = dx[t]."""
+    """dwte[v] = sum of dx[t] over all t with tokens[t] == v; dwpe[t] = dx[t], 0 from n on.
+
+    dwte is (vocab_size, width), dwpe (block_size, width), dx (n, width).
+    """
     for i in range(vocab_size * width):
         dwte[i] = 0.0
     for t in range(n):
@@ -47,7 +51,10 @@ def embed_backward(dwte, dwpe, dx, tokens, n, width, vocab_size, block_size):
 
 
 def rmsnorm(y, scale, x, n, width, c):
-    """y[t] = x[t] * scale[t], scale[t] = 1 / sqrt(mean(x[t]**2) + eps) (Zhang & Sennrich, 2019)."""
+    """y[t] = x[t] * scale[t], scale[t] = 1 / sqrt(mean(x[t]**2) + eps) (Zhang & Sennrich, 2019).
+
+    x and y are (n, width), scale is (n,).
+    """
     eps = c[0]
     for t in range(n):
         start = t * width
@@ -62,7 +69,10 @@ def rmsnorm(y, scale, x, n, width, c):
 
 
 def rmsnorm_backward(dx, dy, y, scale, n, width, c):
-    """dx[t] = scale[t] * (dy[t] - y[t] * mean(dy[t] * y[t])); dx may be dy."""
+    """dx[t] = scale[t] * (dy[t] - y[t] * mean(dy[t] * y[t])); dx may be dy.
+
+    dx, dy and y, the output of `rmsnorm`, are (n, width), scale is (n,).
+    """
     for t in range(n):
         start = t * width
         total = 0.0
@@ -75,24 +85,25 @@ def rmsnorm_backward(dx, dy, y, scale, n, width, c):
 
 
 def linear(y, w, x, n, n_out, n_in):
-    """y[t][o] = sum over i of w[o][i] * x[t][i]."""
+    """y[t][o] = sum over i of w[o][i] * x[t][i]; y is (n, n_out), x is (n, n_in)."""
     _matmul(y, x, n_in, 1, w, 1, n_in, n, n_out, n_in)
 
 
 def linear_backward_x(dx, w, dy, n, n_out, n_in):
-    """dx[t][i] = sum over o of w[o][i] * dy[t][o]."""
+    """dx[t][i] = sum over o of w[o][i] * dy[t][o]; dx is (n, n_in), dy is (n, n_out)."""
     _matmul(dx, dy, n_out, 1, w, n_in, 1, n, n_in, n_out)
 
 
 def linear_backward_w(dw, dy, x, n, n_out, n_in):
-    """dw[o][i] = sum over t of dy[t][o] * x[t][i]."""
+    """dw[o][i] = sum over t of dy[t][o] * x[t][i]; dw is (n_out, n_in)."""
     _matmul(dw, dy, 1, n_out, x, n_in, 1, n_out, n_in, n)
 
 
 def _matmul(out, a, a_row, a_step, b, b_step, b_column, rows, columns, depth):
-    """out[r][k] = sum over d of a[r * a_row + d * a_step] * b[d * b_step + k * b_column].
+    """out[r][k] = sum over d < depth of a[r * a_row + d * a_step] * b[d * b_step + k * b_column].
 
-    Four columns at a time, so that an element of `a` becomes an object once for four products.
+    out is (rows, columns). It is computed four columns at a time, so that an element of `a`
+    becomes an object only once for four products.
     """
     tiled = columns - columns % 4
     terms = range(depth)
@@ -135,7 +146,7 @@ def _matmul(out, a, a_row, a_step, b, b_step, b_column, rows, columns, depth):
 
 
 def add(y, a, b, count):
-    """y[i] = a[i] + b[i]; y may be either."""
+    """y[i] = a[i] + b[i]; y may be a or b."""
     for i in range(count):
         y[i] = a[i] + b[i]
 
@@ -155,11 +166,11 @@ def relu_backward(dx, y, count):
 
 
 def attention(out, p, qkv, first, n, n_head, head_dim, c):
-    """Causal attention of the positions first..n-1 to all up to themselves.
+    """Causal attention: each position t, from `first` to n - 1, attends to the positions s <= t.
 
-    qkv[t] is query, key and value of position t, each of n_head * head_dim. Writes the weights
-    p[head][t][s], s <= t, with n rows and columns a head, and out[t - first]. The entries of p
-    with s > t are neither written nor read.
+    qkv[t] is query, key and value of position t, each of width n_head * head_dim: qkv is
+    (n, 3 * width). Writes out[t - first], (n - first, width), and the attention weights
+    p[head][t][s], (n_head, n, n), of which those with s > t are neither written nor read.
     """
     width = n_head * head_dim
     row = 3 * width
@@ -197,10 +208,11 @@ def attention(out, p, qkv, first, n, n_head, head_dim, c):
 
 
 def attention_backward(dqkv, dout, out, p, qkv, n, n_head, head_dim, c):
-    """dqkv of `attention` from position 0 on; keys and values gather from all later positions.
+    """dqkv, the gradient of qkv, from dout, the gradient of `attention` with first = 0.
 
-    The softmax's inner sum over p * dp equals dout . out (Dao et al., "FlashAttention", 2022,
-    appendix B.2), so that one pass over the keys is enough.
+    A key and a value get gradients from their own and all later positions. The sum over p * dp in
+    the softmax's gradient equals the dot product of dout and out (Dao et al., "FlashAttention",
+    2022, appendix B.2), so that one pass over the keys is enough.
     """
     width = n_head * head_dim
     row = 3 * width
@@ -235,7 +247,10 @@ def attention_backward(dqkv, dout, out, p, qkv, n, n_head, head_dim, c):
 
 
 def cross_entropy(logits, loss, targets, n, vocab_size, c):
-    """loss[0] = mean of -log softmax(logits[t])[targets[t]]; logits become their gradient."""
+    """loss[0] = mean of -log softmax(logits[t])[targets[t]], over t; logits become their gradient.
+
+    logits is (n, vocab_size), targets (n,).
+    """
     mean = 0.0
     for t in range(n):
         start = t * vocab_size
@@ -259,7 +274,7 @@ def cross_entropy(logits, loss, targets, n, vocab_size, c):
 
 
 def softmax(p, x, factor, count, c):
-    """p = softmax(x * factor[0]); factor[0] is 1 / temperature."""
+    """p = softmax(x * factor[0]), factor[0] being 1 / temperature; p and x are (count,)."""
     inverse = factor[0]
     largest = x[0]
     for i in range(count):
@@ -275,10 +290,11 @@ def softmax(p, x, factor, count, c):
 
 
 def adam(params, grads, m, v, count, k, c):
-    """A step of Adam (Kingma & Ba, 2015, algorithm 1); k holds the coefficients of `adam.Adam`.
+    """A step of Adam (Kingma & Ba, 2015, algorithm 1): updates params, m and v, each (count,).
 
-    The bias corrections move out of the loop: m_hat / (sqrt(v_hat) + eps) with
-    v_hat = v / unbias2 is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)).
+    k is the handle of `coefficients` in `adam.Adam`. The bias corrections are moved out of the
+    loop: with v_hat = v / unbias2, m_hat / (sqrt(v_hat) + eps) is
+    m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)).
     """
     beta1, gain1, beta2, gain2, lr, power1, power2, eps = k
     root = sqrt(1.0 - power2)

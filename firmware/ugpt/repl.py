@@ -1,13 +1,14 @@
-"""What `import ugpt` offers at the prompt; its documentation is in the package itself."""
+"""The functions that `import ugpt` offers at the prompt; the package's docstrings describe them."""
 
 import gc
 
-from . import __version__, app, board, checkpoint
+from . import app, board, checkpoint
 from .checkpoint import CheckpointError, Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import Generator
 from .report import remark
 from .rng import Rng
+from .version import __version__
 
 
 def train(steps, seed):
@@ -25,7 +26,7 @@ def train(steps, seed):
 
 
 def _in_memory(given):
-    """Return `app.current` if it can go on and is the run of what is given, else None."""
+    """Return `app.current` if that run can continue and matches `given`, else None."""
     if not app.current:
         return None
     training = app.current[0]
@@ -34,7 +35,7 @@ def _in_memory(given):
 
 
 def _fits(given, run):
-    """Return whether the run has the steps and the seed that are given; seed 0 is any."""
+    """Return whether `run` has the steps and the seed in `given`, if any; seed 0 matches all."""
     return given.get("steps", run["steps"]) == run["steps"] and given.get("seed", 0) in (
         0,
         run["seed"],
@@ -42,7 +43,10 @@ def _fits(given, run):
 
 
 def _prepare(given, saved_only=False):
-    """Prepare the saved run if it is the run of what is given, else a new one, if that will do."""
+    """Prepare the saved run if it matches `given`, else a new run; as `app.prepare`.
+
+    Raises CheckpointError if no run is saved and `saved_only` is true.
+    """
     settings, remarks = app.read_settings(app.SETTINGS_FILE)
     checkpoints = Checkpoints(settings["save_every_s"])
     header = checkpoints.header
@@ -55,13 +59,15 @@ def _prepare(given, saved_only=False):
 
 
 def generate(n, temperature, prompt):
+    if n < 1:
+        raise ValueError("n must be at least 1, not %s" % n)
     if not app.current or app.current[0].updating:
         load()
     if temperature is None:
         temperature = app.read_settings(app.SETTINGS_FILE)[0]["temperature"]
     elif not app.fits("temperature", temperature):
         raise ValueError("temperature must be %s" % app.allowed("temperature"))
-    # Numbers of its own: those of the run must stay what its seed makes them.
+    # Not the run's random numbers: these must depend on its seed alone.
     generator = Generator(app.current[0].model, Rng(board.hardware_seed()), temperature)
     return [generator.name(prompt) for _ in range(n)]
 

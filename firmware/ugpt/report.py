@@ -1,15 +1,16 @@
-"""The run's log: one whole line an event, key:value pairs apart by spaces, remarks behind `#`."""
+"""The log of a run: a line for each event, key:value pairs and spaces; remarks begin with `#`."""
 
-from . import __version__, board
+from . import board
+from .version import __version__
 
 
 def remark(text):
-    """Log a line for people."""
+    """Log a remark, a line for people."""
     print("#", text)
 
 
 class Report:
-    """Logs every `log_every`th step and the last, with the mean loss of the steps in between."""
+    """Logs every `log_every`th step and the last one, with the mean loss since the line before."""
 
     def __init__(self, log_every):
         self.log_every = log_every
@@ -18,14 +19,14 @@ class Report:
         self._steps = 0
 
     def start(self, machine, kernels, reason, seed, parameters, steps, data):
-        """Log what this run is; always the first remark. `reason` says why these kernels."""
+        """Log the first remark: what this run is; `reason` says why `kernels` were chosen."""
         remark(
             "microgpt-esp32 %s board:%s kernels:%s reason:%s seed:%d parameters:%d steps:%d data:%d"
             % (__version__, machine, kernels, reason, seed, parameters, steps, data)
         )
 
     def step(self, step, steps, loss, lr, us):
-        """Take in one step of `us` microseconds, and log it if its turn has come."""
+        """Count a step that took `us` microseconds; log it if a line is due."""
         self._losses += loss
         self._us += us
         self._steps += 1
@@ -39,7 +40,7 @@ class Report:
                 self._losses / self._steps,
                 lr,
                 self._us / 1000 / self._steps,
-                board.free_memory(),  # slow to find out: not at each step
+                board.free_memory(),  # takes long: not at each step
             )
         )
         self._losses = 0.0

@@ -1,15 +1,15 @@
-"""The random numbers of a run, all of them from one 32-bit state."""
+"""The random numbers of a run, all from one generator with a state of 32 bits."""
 
 from math import cos, log, pi, sqrt
 
-TWO_TO_24 = 16777216  # an int: MicroPython reads the floats of an .mpy from decimals, not exactly
+TWO_TO_24 = 16777216  # an int: MicroPython parses the floats in an .mpy from decimals, inexactly
 
 
 class Rng:
     """xorshift32 (Marsaglia, "Xorshift RNGs", 2003; shifts 13, 17, 5) and draws made from it.
 
-    `state` is all there is: a generator with the same state goes on with the same stream. It is
-    kept in halves of 16 bits, since a board makes an object of every int above 30.
+    `state` is the whole state: two generators with the same one give the same numbers. It is
+    stored in halves of 16 bits, since a board allocates an object for an int of more than 30 bits.
     """
 
     def __init__(self, seed):
@@ -39,7 +39,7 @@ class Rng:
         self._low = low
 
     def next(self):
-        """Return the next state, an int from 1 to 2**32 - 1."""
+        """Return the next state as an int from 1 to 2**32 - 1."""
         self._advance()
         return self.state
 
@@ -49,7 +49,7 @@ class Rng:
         return (self._high << 8 | self._low >> 8) / TWO_TO_24
 
     def below(self, count):
-        """Return `next() % count`, an int in [0, count). Its bias is below count / 2**32."""
+        """Return `next() % count`, an int in [0, count), with a bias below count / 2**32."""
         self._advance()
         upper = (self._high << 8 | self._low >> 8) % count
         return (upper << 8 | self._low & 0xFF) % count
@@ -57,13 +57,13 @@ class Rng:
     def gauss(self):
         """Return a draw from N(0, 1) (Box & Muller, 1958).
 
-        The second draw that the method offers is not kept, so that `state` stays all there is.
+        The method's second draw is not kept: it would be a state besides `state`.
         """
         radius = sqrt(-2.0 * log(1.0 - self.uniform()))
         return radius * cos(2.0 * pi * self.uniform())
 
     def draw(self, weights, count):
-        """Return an index in [0, count), i with a chance of weights[i] / sum(weights[:count])."""
+        """Return an index i in [0, count) with probability weights[i] / sum(weights[:count])."""
         total = 0.0
         for i in range(count):
             total += weights[i]
@@ -75,5 +75,5 @@ class Rng:
                 if point < weight:
                     return i
                 point -= weight
-                last = i  # rounding can carry the point past the end; never draw a zero weight
+                last = i  # if rounding puts the point past the end; never an index of weight 0
         return last

@@ -6,17 +6,17 @@ _BEFORE_A = ord("a") - 1
 
 
 def encode_into(tokens, letters, count):
-    """Write BOS, the tokens of letters[:count] (ASCII codes a..z) and BOS into `tokens`.
+    """Write BOS, the tokens of letters[:count] and BOS into `tokens`; return how many.
 
-    `tokens` is a writable sequence of ints; what does not fit is cut off. Returns how many tokens
-    were written. Raises ValueError at a code that is not a lower-case letter.
+    `letters` are ASCII codes of a..z; `tokens` is a writable sequence of ints, and what does not
+    fit into it is cut off. Raises ValueError for a code of any other character.
     """
     tokens[0] = BOS
     written = min(count + 1, len(tokens))
     for i in range(1, written):
         token = letters[i - 1] - _BEFORE_A
         if not 0 < token < VOCAB_SIZE:
-            raise ValueError("not a lower-case letter: code %d" % letters[i - 1])
+            raise ValueError("not a letter a..z: code %d" % letters[i - 1])
         tokens[i] = token
     if written < len(tokens):
         tokens[written] = BOS
@@ -25,7 +25,7 @@ def encode_into(tokens, letters, count):
 
 
 def encode(text):
-    """Return the tokens of `text`, BOS at both ends: "emma" is [0, 5, 13, 13, 1, 0]."""
+    """Return the tokens of `text` with BOS at both ends: "emma" gives [0, 5, 13, 13, 1, 0]."""
     letters = text.encode()
     tokens = [BOS] * (len(letters) + 2)
     encode_into(tokens, letters, len(letters))
@@ -33,5 +33,5 @@ def encode(text):
 
 
 def decode(tokens):
-    """Return the text of `tokens`; BOS, wherever it stands, adds nothing."""
+    """Return the text of `tokens`, without any BOS."""
     return "".join(chr(_BEFORE_A + token) for token in tokens if token != BOS)

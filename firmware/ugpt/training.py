@@ -1,4 +1,4 @@
-"""Training: a run is its seed, its settings and its data, and what it has learned so far."""
+"""Training: a run, determined by its seed, its settings and its data."""
 
 from array import array
 
@@ -9,22 +9,22 @@ from .rng import Rng
 
 
 class Diverged(Exception):
-    """The run cannot go on; the message says why and what to do."""
+    """The run cannot continue; the message says why, and what to do."""
 
 
 class Training:
-    """A run of `steps` steps on `dataset`. The seed fixes all of it: weights first, then draws.
+    """A run of `steps` steps on `dataset`; `seed` determines the initial weights, then the draws.
 
-    `step` and `rng_state` are where it stands: what an interrupted step has done beyond them is
-    done again. Only in the middle of an update, `updating`, there is no such place.
+    `step` and `rng_state` change only at the end of a step: a step that was interrupted is done
+    again. But an interrupted update cannot be done again or saved; then `updating` stays true.
     """
 
     def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, before=None):
-        """Begin a run; one `before` it gives up its buffers: a board has no room for two."""
+        """Begin a run, in the buffers of the run `before` if given: a board has memory for one."""
         self.dataset = dataset
         self.seed = seed
         self.steps = steps
-        self.lr = array("f", (lr,))[0]  # as a checkpoint holds it
+        self.lr = array("f", (lr,))[0]  # rounded to float32, as in a checkpoint
         self.rng = Rng(seed)
         if before:
             self.model = before.model
@@ -33,21 +33,22 @@ class Training:
         else:
             self.model = Model(kernels=kernels)
             self.adam = Adam(self.model.params, self.model.grads, kernels)
-        board.collect_every(-1)  # what is large has its place
+        board.collect_every(-1)  # the large buffers are allocated
         self.model.initialise(self.rng)
-        self.step = 0  # the next one
+        self.step = 0  # the next step
         self.rng_state = self.rng.state
         self.updating = False
-        self.pushed = 0  # 1: the weights did not come from the seed
+        self.pushed = 0  # 1: the initial weights came from a computer, not from the seed
 
     def lr_at(self, step):
-        """Return the learning rate of `step`: it falls in a straight line, to 0 after the last."""
+        """Return the learning rate of `step`, which falls linearly to 0 after the last step."""
         return self.lr * (1 - step / self.steps)
 
     def run_step(self):
-        """Draw a document, learn from it, and return its loss before the update.
+        """Draw a document, train on it, and return its loss before the update.
 
-        Raises Diverged, before the update, if the loss is not a number.
+        Raises Diverged before the update if the loss is not a number, KeyboardInterrupt after it
+        if Ctrl-C was pressed on the virtual board.
         """
         model = self.model
         self.rng.state = self.rng_state
@@ -56,8 +57,8 @@ class Training:
         loss = model.loss_and_grads(n)
         if loss != loss:
             raise Diverged(
-                "the loss of step %d is not a number, the weights are spoilt: nothing is saved, lr"
-                " should be lower" % self.step
+                "the loss of step %d is not a number: the weights are unusable and not saved; set"
+                " a lower lr" % self.step
             )
         board.hold_interrupts()
         try:
@@ -73,9 +74,9 @@ class Training:
         return loss
 
     def run(self, report, checkpoints=None):
-        """Go on to the last step, telling `report` of each and saving to `checkpoints`.
+        """Train to the last step, with a log by `report` and saves by `checkpoints`.
 
-        Ctrl-C saves, too, and is raised again.
+        Ctrl-C saves too, then raises KeyboardInterrupt.
         """
         if self.step >= self.steps:
             return
@@ -91,9 +92,9 @@ class Training:
             if checkpoints:
                 checkpoints.finish(self)
         except KeyboardInterrupt:
-            board.hold_interrupts()  # a second one shall not cost what the first one saves
+            board.hold_interrupts()  # a second Ctrl-C must not interrupt the save
             try:
-                print()  # it may have cut a line short
+                print()  # Ctrl-C may have interrupted a line of the log
                 if checkpoints:
                     checkpoints.finish(self)
             finally:

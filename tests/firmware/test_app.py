@@ -48,6 +48,13 @@ def test_broken_settings_give_defaults():
         assert settings_from(text) == DEFAULTS, text
 
 
+def test_a_temperature_is_0_to_100():
+    for temperature in (0, 0.0, 1e-30, 100):
+        assert settings_from('{"temperature": %s}' % temperature)["temperature"] == temperature
+    for temperature in ("-0.1", "100.1", "1e400", "NaN"):
+        assert settings_from('{"temperature": %s}' % temperature) == DEFAULTS, temperature
+
+
 def test_one_broken_setting_leaves_the_others():
     settings = settings_from('{"steps": 0, "seed": 3}')
     assert settings["seed"] == 3

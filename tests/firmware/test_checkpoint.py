@@ -165,7 +165,7 @@ def test_one_of_another_run_is_left_alone():
 
 
 def test_one_of_another_list_of_names_is_left_alone():
-    for name, value, text in (("count", 19, "data 20, not 19"), ("crc", 1, "another list of as")):
+    for name, value, text in (("count", 19, "data 20, not 19"), ("crc", 1, "another list of")):
         fresh().save(small(step=1))
         run = small()
         setattr(run.dataset, name, value)

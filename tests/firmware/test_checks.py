@@ -1,5 +1,8 @@
 """The self-test: right kernels pass it, a wrong one does not."""
 
+import sys
+
+import ugpt
 from ugpt import backend, checks, ops
 from ugpt.adam import Adam
 from ugpt.model import Model
@@ -47,6 +50,25 @@ def off(right):
 
 def test_the_kernels_chosen_here_pass():
     assert failures(backend.choose()[0]) == (0, 19)
+
+
+def test_selftest_runs_at_each_call_and_unloads_its_modules():
+    for _ in range(2):
+        assert ugpt.selftest() == 1  # there are no names here
+        assert "ugpt.checks" not in sys.modules and not hasattr(ugpt, "checks")
+        assert "ugpt.answers" not in sys.modules and not hasattr(ugpt, "answers")
+
+
+def test_selftest_without_memory_for_training_fails_and_checks_the_rest():
+    def no_memory(kernels):
+        raise MemoryError
+
+    module = sys.modules["ugpt.model"]
+    module.Model = no_memory
+    try:
+        assert ugpt.selftest() == 2  # memory, names
+    finally:
+        module.Model = Model
 
 
 def test_a_little_error_in_any_kernel_fails():

@@ -1,16 +1,44 @@
 """Sampling: bounded, repeatable, led by prompt and temperature."""
 
 from ugpt.generator import Generator
+from ugpt.layout import Sizes
 from ugpt.model import Model
 from ugpt.rng import Rng
 
 from tests.support.arrays import raises
 
+TINY = (1e-3, 1e-30, 1e-39, 5e-324)  # a board's single precision holds no normal number below 1e-38
 
-def untrained(seed=1):
-    model = Model()
+
+def untrained(seed=1, sizes=None):
+    model = Model(sizes)
     model.initialise(Rng(seed))
     return model
+
+
+def message(function, *arguments):
+    """Return the text of the ValueError that the call raises."""
+    try:
+        function(*arguments)
+    except ValueError as error:
+        return str(error)
+    raise AssertionError("no ValueError")
+
+
+def likeliest(model, prompt=""):
+    """Return the greedy name: from the logits of all positions at once, without a generator."""
+    tokens = [0] + [ord(letter) - 96 for letter in prompt]
+    vocab_size = model.sizes.vocab_size
+    while len(tokens) <= model.sizes.block_size:
+        n = len(tokens)
+        model.tokens[:n] = bytes(tokens)
+        model.forward(0, n)
+        logits = list(model.logits[(n - 1) * vocab_size : n * vocab_size])
+        token = logits.index(max(logits))
+        if token == 0:
+            break
+        tokens.append(token)
+    return "".join(chr(96 + token) for token in tokens[1:])
 
 
 def test_the_same_seed_gives_the_same_names():
@@ -33,8 +61,25 @@ def test_names_are_letters_and_fit_the_block():
 def test_a_prompt_begins_the_name():
     generator = Generator(untrained(), Rng(2))
     assert all(generator.name("ma")[:2] == "ma" for _ in range(5))
-    assert generator.name("abcdefghijklmnopqrst") == "abcdefghijklmnop"
-    assert raises(ValueError, generator.name, "Ma")
+    for prompt in ("Ma", "m a", "é", "abcdefghijklmné"):
+        assert raises(ValueError, generator.name, prompt), prompt
+
+
+def test_a_prompt_leaves_a_position_of_the_block():
+    generator = Generator(untrained(), Rng(2))
+    longest = "abcdefghijklmno"
+    names = [generator.name(longest) for _ in range(20)]
+    assert all(name[:15] == longest and len(name) <= 16 for name in names)
+    assert max(len(name) for name in names) == 16
+    for prompt in (longest + "p", longest + "pqrst"):
+        expected = "a prompt is at most 15 characters, not %d" % len(prompt)
+        assert message(generator.name, prompt) == expected
+
+
+def test_a_block_of_one_position_takes_no_prompt():
+    generator = Generator(untrained(1, Sizes(block_size=1)), Rng(2))
+    assert len(generator.name()) <= 1
+    assert message(generator.name, "a") == "a prompt is at most 0 characters, not 1"
 
 
 def test_a_low_temperature_takes_the_likeliest():
@@ -43,5 +88,36 @@ def test_a_low_temperature_takes_the_likeliest():
     assert len(names) == 1
 
 
-def test_temperature_0_is_refused():
-    assert raises(ValueError, Generator, untrained(), Rng(1), 0)
+def test_temperature_0_takes_the_likeliest_and_draws_no_random_number():
+    model = Model()
+    rng = Rng(7)
+    for seed in (1, 2, 3):
+        model.initialise(Rng(seed))
+        for prompt in ("", "ma"):
+            expected = likeliest(model, prompt)
+            for zero in (0, 0.0):
+                assert Generator(model, rng, zero).name(prompt) == expected
+    assert rng.state == 7
+
+
+def test_the_first_of_equally_likely_tokens_is_taken():
+    model = Model()  # all weights are 0
+    assert Generator(model, Rng(1), 0).name("ma") == "ma"  # BOS, token 0
+
+
+def test_a_temperature_close_to_0_is_not_a_division_by_0():
+    model = untrained()
+    expected = likeliest(model)
+    for temperature in TINY:
+        generator = Generator(model, Rng(1), temperature)
+        assert generator.name() == expected, temperature
+        assert abs(sum(generator.probabilities) - 1.0) < 1e-6, temperature  # false of NaN
+
+
+def test_a_temperature_outside_0_to_100_is_refused():
+    model = untrained()
+    Generator(model, Rng(1), 100)
+    for temperature in (-1e-3, 100.001, 1e39, float("inf"), float("nan")):
+        assert raises(ValueError, Generator, model, Rng(1), temperature), temperature
+    expected = "temperature must be from 0 to 100, not 101"
+    assert message(Generator, model, Rng(1), 101) == expected

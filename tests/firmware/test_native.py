@@ -5,6 +5,7 @@ from array import array
 
 from ugpt import ops
 from ugpt.adam import Adam
+from ugpt.generator import Generator
 from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import encode
@@ -98,3 +99,23 @@ def test_a_step_allocates_256_bytes_at_most():
         model.loss_and_grads(n)
         adam.step(step, 0.01)
         assert gc.mem_alloc() - before <= 256
+
+
+def greedy_names(kernels):
+    """Return names at temperature 0 and close to it."""
+    model = Model(kernels=kernels)
+    model.initialise(Rng(1))
+    names = []
+    for temperature in (0, 1e-3, 1e-30, 5e-324):
+        generator = Generator(model, Rng(7), temperature)
+        names.append([generator.name(prompt) for prompt in ("", "e", "maryalexandrin")])
+        assert abs(sum(generator.probabilities) - 1.0) < 1e-6, temperature  # false of NaN
+        assert (generator.rng.state == 7) == (temperature == 0)
+    return names
+
+
+def test_the_same_greedy_names():
+    from ugpt import native
+
+    names = greedy_names(ops)
+    assert all(found == names[0] for found in names + greedy_names(native)), names

@@ -78,6 +78,8 @@ def test_names_from_the_saved_run_and_from_a_prompt(board: Path) -> None:
     names = [line for line in lines if line.startswith("-")]
     assert len(names) == 3
     assert all(name.startswith("- ma") for name in names)
+    lines = at_prompt(board, 'for name in ugpt.generate(3, temperature=0): print("-", name)')
+    assert len({line for line in lines if line.startswith("-")}) == 1
 
 
 def test_saved_and_loaded(board: Path) -> None:
@@ -100,9 +102,18 @@ def test_saved_and_loaded(board: Path) -> None:
         ("save()", "CheckpointError: there is no run in memory: ugpt.train() or ugpt.load()"),
         ("load()", "CheckpointError: no run is saved: ugpt.train()"),
         ("generate()", "CheckpointError: no run is saved: ugpt.train()"),
-        ("train(steps=1)\nugpt.generate(1, temperature=0)", "ValueError: temperature must be"),
+        (
+            "train(steps=1)\nugpt.generate(1, temperature=-1)",
+            "ValueError: temperature must be a number from 0 to 100",
+        ),
         ("train(steps=1)\nugpt.generate(1, temperature=1e39)", "ValueError: temperature must be"),
         ("train(steps=1)\nugpt.generate(1, prompt='M')", "ValueError: "),
+        (
+            "train(steps=1)\nugpt.generate(1, prompt='a' * 16)",
+            "ValueError: a prompt is at most 15 characters, not 16",
+        ),
+        ("generate(0)", "ValueError: n must be at least 1, not 0"),
+        ("generate(-1)", "ValueError: n must be at least 1, not -1"),
     ],
 )
 def test_what_cannot_be_done_is_an_error_that_says_so(board: Path, call: str, message: str) -> None:
@@ -136,13 +147,37 @@ ugpt.info()
     lines = at_prompt(board, code)
     (refused,) = (line for line in lines if line.startswith("refused: "))
     assert "(seed 7, not 8)" in refused or "(steps 5, not 6)" in refused
-    assert refused.endswith("ugpt.save(replace=True) puts this one there")
+    assert refused.endswith("ugpt.save(replace=True) replaces it")
     saved = [line for line in lines if line.startswith("checkpoint.bin:")]
     assert saved == ["checkpoint.bin: step 5 of 5, seed 7", "checkpoint.bin: step 6 of 6, seed 8"]
 
 
 def test_the_self_test_twice_and_behind_a_run(board: Path) -> None:
-    twice = "import ugpt.selftest\nprint('again')\nimport ugpt.selftest"
+    twice = "ugpt.selftest()\nprint('again')\nugpt.selftest()"
     for code in (twice, "ugpt.train(steps=3)\n" + twice):
-        lines = at_prompt(board, code)
+        lines = at_prompt(board, code + "\nugpt.info()")
         assert lines.count("selftest: 21 passed, 0 failed") == 2, lines
+        assert not any(line.startswith("in memory:") for line in lines)  # it gave up its buffers
+
+
+def test_the_self_test_measures_memory_first_and_unloads_its_modules(board: Path) -> None:
+    code = """
+import gc, sys
+from ugpt import board
+def loaded():
+    return [name for name in ("ugpt.checks", "ugpt.answers") if name in sys.modules]
+def free_memory():
+    print("measured with", loaded())
+    return gc.mem_free()
+board.free_memory = free_memory
+print("failed", ugpt.selftest(), loaded(), hasattr(ugpt, "checks"), hasattr(ugpt, "answers"))
+gc.collect()
+before = gc.mem_alloc()
+ugpt.selftest()
+gc.collect()
+print(gc.mem_alloc() - before)
+"""
+    lines = at_prompt(board, code)
+    assert lines[0] == "measured with []"
+    assert "failed 0 [] False False" in lines
+    assert int(lines[-1]) <= 1024

@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--port", help="the board's port, or virtual")
     arguments = parser.parse_args()
     with remote.connect(arguments.port) as board:
-        text = board.run("import ugpt.selftest", show=True)
+        text = board.run("import ugpt; ugpt.selftest()", show=True)
     summary = re.search(r"^selftest: \d+ passed, (\d+) failed", text, re.MULTILINE)
     if not summary:
         raise ToolError("the self-test did not come to its end: see its last line")

@@ -158,7 +158,10 @@ def text() -> str:
     """Return the module answers.py."""
     integers, answers = compute()
     lines = [
-        '"""What `ugpt.checks` expects: float32 in base64, computed by tools/answers.py."""',
+        '"""Expected results for `ugpt.checks`: float32 as base64.',
+        "",
+        "Written by `python -m microgpt_board.proof.answers`.",
+        '"""',
         "",
         f"RNG = {integers}",
         "ANSWERS = {",

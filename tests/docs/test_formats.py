@@ -1,0 +1,194 @@
+"""Each example in docs/formats.md is read with the project's own code."""
+
+import dataclasses
+import io
+import json
+import re
+import struct
+from binascii import crc32
+from pathlib import Path
+
+import microgpt
+import numpy as np
+import pytest
+from microgpt import conversations
+from microgpt.config import ModelConfig, TrainConfig
+from microgpt.runs import info
+from microgpt.runs import log as run_log
+from microgpt_board.device import log
+from microgpt_board.image import native
+from ugpt import app, checkpoint
+from ugpt.dataset import Dataset
+from ugpt.layout import Sizes, parameter_count, parameter_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```\w*\n(.*?)```", re.DOTALL)
+EXAMPLES = dict(EXAMPLE.findall(PAGE.read_text(encoding="utf-8")))
+
+
+def dump(name: str) -> bytes:
+    """Return the bytes of a hex dump, whose offsets and characters must be right, too."""
+    *lines, last = EXAMPLES[name].splitlines()
+    first = int(lines[0][:8], 16)
+    data = b""
+    for line in lines:
+        offset, middle, characters = line[:8], line[8:58], line[60:].strip("|")
+        part = bytes.fromhex(middle)
+        assert int(offset, 16) == first + len(data)
+        assert characters == "".join(chr(b) if 32 <= b < 127 else "." for b in part)
+        data += part
+    assert int(last, 16) == first + len(data)
+    return data
+
+
+def test_every_example_is_read_here() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert len(EXAMPLES) == len(EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))) > 12
+    assert [name for name in EXAMPLES if f'"{name}"' not in source] == []
+
+
+class Bytes:
+    """names.bin in memory, as a source for `ugpt.dataset`."""
+
+    name = "names.bin"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def readinto(self, offset: int, buffer: bytearray) -> int:
+        part = self._data[offset : offset + len(buffer)]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def test_names_bin() -> None:
+    dataset = Dataset(Bytes(dump("names.bin")))
+    dataset.check()
+    tokens = bytearray(17)
+    read = [list(tokens[: dataset.read_into(i, tokens)]) for i in range(dataset.count)]
+    assert [microgpt.Tokenizer("abcdefghijklmnopqrstuvwxyz").decode(t) for t in read] == [
+        "emma",
+        "maryalexandrina",
+    ]
+
+
+def test_ugpt_json(tmp_path: Path) -> None:
+    path = tmp_path / "ugpt.json"
+    path.write_text(EXAMPLES["ugpt.json"])
+    settings, remarks = app.read_settings(str(path))
+    assert remarks == []
+    assert settings == json.loads(EXAMPLES["ugpt.json"])
+    assert set(settings) == set(app.SETTINGS)
+
+
+def test_the_boards_log() -> None:
+    events = [log.parse(line) for line in EXAMPLES["board.log"].splitlines()]
+    kinds = [type(event).__name__ for event in events]
+    assert " ".join(kinds) == (
+        "Start Remark Step Step Step Remark Name Name Start Remark Name Remark"
+    )
+    first = events[0]
+    assert isinstance(first, log.Start)
+    assert (first.seed, first.parameters, first.steps, first.data) == (42, 4192, 20, 32469)
+
+
+def read_checkpoint(data: bytes) -> tuple[dict[str, float], np.ndarray]:
+    header = checkpoint.read_header(io.BytesIO(data), "example")
+    count = parameter_count(Sizes(*(header[name] for name in checkpoint.SIZES)))
+    assert len(data) == checkpoint.HEADER_SIZE + 12 * count + 4
+    return header, np.frombuffer(data, "<f4", 3 * count, checkpoint.HEADER_SIZE).reshape(3, count)
+
+
+def test_checkpoint() -> None:
+    header, (params, m, v) = read_checkpoint(dump("checkpoint.bin"))
+    assert (header["vocab_size"], header["step"], header["steps"]) == (2, 1, 10)
+    assert header["data_crc"] == crc32(dump("names.bin")[32:])
+    assert np.isfinite(params).all()
+    assert (v >= 0).all()
+    assert np.count_nonzero(m) == np.count_nonzero(v)
+
+
+def test_checkpoint_header_of_the_default_model() -> None:
+    header = dump("checkpoint.bin header")
+    magic, version, *values = struct.unpack(checkpoint.HEADER, header)
+    fields = dict(zip(checkpoint.FIELDS, values, strict=True))
+    assert (magic, version) == (checkpoint.MAGIC, checkpoint.VERSION)
+    default = Sizes()
+    assert {name: fields[name] for name in checkpoint.SIZES} == {
+        name: getattr(default, name) for name in checkpoint.SIZES
+    }
+    assert (fields["data"], fields["seed"], fields["step"], fields["pushed"]) == (32469, 42, 20, 0)
+
+
+def test_the_table_of_parameters() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\S+)` \| [^|]+ \| ([\d,]+) \|$", page, re.MULTILINE)
+    offsets = {name.replace("{i}", "0"): int(offset.replace(",", "")) for name, offset in rows}
+    assert offsets == {name: offset for name, _, offset in parameter_table(Sizes())}
+
+
+def write_run(folder: Path, name: str) -> info.RunInfo:
+    (folder / info.FILE).write_text(EXAMPLES[name])
+    return info.read(folder)
+
+
+def test_run_of_a_host(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run.json host")
+    assert (run.engine, run.board, run.seed, run.steps) == ("tensor", None, 42, 20)
+    assert ModelConfig(**run.content["model"]) == ModelConfig()
+    train = TrainConfig(**run.content["train"])
+    assert dataclasses.asdict(train) == run.content["train"]
+
+
+@pytest.mark.parametrize("name", ["run.json board", "run.json board version 1"])
+def test_run_of_a_board(name: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path, name)
+    assert (run.engine, run.board) == (None, "virtual-1.29.0")
+    assert (run.seed, run.parameters, run.steps, run.documents) == (42, 4192, 20, 32469)
+
+
+def test_logs_of_runs() -> None:
+    host = [run_log.parse(line) for line in EXAMPLES["log.jsonl host"].splitlines()]
+    assert [step.validation is not None for step in host] == [True] * len(host)
+    board = [run_log.parse(line) for line in EXAMPLES["log.jsonl board"].splitlines()]
+    kinds = [type(record).__name__ for record in board]
+    assert kinds == ["Step", "Step", "Step", "Remark", "Name", "Name"]
+    lines = [line for line in EXAMPLES["board.log"].splitlines() if line.startswith("step:")]
+    steps = [dataclasses.asdict(log.parse(line)) for line in lines]
+    assert steps == [json.loads(line) for line in EXAMPLES["log.jsonl board"].splitlines()[:3]]
+
+
+def test_a_models_folder(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text(EXAMPLES["meta.json"])
+    (tmp_path / "weights.json").write_text(EXAMPLES["weights.json"])
+    model = microgpt.load(tmp_path)
+    assert model.parameter_count == 64
+    content = json.loads(EXAMPLES["weights.json"])
+    for name, matrix in model.weights.items():
+        assert matrix.tolist() == content[name]  # a float32 is read back to the same bits
+
+
+def test_the_header_of_a_torch_checkpoint() -> None:
+    header = json.loads(EXAMPLES["checkpoint.safetensors header"])
+    facts = json.loads(header.pop("__metadata__")["microgpt"])
+    tokenizer = microgpt.Tokenizer(*facts["tokenizer"])
+    config = ModelConfig(**facts["model"])
+    assert TrainConfig(**facts["train"]).steps == 4
+    shapes = {name: list(shape) for name, shape, _ in parameter_table(config.sizes(3))}
+    assert tokenizer.vocab_size == 3
+    expected = {f"{kind}.{name}": s for kind in ("m", "v", "weight") for name, s in shapes.items()}
+    assert {name: tensor["shape"] for name, tensor in header.items()} == expected
+
+
+def test_conversations(tmp_path: Path) -> None:
+    path = tmp_path / "talks.jsonl"
+    path.write_text(EXAMPLES["conversations.jsonl"])
+    talks, malformed = conversations.read_conversations(path)
+    assert (len(talks), malformed) == (2, [])
+
+
+def test_the_end_of_kernels_mpy() -> None:
+    data = native.PREBUILT.read_bytes()
+    end = dump("kernels.mpy end")
+    assert data.endswith(end)
+    assert data[-4:] == crc32(data[:-4]).to_bytes(4, "little")

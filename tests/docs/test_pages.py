@@ -1,0 +1,65 @@
+"""The pages: no dead link, and every command that they show exists."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+)
+LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        "#" + re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", h).lower()).replace(" ", "-")
+        for h in headings
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_dead_links(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), f"{target} is not there"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file), f"{target}{anchor} is not there"
+
+
+def shown(program: str) -> set[str]:
+    """Return the words that follow `program` where a page shows a command: after $, or in code."""
+    command = rf"(?:\S*/)?{program} ([a-z][a-z-]*)"
+    words: set[str] = set()
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # it names what is no longer there
+            continue
+        text = page.read_text(encoding="utf-8")
+        words |= set(re.findall(rf"^\$ (?:[A-Z_]+=\S+ )*{command}", text, re.MULTILINE))
+        words |= set(re.findall(rf"`{command}[^`\n]*`", text))
+    return words
+
+
+def test_every_make_target_that_is_shown_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert shown("make") - targets == set()
+
+
+def test_every_command_that_is_shown_exists() -> None:
+    from microgpt.cli import cli
+    from microgpt_board.cli import cli as board_cli
+
+    assert len(shown("microgpt")) > 8
+    assert len(shown("microgpt-board")) > 8
+    assert shown("microgpt") - set(cli.commands) == set()
+    assert shown("microgpt-board") - set(board_cli.list_commands(None)) == set()
