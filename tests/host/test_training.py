@@ -109,10 +109,21 @@ def test_a_loss_that_is_no_number_ends_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"steps": 0}, {"steps": 1.5}, {"lr": 0}, {"lr": float("inf")}, {"order": "sorted"}]
+    "bad",
+    [
+        {"steps": 0},
+        {"steps": 1.5},
+        {"lr": 0},
+        {"lr": float("inf")},
+        {"lr": "0.01"},
+        {"order": "sorted"},
+        {"seed": -1},
+        {"seed": "1"},
+        {"validation": None},
+    ],
 )
 def test_impossible_configurations(bad: dict) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(microgpt.ConfigError, match="must be"):
         microgpt.TrainConfig(**bad)
 
 

@@ -165,14 +165,17 @@ class TorchModel(Model):
         for group in self.adam.param_groups:
             group["lr"] = lr
         self.adam.step()
-        return total.item() / self.processes.world
+        return float(total.item()) / self.processes.world
 
-    @torch.inference_mode()
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
         # Sorted by length, the documents of a batch need little padding.
         by_length = sorted(with_masks(documents, masks), key=lambda pair: len(pair[0]))
         parts = [by_length[start : start + BATCH] for start in range(0, len(by_length), BATCH)]
-        return sum(self._loss(self.net, part).item() * len(part) for part in parts) / len(documents)
+        total = 0.0
+        with torch.inference_mode():
+            for part in parts:
+                total += self._loss(self.net, part).item() * len(part)
+        return total / len(documents)
 
     def _loss(self, net: nn.Module, pairs: Sequence[tuple[Tokens, Mask | None]]) -> Tensor:
         """Return the mean of the documents' losses as a scalar, by the forward pass of `net`."""
@@ -201,10 +204,9 @@ class TorchModel(Model):
         caches: list[list[Tensor]] = [[] for _ in range(self.config.n_layer)]
         t = 0
 
-        @torch.inference_mode()
         def step(token: int) -> Array:
             nonlocal t
-            with self._autocast():
+            with torch.inference_mode(), self._autocast():
                 logits = self.net(torch.tensor([[token]], device=self.device), t, caches)
             t += 1
             last: Array = logits[0, 0].double().cpu().numpy()

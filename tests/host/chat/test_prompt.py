@@ -102,3 +102,16 @@ def test_a_pipe(chat_folder: Path, tmp_path: Path) -> None:
         "error: cannot write no/a: No such file or directory",
     ]
     assert len(json.loads((tmp_path / "chat.jsonl").read_text())) == 2
+
+
+def test_a_programming_error_is_not_an_error_of_the_user(
+    memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a mistake in the program")
+
+    chat = Chat(memorised, temperature=0)
+    monkeypatch.setattr(chat, "say", broken)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hi\n"))
+    with pytest.raises(ValueError, match="a mistake in the program"):
+        prompt.talk(chat)
