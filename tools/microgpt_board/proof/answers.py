@@ -168,9 +168,9 @@ def text() -> str:
     """Return the module answers.py."""
     integers, answers = compute()
     lines = [
-        '"""What `ugpt.checks` expects: float32 in base64.',
+        '"""Expected results for `ugpt.checks`: float32 as base64.',
         "",
-        "Computed by tools/microgpt_board/proof/answers.py.",
+        "Written by `python -m microgpt_board.proof.answers`.",
         '"""',
         "",
         f"RNG = {integers}",

@@ -14,6 +14,7 @@ import click
 from microgpt.board import CONFIG, TOKENIZER, initial_weights
 from microgpt.cli.options import PATH
 from microgpt.engines import build
+from microgpt.plots.figures import new_figure
 from microgpt.runs import info, log
 from ugpt.dataset import Dataset
 from ugpt.rng import Rng
@@ -180,13 +181,11 @@ def _nan_as_infinite(value: float) -> float:
 def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
     """Draw both curves of the mean loss; return False if there is no matplotlib to do it."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        figure = new_figure(8, 6)
     except ImportError:
         return False
     steps = [last for _, last in recorded.means]
     ours = [sum(host[a : b + 1]) / (b - a + 1) for a, b in recorded.means]
-    figure = Figure(figsize=(8, 6), layout="constrained")
     losses, difference = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     losses.plot(steps, list(recorded.means.values()), label="board", linewidth=3, alpha=0.5)
     losses.plot(steps, ours, label="host", color="black", linewidth=1)
@@ -198,7 +197,7 @@ def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
     difference.set(xlabel="step", ylabel="difference of a loss")
     for axes in (losses, difference):
         axes.grid(alpha=0.3)
-    FigureCanvasAgg(figure).print_png(str(target))
+    figure.savefig(target, format="png")
     return True
 
 
