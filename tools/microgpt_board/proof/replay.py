@@ -197,7 +197,7 @@ def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
     difference.set(xlabel="step", ylabel="difference of a loss")
     for axes in (losses, difference):
         axes.grid(alpha=0.3)
-    figure.savefig(target)
+    figure.savefig(target, format="png")
     return True
 
 
