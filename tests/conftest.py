@@ -34,7 +34,7 @@ TESTS = Path(__file__).parent
 # by `pytest --durations=0`.
 MARKS = {
     "browser": ("web/",),
-    "torch": ("host/engines/test_torch.py",),
+    "torch": ("host/engines/test_torch.py", "host/runs/test_checkpoint.py"),
     "board": (
         "device/",
         "tools/device/test_checkpoint_kill.py",
@@ -55,8 +55,8 @@ MARKS = {
         "host/engines/test_tensor.py::test_weights_after_20_steps",
         "host/lab/test_ablation.py",
         "host/lab/test_bench.py",
-        "host/runs/test_runs.py::test_repeat_gives_the_same_to_the_last_bit",
-        "host/service/test_service.py",
+        "host/runs/test_repeat.py::test_repeat_gives_the_same_to_the_last_bit",
+        "host/service/",
         "host/test_conversations.py::test_train_chat",
         "tools/device/test_checkpoint_damage.py",
         "tools/image/test_image.py",

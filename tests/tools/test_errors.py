@@ -84,7 +84,8 @@ def test_debug_shows_the_traceback() -> None:
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1
     assert "Traceback" in result.stderr
-    assert result.stderr.endswith("ToolError: steps must be 1 to 1000000, not 0\n")
+    assert "ToolError: steps must be 1 to 1000000, not 0\n" in result.stderr
+    assert result.stderr.endswith("\nerror: steps must be 1 to 1000000, not 0\n")
 
 
 def test_the_list_of_verbs_loads_none_of_them() -> None:

@@ -52,7 +52,7 @@ def words_of(target: str, **settings: str) -> list[str]:
     """Return the words behind `microgpt-board` in what make would run."""
     given = [f"{name}={value}" for name, value in settings.items()]
     result = subprocess.run(
-        ["make", "-n", "-o", ".venv/.ready", target, *given],
+        ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", target, *given],
         cwd=ROOT,
         capture_output=True,
         text=True,
