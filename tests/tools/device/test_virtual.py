@@ -1,6 +1,7 @@
 """`PORT=virtual` and `PORT=8080`, as make and a shell hand them over, with the real programs."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,30 @@ def test_the_prompt(computer: Path) -> None:
         prompt.expect(pexpect.EOF)
     finally:
         prompt.close()
+    assert prompt.exitstatus == 0
+
+
+def test_the_prompt_at_a_socket() -> None:
+    """An emulated board's: one connection to see that it is there, one for the terminal."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = f"socket://127.0.0.1:{server.getsockname()[1]}"
+        words = ["-m", "microgpt_board", "repl", "--port", port]
+        prompt = pexpect.spawn(sys.executable, words, cwd=ROOT, encoding="utf-8", timeout=60)
+        try:
+            server.accept()[0].close()
+            connection, _ = server.accept()
+            with connection:
+                prompt.expect("Quit")  # what came before it opened the port is discarded
+                connection.sendall(b">>> ")
+                prompt.expect(">>> ")
+                prompt.send("1")
+                assert connection.recv(1) == b"1"  # so it has the terminal
+                prompt.send("\r\x03")
+                assert connection.recv(1) + connection.recv(1) == b"\r\x03"
+                prompt.send("\x1d")
+                prompt.expect(pexpect.EOF)
+        finally:
+            prompt.close()
     assert prompt.exitstatus == 0
 
 

@@ -1,4 +1,4 @@
-"""The board's log, line by line: what `ugpt.report` writes, read back.
+"""Parse the board's log, which `ugpt.report` writes, line by line.
 
 A line that is not whole, or not the board's, is None: a serial port carries half lines,
 boot messages and noise.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Start:
-    """What the run is: the first remark.
+    """The first remark, which describes the run.
 
     `reason` says why these kernels, `data` is the number of documents.
     """
@@ -46,7 +46,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Remark:
-    """A line for people; errors begin with "error: "."""
+    """A remark, the text after "# "; an error begins with "error: "."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Record the runs that a board's log tells of, each in a folder of its own below runs/."""
+"""Record the runs in a board's log, each in a folder of its own below runs/."""
 
 import dataclasses
 import math
@@ -48,7 +48,7 @@ class Recorder:
             draw_loss(run.path)
 
     def finish(self) -> str:
-        """End the run, if there is one; return what there is to say, "" if nothing."""
+        """End the run, if there is one; return a line about it, else ""."""
         if not self._run:
             return ""
         folder, remark = self._run.path, self._run.close()

@@ -183,7 +183,10 @@ def connect(named: str | None, flash: Path = FLASH) -> Iterator[Remote]:
 
 
 def repl(named: str | None, flash: Path = FLASH) -> int:
-    """Open the prompt of the board that `connect` would give; return mpremote's exit code."""
+    """Open the prompt of the board that `connect` would give; return the terminal's exit code.
+
+    The terminal is mpremote's, or pyserial's at a socket, which mpremote's cannot wait for.
+    """
     port = ports.find_port(named)
     if port == VIRTUAL:
         with (
@@ -196,4 +199,7 @@ def repl(named: str | None, flash: Path = FLASH) -> int:
                 except subprocess.TimeoutExpired:
                     virtual.restart()
     ports.check_port(port)
+    if "://" in port:
+        words = ["--raw", "--eol", "CR", port, str(ports.BAUD)]
+        return subprocess.run([sys.executable, "-m", "serial.tools.miniterm", *words]).returncode
     return subprocess.run(_mpremote(port, keep=False)).returncode

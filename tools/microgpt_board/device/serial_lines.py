@@ -1,4 +1,4 @@
-"""The lines that come in at a serial port, whatever happens to the port in between."""
+"""The lines that come in at a serial port, also across its disconnections."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,15 +15,15 @@ RETRY_S = 0.5
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines, however it comes in; a line ends with LF or CR LF."""
+    """Cuts a stream of bytes, in parts of any size, into lines that end with LF or CR LF."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
-        """Return the lines that `data` makes whole, without their ends.
+        """Return the lines that `data` completes, without their ends.
 
-        What has no end after LONGEST_LINE bytes is noise, and is cut there.
+        A line longer than LONGEST_LINE bytes is noise, and is cut there.
         """
         *lines, rest = (self._rest + data).split(b"\n")
         lines = [part for line in lines for part in _cut(line.removesuffix(b"\r"))]
@@ -37,15 +37,15 @@ def _cut(line: bytes) -> list[bytes]:
 
 
 def printable(line: str) -> str:
-    r"""Return `line` with everything that could drive a terminal as text: ESC becomes \x1b."""
+    r"""Return `line` with control characters escaped, so that none reaches the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def read_lines(find: Callable[[], str], tell: Callable[[str], None]) -> Iterator[str]:
-    """Yield the lines of the port that `find` names, for ever.
+    """Yield the lines of the port that `find` names, without end.
 
-    A port that goes away is waited for, and `tell` is told so ("" when it is back). Raises
-    ToolError if the port cannot be opened at the start.
+    If the port disappears, this waits for it and calls `tell` with a line about it, and with ""
+    when it is back. Raises ToolError if the port cannot be opened at the start.
     """
     name = find()
     port = open_port(name, READ_S)
