@@ -11,8 +11,9 @@ NAMES_FLAG = $(if $(NAMES),--names "$(NAMES)")
 BAUD_FLAG = $(if $(BAUD),--baud $(BAUD))
 # As many processes as cores; one that is done takes tests from another.
 PARALLEL := --numprocesses logical --dist worksteal
-# Their file is left out by name too, since to import PyTorch takes seconds.
-QUICK := -m "not (slow or browser or torch or board)" --ignore tests/host/engines/test_torch.py
+# Two files are left out by name too, since to import PyTorch takes seconds.
+QUICK := -m "not (slow or browser or torch or board)" \
+	--ignore tests/host/engines/test_torch.py --ignore tests/host/runs/test_checkpoint.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

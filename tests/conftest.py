@@ -30,11 +30,14 @@ pytest_plugins = [
 TESTS = Path(__file__).parent
 
 # What `make check` leaves out, by how a test's id below tests/ begins. "board" drives MicroPython
-# through a port or plays a whole run of it; "slow" took more than 2 s, or its file more than 10 s,
-# by `pytest --durations=0`.
+# through a port or plays a whole run of it; "slow" takes two seconds or more, by --durations=0.
 MARKS = {
     "browser": ("web/",),
-    "torch": ("host/engines/test_torch.py", "host/runs/test_checkpoint.py"),
+    "torch": (
+        "host/engines/test_torch.py",
+        "host/lab/test_bench.py::test_the_comparison_with_pytorch",
+        "host/runs/test_checkpoint.py",
+    ),
     "board": (
         "device/",
         "tools/emulation/test_checkpoint_kill.py",
@@ -50,15 +53,18 @@ MARKS = {
     ),
     "slow": (
         "packaging/",
+        "firmware/test_checks.py::test_selftest_runs_at_each_call_and_unloads_its_modules",
         "firmware/test_model.py::test_every_17th_gradient_is_the_slope",
         "host/engines/test_tensor.py::test_finite_differences",
         "host/engines/test_tensor.py::test_gradcheck_steps_around_the_kink_of_a_relu",
         "host/engines/test_tensor.py::test_weights_after_20_steps",
-        "host/lab/test_ablation.py",
-        "host/lab/test_bench.py",
+        "host/lab/test_ablation.py::test_the_four_variants",
+        "host/lab/test_sweep.py::test_an_interrupted_sweep_goes_on_where_it_stopped",
+        "host/lab/test_sweep.py::test_on_a_dask_cluster_of_which_a_worker_dies",
         "host/runs/test_repeat.py::test_repeat_gives_the_same_to_the_last_bit",
-        "host/service/",
         "host/chat/test_conversations.py::test_train_chat",
+        "host/service/test_load.py",
+        "host/test_files.py::test_a_kill_at_any_call_leaves_the_old_or_the_new_content",
         "tools/emulation/test_checkpoint_damage.py",
         "tools/image/test_image.py",
         "tools/image/test_native.py::test_1000_steps_end_where_the_portable_ones_do",
