@@ -1,0 +1,72 @@
+"""Take the picture of the service's page that the documentation shows; needs chromium.
+
+.venv/bin/python tools/page_picture.py http://127.0.0.1:8080 docs/page.png
+"""
+
+import shutil
+from pathlib import Path
+
+import click
+from microgpt.cli.options import PATH
+from microgpt.cli.run import run
+from microgpt.errors import UserError
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+SIZE = (1280, 1000)
+PATIENCE_S = 30
+SAID = ("hi", "ada")
+
+
+@click.command()
+@click.argument("url")
+@click.argument("target", type=PATH)
+def page_picture(url: str, target: Path) -> None:
+    """Generate documents, chat, point at the chart, and write the page as the PNG file TARGET.
+
+    Example: python tools/page_picture.py http://127.0.0.1:8080 docs/page.png
+    """
+    driver_path = shutil.which("chromedriver")
+    if not driver_path:
+        raise UserError("no chromedriver here: on Debian, apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", f"--window-size={SIZE[0]},{SIZE[1]}"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
+    try:
+        _use(driver, url)
+        driver.save_screenshot(str(target))
+    finally:
+        driver.quit()
+    click.echo(f"drawn: {target}")
+
+
+def _use(driver: webdriver.Chrome, url: str) -> None:
+    """Do on the page what a visitor would do."""
+    width, height = SIZE
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    driver.get(url)
+    wait = WebDriverWait(driver, PATIENCE_S)
+    wait.until(lambda d: d.find_element(By.ID, "model").text and _count(d, "#runs-list li") > 1)
+    driver.execute_script("document.forms['names-form'].num_samples.value = 3")
+    driver.find_element(By.CSS_SELECTOR, "#names-form [type=submit]").click()
+    wait.until(lambda d: _count(d, "#samples li") == 3)
+    for number, text in enumerate(SAID, 1):
+        driver.find_element(By.CSS_SELECTOR, "#chat-form [name=content]").send_keys(text)
+        button = driver.find_element(By.CSS_SELECTOR, "#chat-form [type=submit]")
+        button.click()
+        wait.until(lambda d, n=number: _count(d, "#messages .assistant:not(.writing)") == n)
+    curve = driver.find_element(By.ID, "curve")
+    driver.execute_script("window.scrollTo(0, 0)")
+    webdriver.ActionChains(driver).move_to_element(curve).perform()
+    wait.until(lambda d: d.find_element(By.ID, "reading").is_displayed())
+
+
+def _count(driver: webdriver.Chrome, selector: str) -> int:
+    return len(driver.find_elements(By.CSS_SELECTOR, selector))
+
+
+if __name__ == "__main__":
+    run(page_picture)
