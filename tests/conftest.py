@@ -40,7 +40,7 @@ MARKS = {
     ),
     "board": (
         "device/",
-        "tools/device/test_checkpoint_kill.py",
+        "tools/emulation/test_checkpoint_kill.py",
         "tools/device/test_deploy.py",
         "tools/device/test_flash.py",
         "tools/device/test_monitor.py",
@@ -64,7 +64,7 @@ MARKS = {
         "host/runs/test_repeat.py::test_repeat_gives_the_same_to_the_last_bit",
         "host/service/test_load.py",
         "host/test_files.py::test_a_kill_at_any_call_leaves_the_old_or_the_new_content",
-        "tools/device/test_checkpoint_damage.py",
+        "tools/emulation/test_checkpoint_damage.py",
         "tools/image/test_image.py",
         "tools/image/test_native.py::test_1000_steps_end_where_the_portable_ones_do",
         "tools/proof/test_answers.py",

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from microgpt.board import BOARD_BYTES, refusals
-from microgpt.conversations import can_chat
+from microgpt.chat.conversations import can_chat
 from microgpt.engines.base import Model
 
 FLOAT = 4  # bytes of a float32

@@ -11,7 +11,7 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt import conversations
+from microgpt.chat import conversations
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.runs import info
 from microgpt.runs import log as run_log

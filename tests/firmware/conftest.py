@@ -25,7 +25,6 @@ RUN_ONE = "import sys; sys.path[:0] = {paths!r}; {first}import {module} as m; m.
 # `import ugpt` lets a board collect garbage often, which is slow; a test has room enough.
 RARELY = "import ugpt, gc; gc.threshold(-1); "
 
-NEEDED_ON_A_BOARD = ("arrays.py", "checkpoints.py", "kernel_cases.py")  # of tests/support
 IMPLEMENTATIONS = ("cpython", "micropython", "micropython-native")
 
 
@@ -50,11 +49,11 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compiled_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the modules here as .mpy: a board's memory is too small to compile them."""
     folder = tmp_path_factory.mktemp("device")
-    for name in ("firmware", "support"):
+    for name in ("firmware", "support/micropython"):
         target = folder / "tests" / name
         target.mkdir(parents=True)
         for source in (ROOT / "tests" / name).glob("*.py"):
-            if source.name in NEEDED_ON_A_BOARD or source.name.startswith("test_"):
+            if source.name not in ("conftest.py", "trace.py"):
                 build.compile_file(source, target / f"{source.stem}.mpy")
     return folder
 

@@ -5,7 +5,7 @@ from math import sqrt
 
 from ugpt.adam import Adam
 
-from tests.support.arrays import close, noise
+from tests.support.micropython.arrays import close, noise
 
 
 def test_minimises_a_parabola():

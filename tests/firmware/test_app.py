@@ -5,7 +5,7 @@ import os
 
 from ugpt import app
 
-from tests.support.arrays import raises
+from tests.support.micropython.arrays import raises
 
 DEFAULTS = {name: app.SETTINGS[name][0] for name in app.SETTINGS}
 PATH = "test-settings.json"

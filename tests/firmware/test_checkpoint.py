@@ -8,8 +8,8 @@ from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH, CheckpointError, Checkpoints, DamagedError
 from ugpt.training import Diverged, Training
 
-from tests.support.arrays import raises
-from tests.support.checkpoints import Names, small, state
+from tests.support.micropython.arrays import raises
+from tests.support.micropython.checkpoints import Names, small, state
 
 HEAP = "1m"  # two runs at a time
 HERE = "checkpoint-test-"  # before the names of the files: a folder of our own

@@ -5,8 +5,8 @@ import os
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH, Checkpoints
 
-from tests.support.arrays import raises
-from tests.support.checkpoints import small, state
+from tests.support.micropython.arrays import raises
+from tests.support.micropython.checkpoints import small, state
 
 IMPLEMENTATIONS = ("micropython", "micropython-native")  # CPython has no LittleFS
 HEAP = "2m"

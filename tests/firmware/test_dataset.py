@@ -5,7 +5,7 @@ from binascii import crc32
 
 from ugpt.dataset import Dataset, DatasetError
 
-from tests.support.arrays import raises
+from tests.support.micropython.arrays import raises
 
 
 class Source:

@@ -5,7 +5,7 @@ from ugpt.layout import Sizes
 from ugpt.model import Model
 from ugpt.rng import Rng
 
-from tests.support.arrays import raises
+from tests.support.micropython.arrays import raises
 
 TINY = (1e-3, 1e-30, 1e-39, 5e-324)  # a board's single precision holds no normal number below 1e-38
 

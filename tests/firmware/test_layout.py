@@ -2,7 +2,7 @@
 
 from ugpt.layout import Sizes, parameter_count, parameter_table
 
-from tests.support.arrays import raises
+from tests.support.micropython.arrays import raises
 
 
 def test_the_table_of_the_4192():

@@ -10,7 +10,7 @@ from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import encode
 
-from tests.support.arrays import NAN, close, raises
+from tests.support.micropython.arrays import NAN, close, raises
 
 NEED_DOUBLES = (
     "test_every_17th_gradient_is_the_slope",

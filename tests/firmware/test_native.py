@@ -10,7 +10,7 @@ from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import encode
 
-from tests.support.kernel_cases import CONSTANTS, cases, tolerance
+from tests.support.micropython.kernel_cases import CONSTANTS, cases, tolerance
 
 IMPLEMENTATIONS = ("machine-code",)
 

@@ -5,7 +5,7 @@ from math import exp, log, sqrt
 from ugpt import ops
 from ugpt.ops import view
 
-from tests.support.arrays import NAN, close, floats, noise, unset
+from tests.support.micropython.arrays import NAN, close, floats, noise, unset
 
 CONSTANTS = view(ops.CONSTANTS, 0, len(ops.CONSTANTS))
 SIZES = ((1, 1, 1), (1, 27, 16), (3, 5, 7), (4, 8, 2), (8, 27, 16), (16, 64, 16), (5, 16, 64))

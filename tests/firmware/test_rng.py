@@ -2,7 +2,7 @@
 
 from ugpt.rng import Rng
 
-from tests.support.arrays import raises
+from tests.support.micropython.arrays import raises
 
 
 def test_known_sequence():

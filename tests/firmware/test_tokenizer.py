@@ -2,7 +2,7 @@
 
 from ugpt.tokenizer import BOS, VOCAB_SIZE, decode, encode, encode_into
 
-from tests.support.arrays import raises
+from tests.support.micropython.arrays import raises
 
 
 def test_emma():

@@ -6,7 +6,7 @@ from pathlib import Path
 import microgpt
 import pytest
 from microgpt import info
-from microgpt.conversations import SPECIAL_TOKENS
+from microgpt.chat.conversations import SPECIAL_TOKENS
 from microgpt.tokenizer import Tokenizer
 from microgpt_board.device.weights import for_board
 from microgpt_board.errors import ToolError

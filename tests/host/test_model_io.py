@@ -9,7 +9,7 @@ import microgpt
 import numpy as np
 import pytest
 from microgpt import ModelFolderError, files, model_io
-from microgpt.conversations import SPECIAL_TOKENS
+from microgpt.chat.conversations import SPECIAL_TOKENS
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
+from microgpt.chat.conversations import SPECIAL_TOKENS, Message
 from microgpt.chat.session import Chat, longest_message
-from microgpt.conversations import SPECIAL_TOKENS, Message
 from microgpt.sampling import Decoder, SamplingError, draw, stream_document
 
 TINY = (1e-3, 1e-30, 1e-308, 1e-320)

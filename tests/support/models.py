@@ -4,7 +4,8 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt import conversations, data
+from microgpt import data
+from microgpt.chat import conversations
 
 
 @pytest.fixture(scope="session")

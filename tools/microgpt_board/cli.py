@@ -20,7 +20,7 @@ VERBS = {  # name: (module, first line of help)
     "repl": ("device.repl", "Open MicroPython's prompt on a board or the virtual board."),
     "ports": ("device.ports", "List the serial ports with a board."),
     "emulate": ("emulation.qemu", "Boot the image on an emulated board, Espressif's QEMU."),
-    "selftest": ("device.selftest", "Check memory, data, kernels and gradients on a board."),
+    "selftest": ("proof.selftest", "Check memory, data, kernels and gradients on a board."),
     "replay": ("proof.replay", "Train a recorded run again here and compare the losses."),
     "pull": ("device.weights", "Save a board's checkpoint as a model folder."),
     "push": ("device.weights", "Install a model folder as a board's checkpoint."),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
+from microgpt.chat.conversations import Conversation, Message
 from microgpt.chat.session import Chat, ChatError
-from microgpt.conversations import Conversation, Message
 from microgpt.errors import UserError
 
 PROMPT = "you> "

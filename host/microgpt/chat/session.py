@@ -8,7 +8,7 @@ remain have to be computed again.
 import random
 from collections.abc import Callable, Iterator
 
-from microgpt.conversations import Conversation, Message, can_chat, message_tokens
+from microgpt.chat.conversations import Conversation, Message, can_chat, message_tokens
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import Array

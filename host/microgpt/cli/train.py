@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from microgpt import conversations, data
+from microgpt import data
+from microgpt.chat import conversations
 from microgpt.cli.console import console, show_progress
 from microgpt.cli.options import (
     PATH,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from microgpt import conversations, data
+from microgpt import data
+from microgpt.chat import conversations
 from microgpt.config import ModelConfig, TrainConfig, from_json
 from microgpt.engines import create, load
 from microgpt.engines.base import Model

@@ -19,7 +19,8 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from microgpt import conversations, info
+from microgpt import info
+from microgpt.chat import conversations
 from microgpt.chat.session import Chat
 from microgpt.engines.base import Model
 from microgpt.runs.folder import RUNS

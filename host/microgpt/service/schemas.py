@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from microgpt import conversations
+from microgpt.chat import conversations
 from microgpt.chat.session import longest_message
 from microgpt.engines.base import Model
 from microgpt.sampling import MAX_TEMPERATURE

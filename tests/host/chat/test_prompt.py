@@ -10,8 +10,8 @@ import microgpt
 import pexpect
 import pytest
 from microgpt.chat import prompt
+from microgpt.chat.conversations import read_conversations
 from microgpt.chat.session import Chat
-from microgpt.conversations import read_conversations
 
 
 def test_what_is_saved_can_be_trained_on_whatever_was_replied(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import microgpt
 import pytest
+from microgpt.chat.conversations import CONVERSATIONS, SPECIAL_TOKENS, Message, read_conversations
 from microgpt.chat.session import Chat
-from microgpt.conversations import CONVERSATIONS, SPECIAL_TOKENS, Message, read_conversations
 
 
 def ask(chat: Chat, text: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt import conversations, data
+from microgpt import data
+from microgpt.chat import conversations
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: .venv/bin/pip install -e '.[torch]'")
 pytest.importorskip("safetensors", reason="needs safetensors: .venv/bin/pip install -e '.[torch]'")

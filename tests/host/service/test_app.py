@@ -6,8 +6,8 @@ from pathlib import Path
 
 import microgpt
 import pytest
+from microgpt.chat.conversations import Message
 from microgpt.chat.session import Chat
-from microgpt.conversations import Message
 
 httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")

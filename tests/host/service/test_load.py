@@ -10,8 +10,8 @@ from pathlib import Path
 
 import microgpt
 import pytest
+from microgpt.chat.conversations import Message
 from microgpt.chat.session import Chat
-from microgpt.conversations import Message
 
 from tests.support.services import Service
 

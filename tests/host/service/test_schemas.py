@@ -4,7 +4,7 @@ import re
 
 import microgpt
 import pytest
-from microgpt.conversations import SPECIAL_TOKENS
+from microgpt.chat.conversations import SPECIAL_TOKENS
 
 pytest.importorskip("pydantic", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt.conversations import SPECIAL_TOKENS
+from microgpt.chat.conversations import SPECIAL_TOKENS
 
 from tests.support.commands import run
 from tests.support.services import Service

@@ -14,7 +14,7 @@ from ugpt import backend, checkpoint
 from tests.support.commands import microgpt_board
 
 ROOT = Path(__file__).parents[3]
-TRACE = ROOT / "tests" / "support" / "trace.py"
+TRACE = ROOT / "tests" / "support" / "micropython" / "trace.py"
 NAMES = ROOT / "data" / "names.txt"
 
 

@@ -10,9 +10,9 @@ import pytest
 from microgpt_board.device import log, remote, weights
 from microgpt_board.device.ports import VIRTUAL
 from microgpt_board.device.remote import Remote
-from microgpt_board.device.selftest import CODE as SELFTEST
 from microgpt_board.emulation.micropython import run_board
 from microgpt_board.errors import ToolError
+from microgpt_board.proof.selftest import CODE as SELFTEST
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH
 

@@ -9,7 +9,7 @@ from microgpt_board.emulation import xtensa as emulator
 from microgpt_board.image import native
 from ugpt.coefficients import COEFFICIENTS
 
-from tests.support.kernel_cases import CONSTANTS, cases, tolerance
+from tests.support.micropython.kernel_cases import CONSTANTS, cases, tolerance
 
 pytestmark = pytest.mark.skipif(emulator.missing() is not None, reason=str(emulator.missing()))
 

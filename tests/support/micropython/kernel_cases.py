@@ -8,7 +8,7 @@ from array import array
 
 from ugpt import ops
 
-from tests.support.arrays import NAN
+from tests.support.micropython.arrays import NAN
 
 VOCAB_SIZE = 27
 BLOCK_SIZE = 16

@@ -8,7 +8,7 @@ import microgpt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from microgpt.conversations import (
+from microgpt.chat.conversations import (
     CONVERSATIONS,
     END_TURN,
     SPECIAL_TOKENS,
