@@ -12,8 +12,18 @@ from coverage import Coverage
 
 ENOUGH = 85
 
+IN_MICROPYTHON = "the rest runs in MicroPython: tests/tools/device/"
+
 # Why the tests run less of a file.
-REASONS: dict[str, str] = {}
+REASONS = {
+    "firmware/ugpt/__init__.py": f"{IN_MICROPYTHON}test_repl.py",
+    "firmware/ugpt/app.py": f"{IN_MICROPYTHON}test_run.py",
+    "firmware/ugpt/backend.py": "the rest runs in MicroPython: tests/tools/image/test_native.py",
+    "firmware/ugpt/board.py": f"{IN_MICROPYTHON}test_run.py, and what only an ESP32 has",
+    "firmware/ugpt/native.py": "imports machine code: tests/firmware/test_native.py in MicroPython",
+    "firmware/ugpt/repl.py": f"{IN_MICROPYTHON}test_repl.py",
+    "firmware/ugpt/report.py": f"{IN_MICROPYTHON}test_run.py",
+}
 
 
 def percentages() -> dict[str, tuple[int, int]]:

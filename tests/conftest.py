@@ -69,6 +69,7 @@ MARKS = {
         "tools/image/test_image.py",
         "tools/image/test_native.py::test_1000_steps_end_where_the_portable_ones_do",
         "tools/proof/test_answers.py",
+        "tools/proof/test_bench.py::test_a_step_on_the_host_and_on_the_virtual_board",
     ),
 }
 

@@ -1,0 +1,45 @@
+"""The benchmarks of the board's side: what they report, not how fast anything is."""
+
+import re
+from pathlib import Path
+
+import pytest
+from microgpt_board.emulation import xtensa
+from microgpt_board.proof import bench, bench_kernels
+
+from tests.support.commands import microgpt_board
+
+
+def test_a_step_on_the_host_and_on_the_virtual_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # it builds a virtual board here
+    monkeypatch.setattr(bench, "BOARD_REPEATS", 1)
+    host = bench.HostBench({"scalar": 50_000.0, "tensor": 100.0}, "a processor")
+    monkeypatch.setattr(bench, "host_bench", lambda: host)
+    output = microgpt_board("bench").stdout
+    rows = {
+        name: float(times.replace(",", ""))
+        for name, times in re.findall(r"^ *(.+?) +[\d,]+ +([\d,.]+) *$", output, re.MULTILINE)
+    }
+    assert (rows["scalar"], rows["tensor"]) == (1, 500)
+    portable = rows["virtual board, portable kernels"]
+    assert portable > 0
+    if native := rows.get("virtual board, native kernels"):
+        (ratio,) = re.findall(
+            r"^the native kernels are ([\d,]+) times as fast", output, re.MULTILINE
+        )
+        assert int(ratio.replace(",", "")) == pytest.approx(native / portable, rel=0.1)
+    assert output.endswith("; a processor\n")
+
+
+def test_instructions_of_each_kernel() -> None:
+    if missing := xtensa.missing():
+        pytest.skip(missing)
+    output = microgpt_board("bench-kernels", "--document", "emma").stdout
+    assert output.startswith("A training step on 'emma', ")
+    rows = [line.split(" | ") for line in output.splitlines() if line.startswith("| ")][1:]
+    *kernels, total = [int(re.sub(r"\D", "", row[2])) for row in rows]
+    assert total == sum(kernels)
+    calls = bench_kernels.step_calls("emma")
+    assert {row[0].strip("| ") for row in rows[:-1]} == {call.name for call in calls}
