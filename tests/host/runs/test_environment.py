@@ -29,6 +29,9 @@ def test_outside_a_repository_there_is_none_either(
 
 def test_what_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "threadpool_info", list)
+    monkeypatch.setattr(environment, "version", lambda _: "1")  # reads files too
+    monkeypatch.setattr(environment, "commit", lambda: None)
+    monkeypatch.setattr(environment, "_git", lambda *_: None)
     monkeypatch.setattr(Path, "read_text", not_there)
     monkeypatch.setattr(platform, "processor", lambda: "a processor")
     found = environment.environment()
