@@ -14,7 +14,7 @@ import click
 from microgpt.board import CONFIG, TOKENIZER, initial_weights
 from microgpt.cli.options import PATH
 from microgpt.engines import build
-from microgpt.plots.figures import NO_MATPLOTLIB, new_figure
+from microgpt.plots.figures import NO_MATPLOTLIB, new_figure, save
 from microgpt.runs import info, log
 from ugpt.dataset import Dataset
 from ugpt.rng import Rng
@@ -197,7 +197,7 @@ def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
     difference.set(xlabel="step", ylabel="difference of a loss")
     for axes in (losses, difference):
         axes.grid(alpha=0.3)
-    figure.savefig(target, format="png")
+    save(figure, target)
     return True
 
 
