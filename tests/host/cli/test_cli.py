@@ -94,6 +94,7 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
         (["train", "--speed", "9"], "No such option"),
         (["train", "--from", "r", "--n-embd", "6"], "--from takes the sizes from the model"),
         (["train", "--repeat", "r", "--steps", "0"], "--repeat takes everything else from"),
+        (["gradcheck", "--seed", "-1"], "seed must be a whole number from 0 on"),
         (["generate", "nothing"], "cannot read nothing/meta.json"),
         (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
         (["generate", "nothing", "--temperature", "hot"], "not a valid float"),

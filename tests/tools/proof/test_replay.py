@@ -125,6 +125,7 @@ def test_a_loss_that_is_no_number_fails(recorded: Path, tmp_path: Path) -> None:
         (lambda folder: (folder / "run.json").write_text("{"), "is not a JSON object"),
         (lambda folder: set_in_run(folder, seed=0), "is not the record"),
         (lambda folder: set_in_run(folder, train={"steps": 0}), "is not the"),
+        (lambda folder: set_in_run(folder, board=None, engine="tensor"), "is not the record"),
         (lambda folder: (folder / "log.jsonl").write_text(""), "has no step"),
         (lambda folder: (folder / "log.jsonl").write_text('{"step": "x"}\n'), "has no step"),
     ],
@@ -138,6 +139,13 @@ def test_what_is_no_run_is_one_line(
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("lr", ["nan", "inf", "-1", "0"])
+def test_an_impossible_learning_rate_is_refused(recorded: Path, lr: str) -> None:
+    result = command(recorded, "--lr", lr)
+    assert result.returncode == 1
+    assert result.stderr == f"error: lr must be a number above 0, not {float(lr)}\n"
 
 
 def test_another_list_of_names_is_refused(recorded: Path, tmp_path: Path) -> None:

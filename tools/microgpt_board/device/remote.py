@@ -56,7 +56,7 @@ def failure(what: str, said: str) -> ToolError:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Changes:
     """The files to copy to the board and to remove from it, by their names there."""
 
     copy: list[str]
@@ -90,15 +90,15 @@ class Remote:
         """Copy a file to the board."""
         self._call("cp", "-f", str(source), f":{name}")
 
-    def change(self, folder: Path, plan: Plan, new: bool) -> None:
-        """Do what the plan says with the files in `folder`; `new`: make the folder ugpt first."""
+    def change(self, folder: Path, changes: Changes, new: bool) -> None:
+        """Copy files from `folder` and remove others; `new`: make the folder ugpt first."""
         words: list[str] = ["mkdir", ":ugpt", "+"] if new else []
-        for name in plan.remove:
+        for name in changes.remove:
             words += ["rm", f":{name}", "+"]
-        for name in plan.copy:
+        for name in changes.copy:
             words += ["cp", "-f", str(folder / name), f":{name}", "+"]
         if words:
-            patience = PATIENCE_S + size_of(folder, plan.copy) / SLOWEST_BYTES_A_SECOND
+            patience = PATIENCE_S + size_of(folder, changes.copy) / SLOWEST_BYTES_A_SECOND
             self._call(*words[:-1], show=True, patience=patience)
 
     def start(self, code: str) -> None:

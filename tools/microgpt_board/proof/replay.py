@@ -61,9 +61,11 @@ def read_run(folder: Path) -> Recorded:
     about = info.read(folder)
     records = log.read(folder)
     seed, steps, documents = (about.seed or 0, about.steps or 0, about.documents or 0)
-    if not (0 < seed <= 0xFFFFFFFF and steps > 0 and documents > 0):
+    known = 0 < seed <= 0xFFFFFFFF and steps > 0 and documents > 0
+    if about.board is None or not known:
         raise ToolError(
-            f"{folder} is not the record of a board's whole run (seed, steps or list unknown): "
+            f"{folder} is not the record of a board's whole run (board, seed, steps or list "
+            "unknown): "
             "record one with make monitor"
         )
     logged = [r for r in records if isinstance(r, log.Step) and r.step < steps and r.lr is not None]
@@ -216,6 +218,8 @@ def replay_command(run: Path, names: Path, lr: float | None) -> int:
     recorded = read_run(run)
     if recorded.pushed:
         raise ToolError(f"{run} began with pushed weights, so its seed does not fix it")
+    if lr is not None and not 0 < lr < math.inf:
+        raise ToolError(f"lr must be a number above 0, not {lr}")
     lr = lr or recorded.lr
     if not lr > 0:
         raise ToolError("the log rounds its learning rate to 0: give the board's lr, LR=")
