@@ -62,7 +62,7 @@ def test_ctrl_c_ends_a_run_with_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "loss.png").exists()
 
 
-def test_a_loss_that_is_no_number_leaves_the_log_and_the_picture(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_leaves_the_log_and_the_picture(tmp_path: Path) -> None:
     words = ["train", "--lr", "1e30", "--steps", "50", "--out", "r"]
     errors = run(*words, cwd=tmp_path, code=1).stderr
     assert errors.endswith("; the run so far is in r\n")
