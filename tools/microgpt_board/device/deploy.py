@@ -1,4 +1,4 @@
-"""Copy the program to a board that runs MicroPython already: only what changed, as .mpy."""
+"""Copy the program, as .mpy files, to a board that runs MicroPython; only changed files."""
 
 import hashlib
 import json
@@ -145,7 +145,7 @@ TOOLS: dict[str, Callable[[str], Connection]] = {"mpremote": Remote, "ampy": Amp
 
 
 def inspect(text: str) -> Found:
-    """Return what INSPECT printed; raise ToolError if that is nothing."""
+    """Return what INSPECT printed; raise ToolError if it printed no list."""
     for line in text.splitlines():
         if line.startswith("{"):
             return Found(**json.loads(line))
@@ -153,7 +153,7 @@ def inspect(text: str) -> Found:
 
 
 def changes_for(folder: Path, found: Found) -> Changes:
-    """Return what makes the board's files those in `folder`; raise ToolError if they don't fit.
+    """Return what makes the board's files those in `folder`; raise ToolError if they do not fit.
 
     Other modules in the board's ugpt are removed: MicroPython prefers an old app.py to app.mpy.
     """
@@ -178,7 +178,7 @@ def changes_for(folder: Path, found: Found) -> Changes:
 
 
 def deploy(board: Connection, names: Path, folder: Path) -> str:
-    """Make the board's program the one built here, in `folder`; return a line about it.
+    """Build the program in `folder` and make the board's files equal; return a line about it.
 
     Raises ToolError.
     """

@@ -57,7 +57,7 @@ RESET = "import ugpt\nugpt.reset()"
 
 @dataclass(frozen=True)
 class NextRun:
-    """The run that a board would start: what its settings and its list of names make it."""
+    """The run that a board would start with its settings and its list of names."""
 
     seed: int
     steps: int
@@ -68,7 +68,7 @@ class NextRun:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A checkpoint as the computer has it: where its run stood, sizes and weights of its model."""
+    """The contents of a checkpoint: step, settings, and the sizes and weights of its model."""
 
     step: int
     steps: int
@@ -117,7 +117,7 @@ def for_board(folder: Path) -> Matrices:
     theirs = _shape(model.config, model.tokenizer)
     ours = _shape(microgpt.ModelConfig(), TOKENIZER)
     if theirs != ours:
-        raise ToolError(f"{folder} has another shape than the board's model: {theirs}; it: {ours}")
+        raise ToolError(f"{folder} has another shape than the board's model: {theirs}, not {ours}")
     weights = dict(model.weights)
     if model.tokenizer.bos != BOS:  # microgpt.py's own: the last token, here the first
         for name in ("wte", "lm_head"):

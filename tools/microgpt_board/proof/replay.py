@@ -84,7 +84,7 @@ def _means(
     logged: list[log.Step], steps: int, resumed_at: int | None
 ) -> dict[tuple[int, int], float]:
     """Return {(first, last step): mean loss} of the lines whose first step is known."""
-    # A board logs each so many steps and the last; the monitor may have missed a line.
+    # A board logs every log_every-th step and the last; the monitor may have missed a line.
     log_every = math.gcd(*(r.step for r in logged if r.step + 1 < steps)) or steps
     means = {}
     for record in logged:
@@ -139,7 +139,7 @@ def compare(recorded: Recorded, host: list[float]) -> list[Comparison]:
     found = (compare_first_losses(recorded, host), compare_last_mean(recorded, host))
     comparisons = [comparison for comparison in found if comparison]
     if not comparisons:
-        raise ToolError("nothing in it can be compared: record a longer part, from its start")
+        raise ToolError("the record has nothing to compare: record a longer part, from the start")
     return comparisons
 
 
