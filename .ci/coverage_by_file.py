@@ -1,4 +1,4 @@
-"""Print what part of each file the tests ran; fail for one below 85 % without a reason.
+"""Print the coverage of the tests; fail if a file is below 85 % without a reason.
 
 Only Python in CPython counts: what the tests run in MicroPython does not, nor C and JavaScript.
 """
@@ -27,7 +27,7 @@ REASONS = {
 
 
 def percentages() -> dict[str, tuple[int, int]]:
-    """Return of each file of `.coverage` how many lines there are and how many were run."""
+    """Return {file: (number of lines, number of lines that were run)} from `.coverage`."""
     coverage = Coverage()
     coverage.load()
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ def main() -> int:
     for name, share in sorted(below.items()):
         print(f"{share:6.1%}  {name}: {REASONS.get(name, 'NO REASON')}")
     for name in sorted(set(REASONS) - set(below)):
-        print(f"        {name} needs its reason no more")
+        print(f"        {name} no longer needs its reason")
     unexplained = sorted(set(below) - set(REASONS))
     if unexplained:
         names = ", ".join(unexplained)

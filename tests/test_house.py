@@ -1,4 +1,4 @@
-"""What keeps the repository easy to find one's way in, as far as lines and imports say it."""
+"""The structure of the repository: lengths of files, import cycles, packages, marks."""
 
 import tomllib
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_every_folder_with_modules_is_a_package() -> None:
 
 
 @pytest.mark.parametrize("beginning", [b for beginnings in MARKS.values() for b in beginnings])
-def test_every_mark_is_for_a_test_that_is_there(beginning: str) -> None:
+def test_every_mark_names_a_test_that_exists(beginning: str) -> None:
     file, _, function = beginning.partition("::")
     path = ROOT / "tests" / file
     assert any(path.rglob("test_*.py")) if path.is_dir() else f"def {function}" in path.read_text()

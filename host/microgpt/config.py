@@ -11,6 +11,7 @@ Order = Literal["sequential", "shuffled", "random"]
 ORDERS = ("sequential", "shuffled", "random")
 Decay = Literal["linear", "cosine"]
 DECAYS = ("linear", "cosine")
+LARGEST = 1 << 20  # size or batch: far more than fits in memory, and soon refused
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ModelConfig:
     input_rmsnorm: bool = True
 
     def __post_init__(self) -> None:
-        _check_whole(self, "n_embd", "n_head", "n_layer", "block_size")
+        _check_whole(self, "n_embd", "n_head", "n_layer", "block_size", largest=LARGEST)
         for name in ("tie_lm_head", "input_rmsnorm"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be true or false, not {getattr(self, name)!r}")
@@ -73,11 +74,11 @@ class TrainConfig:
     decay: Decay = "linear"
 
     def __post_init__(self) -> None:
-        _check_whole(self, "steps", "batch", "gradient_accumulation")
+        _check_whole(self, "steps")
+        _check_whole(self, "batch", "gradient_accumulation", largest=LARGEST)
         if self.stop_after is not None:
             _check_whole(self, "stop_after")
-        if type(self.seed) is not int or self.seed < 0:
-            raise ConfigError(f"seed must be a whole number from 0 on, not {self.seed!r}")
+        check_seed(self.seed)
         if not _is_number(self.validation) or not 0 <= self.validation < 1:
             raise ConfigError(
                 f"validation must be a number from 0 to below 1, not {self.validation!r}"
@@ -95,11 +96,21 @@ class TrainConfig:
         return min(self.steps, self.stop_after or self.steps)
 
 
-def _check_whole(config: ModelConfig | TrainConfig, *names: str) -> None:
+def check_seed(seed: int) -> None:
+    """Raise ConfigError unless `seed` is a whole number from 0 on."""
+    if type(seed) is not int or seed < 0:
+        raise ConfigError(f"seed must be a whole number from 0 on, not {seed!r}")
+
+
+def _check_whole(
+    config: ModelConfig | TrainConfig, *names: str, largest: int | None = None
+) -> None:
     for name in names:
         value = getattr(config, name)
         if type(value) is not int or value < 1:
             raise ConfigError(f"{name} must be a whole number from 1 on, not {value!r}")
+        if largest and value > largest:
+            raise ConfigError(f"{name} must be at most {largest:,}, not {value:,}")
 
 
 def _is_number(value: object) -> bool:

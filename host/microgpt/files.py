@@ -4,6 +4,7 @@ The new content is written beside the old content, flushed to the disk and renam
 a crash or a loss of power the old content or the new content is there, never a part of either.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield new
         _sync(new)
+        if new.is_file() and target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         if new.is_dir() and target.exists():
             _remove(backup_of(target))
             target.rename(backup_of(target))

@@ -77,7 +77,7 @@ def test_what_was_saved_comes_back():
     checkpoint.remove(HERE)
 
 
-def test_nothing_there_is_a_fresh_run():
+def test_without_a_checkpoint_a_new_run_begins():
     checkpoints = fresh()
     run = small()
     checkpoints.resume(run)
@@ -196,7 +196,7 @@ def test_one_of_another_version_is_left_alone():
     checkpoint.remove(HERE)
 
 
-def test_what_is_no_checkpoint_is_damage():
+def test_a_file_that_is_not_a_checkpoint_is_damaged():
     fresh()
     data = bytes(SIZE)
     put(NEWEST, data + struct.pack("<I", crc32(data)))
@@ -205,7 +205,7 @@ def test_what_is_no_checkpoint_is_damage():
     checkpoint.remove(HERE)
 
 
-def test_saved_when_the_time_has_come():
+def test_saved_when_a_save_is_due():
     checkpoint.remove(HERE)
     checkpoints = Checkpoints(2, HERE)
     for step, us, saved in ((1, 1999999, None), (2, 1, 2), (3, 1000000, 2), (4, 1000000, 4)):

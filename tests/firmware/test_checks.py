@@ -71,7 +71,7 @@ def test_selftest_without_memory_for_training_fails_and_checks_the_rest():
         module.Model = Model
 
 
-def test_a_little_error_in_any_kernel_fails():
+def test_a_small_error_in_any_kernel_fails():
     for name in checks.NAMES:
         tally = checks.Tally()
         checks.check_kernels(tally, Kernels(name, off(getattr(ops, name))))

@@ -85,7 +85,7 @@ def test_a_length_beyond_the_record_is_noticed():
     assert raises(DatasetError, Dataset(Source(bytes(damaged))).read_into, 0, bytearray(17))
 
 
-def test_what_is_no_letter_is_noticed():
+def test_a_code_that_is_not_a_letter_is_noticed():
     tokens = bytearray(17)
     assert raises(DatasetError, Dataset(Source(image(["emMa"]))).read_into, 0, tokens)
 

@@ -156,3 +156,11 @@ def test_a_relative_path_is_of_the_folder_at_the_start(
         new.write_bytes(NEW)
         monkeypatch.chdir(tmp_path / "elsewhere")
     assert (tmp_path / "target").read_bytes() == NEW
+
+
+def test_a_file_does_not_replace_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        files.write(tmp_path / "target", NEW)
+    assert error.value.filename == str(tmp_path / "target")
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]

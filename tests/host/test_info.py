@@ -65,9 +65,7 @@ def test_what_can_be_pushed() -> None:
 @pytest.mark.parametrize("sizes", [{}, {"n_layer": 2}, {"n_embd": 8}, {"input_rmsnorm": False}])
 @pytest.mark.parametrize("charset", [LETTERS, LETTERS[1:]])
 @pytest.mark.parametrize("bos", [0, -1])
-def test_make_push_is_of_the_same_opinion(
-    tmp_path: Path, sizes: dict, charset: str, bos: int
-) -> None:
+def test_make_push_agrees_with_info(tmp_path: Path, sizes: dict, charset: str, bos: int) -> None:
     model = microgpt.create(microgpt.ModelConfig(**sizes), charset)
     model.tokenizer = Tokenizer(charset, bos % (len(charset) + 1))
     model.save(tmp_path / "model")

@@ -196,7 +196,9 @@ def test_special_tokens_are_in_meta_json_and_come_back(chat_folder: Path) -> Non
 
 
 @pytest.mark.parametrize("special", ["<|user|>", [1], [""], ["<|user|>", "<|user|>"]])
-def test_special_tokens_that_are_none(chat_folder: Path, tmp_path: Path, special: object) -> None:
+def test_malformed_special_tokens_are_refused(
+    chat_folder: Path, tmp_path: Path, special: object
+) -> None:
     meta = json.loads((chat_folder / "meta.json").read_text()) | {"special_tokens": special}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(microgpt.ModelFolderError, match="special_tokens must be"):

@@ -101,7 +101,7 @@ def test_impossible_requests() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_loss_that_is_no_number_ends_the_run() -> None:
+def test_a_loss_that_is_not_a_number_ends_the_run() -> None:
     model = microgpt.create(microgpt.ModelConfig())
     model.weights["wte"][:] = np.nan
     with pytest.raises(microgpt.TrainingError, match="lower lr"):

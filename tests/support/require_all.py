@@ -1,6 +1,6 @@
-"""With REQUIRE_ALL=1 in the environment, as in CI, a test that is skipped has failed.
+"""With REQUIRE_ALL=1 in the environment, as in CI, a test that is skipped fails.
 
-Else a machine on which half of the programs are missing would be as green as one that has all.
+Without it, CI would pass on a machine that lacks half of the programs.
 """
 
 import os
@@ -12,11 +12,11 @@ import pytest
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-# Why a test may be skipped even there: what no CI machine has. Patterns of whole reasons.
+# Patterns of the whole reasons for which a test may be skipped: what no CI machine has.
 ALLOWED = (
     r"needs a CUDA device",
     r"needs a board: pytest --device PORT",
-    # microgpt's own list, for its published figures: it is not ours to keep in the repository.
+    # microgpt's own list, for its published figures: it is not part of the repository.
     r"needs make names-makemore",
     r"needs names-makemore-2018\.txt in \.\./shared/data",
 )

@@ -181,7 +181,6 @@ def plot_command(folders: tuple[Path, ...], out: Path) -> None:
     """
     require("plot", "matplotlib")
     curves = [read_curve(folder) for folder in folders]
-    out.parent.mkdir(parents=True, exist_ok=True)
     remark = draw_curves(out, curves)
     if remark:
         raise UserError(remark)
@@ -200,7 +199,6 @@ def show_command(folder: Path, text: str, out: Path | None) -> None:
     require("plot", "matplotlib")
     model = microgpt.load(folder, engine="tensor")
     out = out or RESULTS / f"show-{folder.name}.png"
-    out.parent.mkdir(parents=True, exist_ok=True)
     draw_model(out, model, text)
     console.print(f"drawn: {out}", markup=False)
 

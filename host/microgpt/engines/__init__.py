@@ -11,7 +11,7 @@ from ugpt.layout import parameter_table
 from ugpt.model import INIT_STD
 
 from microgpt import model_io
-from microgpt.config import ModelConfig
+from microgpt.config import ModelConfig, check_seed
 from microgpt.engines.base import Model
 from microgpt.errors import ConfigError
 from microgpt.model_io import Matrices
@@ -61,8 +61,9 @@ def create(
     """Return a new model with weights drawn from N(0, 0.08) in flat order; the seed fixes them.
 
     `dtype` is for the engines "tensor" and "torch"; "scalar" computes in float64. Raises
-    ConfigError as `build` does, VocabularyError for an impossible charset.
+    ConfigError for a negative seed and as `build` does, VocabularyError for an impossible charset.
     """
+    check_seed(seed)
     tokenizer = Tokenizer(charset, special_tokens=special_tokens)
     rng = np.random.default_rng(seed)
     table = parameter_table(config.sizes(tokenizer.vocab_size))

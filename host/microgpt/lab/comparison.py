@@ -70,8 +70,7 @@ def write_comparison(folder: Path, results: Sequence[Result], settings: Settings
     files.write(folder / "comparison.json", json.dumps(content, indent=2) + "\n")
     files.write(folder / "comparison.csv", _csv(rows))
     files.write(folder / "comparison.md", _markdown(rows, lines, settings.last))
-    with files.replacing(folder / "comparison.png") as new:
-        draw_sweep(new, by_variant(results))
+    draw_sweep(folder / "comparison.png", by_variant(results))
     return lines
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from microgpt.model_io import Array
-from microgpt.plots.figures import NO_MATPLOTLIB, loss_axes, new_figure
+from microgpt.plots.figures import NO_MATPLOTLIB, loss_axes, new_figure, save
 
 SMOOTHED_OVER = 100  # steps, for the mean in progress lines and plots
 
@@ -68,5 +68,5 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> str | None:
         means = np.concatenate([curve.means for curve in curves])
         axes.set_ylim(means.min() - 0.1, means.max() + 0.1)
     axes.legend(frameon=False, fontsize=11)
-    figure.savefig(path, dpi=130)
+    save(figure, path, dpi=130)
     return None

@@ -1,6 +1,9 @@
 """What all plots share: a figure, and axes for a loss over the steps."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from microgpt import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,3 +25,9 @@ def loss_axes(figure: "Figure") -> "Axes":
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def save(figure: "Figure", path: Path, dpi: int = 100) -> None:
+    """Replace the file `path` by the figure as PNG, whatever its suffix; raise OSError."""
+    with files.replacing(path) as new:
+        figure.savefig(new, dpi=dpi, format="png")

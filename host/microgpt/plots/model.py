@@ -9,7 +9,7 @@ import numpy as np
 from microgpt.engines.base import Model
 from microgpt.engines.tensor import TensorModel
 from microgpt.model_io import Array
-from microgpt.plots.figures import new_figure
+from microgpt.plots.figures import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def draw_model(path: Path, model: Model, text: str) -> None:
     left, right = below.subplots(1, 2, width_ratios=[1, 1.35])
     _draw_embeddings(left, model)
     _draw_next(right, model, text, probabilities[-1])
-    figure.savefig(path, dpi=120)
+    save(figure, path, dpi=120)
 
 
 def _draw_attention(

@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 from microgpt.plots.curves import SMOOTHED_OVER, smoothed
-from microgpt.plots.figures import loss_axes, new_figure
+from microgpt.plots.figures import loss_axes, new_figure, save
 
 
 class Losses(TypedDict):
@@ -46,4 +46,4 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> None:
     axes.set_ylim(lowest - room, highest + room)
     axes.set_ylabel(f"loss, mean of the last {SMOOTHED_OVER} steps; points: validation loss")
     axes.legend(frameon=False, fontsize=10)
-    figure.savefig(path, dpi=130, format="png")
+    save(figure, path, dpi=130)

@@ -30,7 +30,7 @@ class Start(Fingerprint):
     folder: str
 
 
-class Resumed(TypedDict):
+class ResumedFrom(TypedDict):
     """The run that this one continues, and the first step that is this run's own."""
 
     run: str
@@ -55,7 +55,7 @@ HostRun = TypedDict(  # not a class, because "from" cannot be the name of an att
         "train": TrainConfig,
         "data": HostData,
         "from": Start | None,
-        "resumed": NotRequired[Resumed],
+        "resumed": NotRequired[ResumedFrom],
     },
 )
 

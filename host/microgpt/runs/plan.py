@@ -17,6 +17,8 @@ from microgpt.training import Document, split
 
 Field = TypeVar("Field")
 
+MOST_THREADS = 1024
+
 
 class PlanError(UserError):
     """A run cannot be executed or repeated as asked; the message says why."""
@@ -46,7 +48,9 @@ class Plan:
     checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise PlanError if settings contradict each other."""
+        """Raise PlanError if settings contradict each other or are impossible."""
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise PlanError(f"threads must be 1 to {MOST_THREADS:,}, not {self.threads:,}")
         if (self.assistant_only or self.strict) and not self.chat:
             raise PlanError("assistant-only and strict are for conversations: add --chat")
         if self.checkpoint_every is not None and (

@@ -88,7 +88,7 @@ def test_dropping_hundreds_of_turns_begins_the_cache_once(
     assert len(chat._turns) > 4
 
 
-def test_whoever_waits_can_give_up_between_any_two_tokens(
+def test_check_can_stop_a_reply_between_any_two_tokens(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = counted(memorised, monkeypatch)

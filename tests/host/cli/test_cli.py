@@ -62,7 +62,7 @@ def test_ctrl_c_ends_a_run_with_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "loss.png").exists()
 
 
-def test_a_loss_that_is_no_number_leaves_the_log_and_the_picture(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_leaves_the_log_and_the_picture(tmp_path: Path) -> None:
     words = ["train", "--lr", "1e30", "--steps", "50", "--out", "r"]
     errors = run(*words, cwd=tmp_path, code=1).stderr
     assert errors.endswith("; the run so far is in r\n")
@@ -94,6 +94,7 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
         (["train", "--speed", "9"], "No such option"),
         (["train", "--from", "r", "--n-embd", "6"], "--from takes the sizes from the model"),
         (["train", "--repeat", "r", "--steps", "0"], "--repeat takes everything else from"),
+        (["gradcheck", "--seed", "-1"], "seed must be a whole number from 0 on"),
         (["generate", "nothing"], "cannot read nothing/meta.json"),
         (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
         (["generate", "nothing", "--temperature", "hot"], "not a valid float"),

@@ -44,7 +44,7 @@ def test_slopes(name: str, a: float, b: float) -> None:
         assert value.grad == pytest.approx((above - below) / (2 * h), rel=1e-5, abs=1e-7)
 
 
-def test_a_chain_of_100_000_is_no_recursion() -> None:
+def test_backward_through_a_chain_of_100_000_does_not_recurse() -> None:
     start = Value(1.0)
     total = start
     for _ in range(100_000):
@@ -53,7 +53,7 @@ def test_a_chain_of_100_000_is_no_recursion() -> None:
     assert start.grad == 1.0
 
 
-def test_a_document_is_learned_by_heart() -> None:
+def test_a_document_is_memorised() -> None:
     config = microgpt.ModelConfig(n_embd=4, n_head=1, block_size=3)
     model = microgpt.create(config, "ab", engine="scalar")
     train = microgpt.TrainConfig(steps=200, lr=0.05)

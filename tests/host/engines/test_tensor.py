@@ -174,7 +174,7 @@ def test_the_scalar_engine_against_finite_differences() -> None:
 
 @pytest.mark.parametrize("engine", ["tensor", "scalar"])
 @pytest.mark.parametrize("tokens", [[99, 1, 0], [0, -1, 0], [0]])
-def test_tokens_that_are_none_are_refused(engine: str, tokens: list[int]) -> None:
+def test_tokens_outside_the_vocabulary_are_refused(engine: str, tokens: list[int]) -> None:
     model = microgpt.create(microgpt.ModelConfig(), engine=engine)
     with pytest.raises(ValueError, match="token"):
         model.loss_and_grads(tokens)

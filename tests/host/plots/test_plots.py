@@ -103,3 +103,11 @@ def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:
         draw_model(path, model, "zoé")
     with pytest.raises(TypeError, match="only engine tensor has attention maps, not scalar"):
         draw_model(path, microgpt.create(model.config, engine="scalar"), "maria")
+
+
+def test_a_plot_is_png_at_the_path_given_or_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "plot.txt"
+    assert draw_curves(path, [curve("r", 50)]) is None
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(IsADirectoryError):
+        draw_curves(tmp_path, [curve("r", 50)])

@@ -100,7 +100,7 @@ def test_a_checkpoint_of_other_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["cut", "other"])
-def test_a_checkpoint_that_is_none(
+def test_a_file_that_is_not_a_checkpoint(
     uninterrupted: tuple[Path, list[dict]], tmp_path: Path, broken: str
 ) -> None:
     whole = (uninterrupted[0] / "checkpoint.safetensors").read_bytes()
@@ -133,7 +133,9 @@ def test_a_run_at_its_end_has_nothing_to_resume(tmp_path: Path, words: list) -> 
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_loss_that_is_no_number_leaves_the_model_of_the_checkpoint_before(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_leaves_the_model_of_the_checkpoint_before(
+    tmp_path: Path,
+) -> None:
     too_high = ["train", "--engine", "torch", "--steps", 40, "--seed", 1, "--lr", "6e6", "--out"]
     failed = run(*too_high, tmp_path / "alone", code=1)
     assert "lower lr" in failed.stderr

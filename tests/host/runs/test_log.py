@@ -100,7 +100,7 @@ def test_lines_that_are_no_record(text: bytes) -> None:
     "number",
     ["null", "NaN", "Infinity", "-Infinity", "1e999", "9" * 400, '"3.5"', "true", "[]", "{}"],
 )
-def test_a_number_that_is_none_is_none(number: str) -> None:
+def test_a_value_that_is_not_a_number_is_none(number: str) -> None:
     names = ("loss", "lr", "mean", "validation", "ms", "free")
     fields = ", ".join(f'"{name}": {number}' for name in names)
     expected = int(number) if number.isdecimal() else None

@@ -135,7 +135,7 @@ def test_a_model_that_cannot_chat(names: httpx.Client) -> None:
         ("/microgpt/v1/generate", 405),
     ],
 )
-def test_errors_give_nothing_away(names: httpx.Client, path: str, status: int) -> None:
+def test_errors_show_no_path_and_no_code(names: httpx.Client, path: str, status: int) -> None:
     response = names.get(path)
     assert response.status_code == status
     assert set(response.json()) == {"detail"}
@@ -150,7 +150,7 @@ def test_docs_and_page_come_from_here(names: httpx.Client) -> None:
     assert names.get(docs.split('script src="')[1].split('"')[0]).status_code == 200
 
 
-def test_an_internal_error_gives_nothing_away(
+def test_an_internal_error_shows_no_path_and_no_code(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decoder() -> None:

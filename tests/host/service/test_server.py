@@ -16,7 +16,7 @@ httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install 
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
 
 
-def test_addresses_that_cannot_be_had(names_service: Service, names_folder: Path) -> None:
+def test_addresses_that_cannot_be_used(names_service: Service, names_folder: Path) -> None:
     port = names_service.url.rpartition(":")[2]
     for words, reason in [
         (["--port", port], f"cannot listen at 127.0.0.1:{port}: Address already in use; choose "),

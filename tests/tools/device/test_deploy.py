@@ -10,7 +10,7 @@ import pytest
 from microgpt_board.device import deploy, log, remote
 from microgpt_board.device.deploy import Found
 from microgpt_board.device.ports import close_port, open_port
-from microgpt_board.device.remote import NoAnswer, Plan
+from microgpt_board.device.remote import Changes, NoAnswer
 from microgpt_board.device.serial_lines import LineSplitter
 from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.errors import ToolError
@@ -96,7 +96,7 @@ def test_ampy_does_the_same(board: MicroPythonBoard, names: Path):
 def test_ampy_makes_the_folder(board: MicroPythonBoard, tmp_path: Path):
     (tmp_path / "ugpt").mkdir()
     (tmp_path / "ugpt" / "one.py").write_text("ONE = 1\n")
-    deploy.Ampy(board.port).change(tmp_path, Plan(["ugpt/one.py"], []), new=True)
+    deploy.Ampy(board.port).change(tmp_path, Changes(["ugpt/one.py"], []), new=True)
     assert contents(board.flash) == {"ugpt/one.py": b"ONE = 1\n"}
 
 
@@ -130,15 +130,15 @@ def found(**facts: object) -> Found:
 def test_no_room(tmp_path: Path):
     (tmp_path / "names.bin").write_bytes(b"x" * 10_001)
     with pytest.raises(ToolError, match="the board has 10,000 bytes free, the files need 10,001"):
-        deploy.plan_for(tmp_path, found())
+        deploy.changes_for(tmp_path, found())
     known = {"names.bin": "another"}
-    assert deploy.plan_for(tmp_path, found(files=known)) == Plan(["names.bin"], [])
+    assert deploy.changes_for(tmp_path, found(files=known)) == Changes(["names.bin"], [])
 
 
 def test_what_starts_the_program_comes_last(tmp_path: Path):
     for name in ("boot.py", "main.py", "names.bin"):
         (tmp_path / name).write_text(name)
-    assert deploy.plan_for(tmp_path, found()).copy == ["names.bin", "boot.py", "main.py"]
+    assert deploy.changes_for(tmp_path, found()).copy == ["names.bin", "boot.py", "main.py"]
 
 
 class Remembered:
@@ -153,9 +153,9 @@ class Remembered:
     def run(self, code: str) -> str:
         return "noise\n" + json.dumps(self.found)
 
-    def change(self, folder: Path, plan: Plan, new: bool) -> None:
+    def change(self, folder: Path, changes: Changes, new: bool) -> None:
         assert new
-        self.copied = plan.copy
+        self.copied = changes.copy
 
     def restart(self) -> None:
         assert "machine.reset()" in remote.RESTART
@@ -198,7 +198,7 @@ def test_an_old_micropython(tmp_path: Path, names: Path):
 def test_the_hash_is_the_files(tmp_path: Path):
     (tmp_path / "boot.py").write_bytes(b"x")
     files = {"boot.py": hashlib.sha256(b"x").hexdigest()}
-    assert deploy.plan_for(tmp_path, found(files=files)) == Plan([], [])
+    assert deploy.changes_for(tmp_path, found(files=files)) == Changes([], [])
 
 
 def test_a_board_that_says_nothing():

@@ -24,7 +24,7 @@ def test_each_kind():
     assert log.parse("# error: no names") == log.Remark("error: no names")
 
 
-def test_a_loss_that_is_no_number_is_told():
+def test_a_loss_that_is_not_a_number_is_reported():
     assert math.isnan(log.parse(STEP.replace("2.4193", "nan")).loss)
 
 

@@ -284,7 +284,7 @@ def test_without_matplotlib_it_says_how(tmp_path: Path, monkeypatch: pytest.Monk
     assert "no loss.png: .venv/bin/pip install -e '.[plot]'" in recorder.finish()
 
 
-def test_a_loss_that_is_no_number(tmp_path: Path):
+def test_a_loss_that_is_not_a_number(tmp_path: Path):
     recorder = Recorder("/dev/ttyUSB0", tmp_path)
     watch = monitor.Watch()
     for number, loss in enumerate((2.5, float("nan"), float("inf"), 2.4)):

@@ -137,7 +137,7 @@ def test_broken_settings(board: MicroPythonBoard, prompt: Prompt, settings: str,
     prompt.read_until(">>> ", limit_s=SOON_S)
 
 
-def test_a_trouble_is_one_line_and_the_prompt(board: MicroPythonBoard, prompt: Prompt):
+def test_an_error_is_one_line_and_the_prompt_returns(board: MicroPythonBoard, prompt: Prompt):
     names = board.flash / "names.bin"
     names.write_bytes(names.read_bytes()[:-1] + b"?")
     prompt.start_program()

@@ -41,7 +41,7 @@ def bits(lines: list[str]) -> list[str]:
     return [line for line in lines if line.startswith("bits")]
 
 
-def test_a_run_begun_behind_another_is_as_if_it_were_the_first(board: Path) -> None:
+def test_a_run_after_another_equals_a_first_run(board: Path) -> None:
     (expected,) = bits(at_prompt(board, "ugpt.train(steps=5, seed=7)" + BITS + "ugpt.reset()"))
     code = f"ugpt.train(steps=20, seed=3){BITS}ugpt.reset()\nugpt.train(steps=5, seed=7){BITS}"
     other, found = bits(at_prompt(board, code))

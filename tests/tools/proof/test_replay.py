@@ -107,7 +107,7 @@ def test_another_seed_fails(recorded: Path, tmp_path: Path) -> None:
     assert command(change(recorded, tmp_path / "run", seed=8)).returncode == 1
 
 
-def test_a_loss_that_is_no_number_fails(recorded: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_fails(recorded: Path, tmp_path: Path) -> None:
     folder = change(recorded, tmp_path / "run")
     lines = (folder / "log.jsonl").read_text().splitlines()
     place = next(i for i, line in enumerate(lines) if '"step": 20,' in line)
@@ -125,11 +125,12 @@ def test_a_loss_that_is_no_number_fails(recorded: Path, tmp_path: Path) -> None:
         (lambda folder: (folder / "run.json").write_text("{"), "is not a JSON object"),
         (lambda folder: set_in_run(folder, seed=0), "is not the record"),
         (lambda folder: set_in_run(folder, train={"steps": 0}), "is not the"),
+        (lambda folder: set_in_run(folder, board=None, engine="tensor"), "is not the record"),
         (lambda folder: (folder / "log.jsonl").write_text(""), "has no step"),
         (lambda folder: (folder / "log.jsonl").write_text('{"step": "x"}\n'), "has no step"),
     ],
 )
-def test_what_is_no_run_is_one_line(
+def test_a_folder_that_is_not_a_board_s_run_is_refused(
     recorded: Path, tmp_path: Path, damage: object, message: str
 ) -> None:
     folder = change(recorded, tmp_path / "run")
@@ -140,6 +141,13 @@ def test_what_is_no_run_is_one_line(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("lr", ["nan", "inf", "-1", "0"])
+def test_an_impossible_learning_rate_is_refused(recorded: Path, lr: str) -> None:
+    result = command(recorded, "--lr", lr)
+    assert result.returncode == 1
+    assert result.stderr == f"error: lr must be a number above 0, not {float(lr)}\n"
+
+
 def test_another_list_of_names_is_refused(recorded: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("emma\nolivia\n")
@@ -148,7 +156,7 @@ def test_another_list_of_names_is_refused(recorded: Path, tmp_path: Path) -> Non
     assert "has 2 documents, the board's list 32469" in result.stderr
 
 
-def test_pushed_weights_are_not_the_seeds(recorded: Path, tmp_path: Path) -> None:
+def test_a_run_from_pushed_weights_is_refused(recorded: Path, tmp_path: Path) -> None:
     folder = change(recorded, tmp_path / "run")
     with (folder / "log.jsonl").open("a") as file:
         text = "resumed at step 0 of 250 from checkpoint.bin, with pushed weights"
@@ -184,7 +192,7 @@ def test_nothing_to_compare_is_no_pass(recorded: Path, tmp_path: Path) -> None:
     folder = without(recorded, tmp_path / "run", [step for step in every if step != 150])
     result = command(folder)
     assert result.returncode == 1
-    assert "nothing in it can be compared" in result.stderr
+    assert "the record has nothing to compare" in result.stderr
 
 
 def test_a_log_that_is_cut_short_is_replayed_up_to_there(recorded: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Copy the program to a board that runs MicroPython already: only what changed, as .mpy."""
+"""Copy the program, as .mpy files, to a board that runs MicroPython; only changed files."""
 
 import hashlib
 import json
@@ -19,8 +19,8 @@ from microgpt_board.device import ports, remote
 from microgpt_board.device.ports import port_option
 from microgpt_board.device.remote import (
     RESTART,
+    Changes,
     NoAnswer,
-    Plan,
     Remote,
     failure,
     size_of,
@@ -82,14 +82,14 @@ class Found:
     new: bool = False  # there is no folder ugpt
 
 
-class Board(Protocol):
-    """What a deployment asks of a board."""
+class Connection(Protocol):
+    """A connection to a board through one of TOOLS."""
 
     def run(self, code: str) -> str:
         """Return what `code` prints on the board."""
 
-    def change(self, folder: Path, plan: Plan, new: bool) -> None:
-        """Do what the plan says with the files in `folder`; `new`: make the folder ugpt first."""
+    def change(self, folder: Path, changes: Changes, new: bool) -> None:
+        """Copy files from `folder` and remove others; `new`: make the folder ugpt first."""
 
     def restart(self) -> None:
         """Start the board's program again."""
@@ -106,13 +106,13 @@ class Ampy:
     def run(self, code: str) -> str:
         return self._run_script(code)
 
-    def change(self, folder: Path, plan: Plan, new: bool) -> None:
+    def change(self, folder: Path, changes: Changes, new: bool) -> None:
         if new:
             self._call("mkdir", "ugpt")
-        for name in plan.remove:
+        for name in changes.remove:
             print(f"rm {name}")
             self._call("rm", name)
-        for name in plan.copy:
+        for name in changes.copy:
             print(f"put {name}", flush=True)
             self._call("put", str(folder / name), name, size=size_of(folder, [name]))
 
@@ -141,19 +141,19 @@ class Ampy:
         return result.stdout
 
 
-TOOLS: dict[str, Callable[[str], Board]] = {"mpremote": Remote, "ampy": Ampy}
+TOOLS: dict[str, Callable[[str], Connection]] = {"mpremote": Remote, "ampy": Ampy}
 
 
 def inspect(text: str) -> Found:
-    """Return what INSPECT printed; raise ToolError if that is nothing."""
+    """Return what INSPECT printed; raise ToolError if it printed no list."""
     for line in text.splitlines():
         if line.startswith("{"):
             return Found(**json.loads(line))
     raise ToolError("the board gave no list of its files: press its EN button and try again")
 
 
-def plan_for(folder: Path, found: Found) -> Plan:
-    """Return what makes the board's files those in `folder`; raise ToolError if they don't fit.
+def changes_for(folder: Path, found: Found) -> Changes:
+    """Return what makes the board's files those in `folder`; raise ToolError if they do not fit.
 
     Other modules in the board's ugpt are removed: MicroPython prefers an old app.py to app.mpy.
     """
@@ -174,11 +174,11 @@ def plan_for(folder: Path, found: Found) -> Plan:
     new = size_of(folder, [name for name in copy if name not in found.files])
     if new > found.space:
         raise ToolError(f"the board has {found.space:,} bytes free, the files need {new:,}")
-    return Plan(copy, remove)
+    return Changes(copy, remove)
 
 
-def deploy(board: Board, names: Path, folder: Path) -> str:
-    """Make the board's program the one built here, in `folder`; return a line about it.
+def deploy(board: Connection, names: Path, folder: Path) -> str:
+    """Build the program in `folder` and make the board's files equal; return a line about it.
 
     Raises ToolError.
     """
@@ -190,11 +190,13 @@ def deploy(board: Board, names: Path, folder: Path) -> str:
     header = names_file.read_bytes()[:HEADER_SIZE].hex()
     if found.names:
         names_file.unlink()
-    plan = plan_for(folder, found)
-    board.change(folder, plan, found.new)
+    changes = changes_for(folder, found)
+    board.change(folder, changes, found.new)
     board.restart()
-    unchanged = sum(path.is_file() for path in folder.rglob("*")) - len(plan.copy)
-    done = f"{len(plan.copy)} files copied, {unchanged} as they were, {len(plan.remove)} removed"
+    unchanged = sum(path.is_file() for path in folder.rglob("*")) - len(changes.copy)
+    done = (
+        f"{len(changes.copy)} files copied, {unchanged} as they were, {len(changes.remove)} removed"
+    )
     if found.names and found.names != header:
         done += f"; its partition {PARTITION} holds another list than {names}: make flash writes it"
     return done

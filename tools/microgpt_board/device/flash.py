@@ -20,13 +20,13 @@ SLOWER_BAUD = 115200
 
 
 class WriteError(Exception):
-    """Writing began and failed: a lower baud rate may help."""
+    """Writing started and then failed: a lower baud rate may help."""
 
 
 def esptool(board: Board, port: str, baud: int, *words: str) -> None:
     """Run esptool; its progress goes to stdout.
 
-    Raises ToolError for what the user can correct, WriteError for what may be the line's fault.
+    Raises ToolError for what the user can correct, WriteError for a possible transmission error.
     """
     command = [sys.executable, "-m", "esptool", "--chip", board.chip, "--port", port]
     command += ["--baud", str(baud), *shlex.split(os.environ.get("ESPTOOL_FLAGS", "")), *words]
@@ -36,7 +36,7 @@ def esptool(board: Board, port: str, baud: int, *words: str) -> None:
 
 
 def reason(text: str, board: Board, port: str) -> Exception:
-    """Return the error behind esptool's `text`: ToolError, or WriteError if it may be the line."""
+    """Return the error for esptool's output: WriteError for a possible transmission error."""
     if "Failed to connect" in text:
         return ToolError(
             f"no {board.chip} in download mode at {port}: hold its BOOT button down while "
@@ -59,7 +59,7 @@ def reason(text: str, board: Board, port: str) -> Exception:
 
 
 def write(board: Board, port: str, baud: int, file: Path) -> None:
-    """Write `file` at 0x0 and have it verified; once more, slower, if that fails half-way.
+    """Write `file` at 0x0 and verify it; if writing fails, try once more at SLOWER_BAUD.
 
     Raises ToolError.
     """

@@ -1,7 +1,7 @@
 """Parse the board's log, which `ugpt.report` writes, line by line.
 
-A line that is not whole, or not the board's, is None: a serial port carries half lines,
-boot messages and noise.
+A serial port also carries incomplete lines, boot messages and noise: `parse` returns None for
+these.
 """
 
 import re
@@ -55,7 +55,7 @@ Event = Start | Step | Name | Remark
 
 _INT = "([0-9]{1,10})"
 _WORD = r"([\w.+-]+)"
-# As many decimals as the board writes: a figure that lost one on the way is no figure.
+# Exactly the decimals that the board writes, so that a figure that lost a digit is refused.
 _LOSS = r"([0-9]+\.[0-9]{4}|nan|inf)"
 _START = re.compile(
     f"# microgpt-esp32 {_WORD} board:{_WORD} kernels:{_WORD} reason:{_WORD} "

@@ -36,7 +36,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 class Watch:
-    """The state of a run as its log tells it, and the live view of it."""
+    """The state of a run according to its log, and its live view."""
 
     def __init__(self) -> None:
         self.errors = 0

@@ -34,7 +34,7 @@ CHECKS = {
 
 
 def list_boards() -> list[ListPortInfo]:
-    """Return the ports behind which an ESP32 may be, by the USB vendor of their chip."""
+    """Return the ports that may be an ESP32's, by the vendor of their USB chip."""
     return sorted(port for port in list_ports.comports() if port.vid in USB_VENDORS)
 
 
@@ -81,10 +81,10 @@ def find_serial_port(named: str | None, verb: str) -> str:
 
 
 def open_port(port: str, timeout: float | None = None) -> serial.SerialBase:
-    """Open a port as pyserial knows them, socket:// included, for us alone.
+    """Open a port that pyserial supports, socket:// included, exclusively.
 
-    DTR and RTS stay both on, as the system puts them: switched one by one they reset an ESP32.
-    Raises ToolError, saying what to do about it.
+    DTR and RTS stay on, as the system sets them: switching them one by one resets an ESP32.
+    Raises ToolError, whose message says what to do.
     """
     try:
         return serial.serial_for_url(port, BAUD, timeout=timeout, exclusive=True)
@@ -95,12 +95,12 @@ def open_port(port: str, timeout: float | None = None) -> serial.SerialBase:
 
 
 def close_port(port: serial.SerialBase) -> None:
-    """Close a port without a reset of the board: RTS, which pulls its EN, goes off first."""
+    """Close a port without resetting the board: RTS, which drives EN, is switched off first."""
     try:
         port.rts = False
         port.dtr = False
     except OSError:
-        pass  # a pseudo-terminal has no such lines, and an unplugged port no more
+        pass  # a pseudo-terminal has no such lines, and an unplugged port has lost them
     port.close()
 
 
@@ -110,7 +110,7 @@ def check_port(port: str) -> None:
 
 
 def problem(port: str, error: Exception) -> ToolError:
-    """Return, in a line that says what to do, why `port` could not be opened."""
+    """Return why `port` could not be opened, as an error whose message says what to do."""
     text = str(error)
     if port.startswith("socket://"):
         return ToolError(f"nothing answers at {port}: start the emulated board with make emulate")
@@ -126,7 +126,7 @@ def problem(port: str, error: Exception) -> ToolError:
 
 def _permission() -> str:
     if sys.platform != "linux":
-        return "close what uses it, or ask whoever looks after this computer"
+        return "close the program that uses it, or ask the administrator of this computer"
     import grp
 
     names = {group.gr_name for group in grp.getgrall()}
@@ -135,7 +135,7 @@ def _permission() -> str:
 
 
 def find_holder(port: str) -> str | None:
-    """Return the name and number of another process that holds `port`, where the system tells."""
+    """Return the name and number of another process that has `port` open; None if unknown."""
     if sys.platform == "darwin":
         listed = subprocess.run(["lsof", "-F", "pc", port], capture_output=True, text=True)
         fields = {line[0]: line[1:] for line in listed.stdout.splitlines() if line}
@@ -148,7 +148,7 @@ def find_holder(port: str) -> str | None:
             if any(link.resolve() == target for link in (process / "fd").iterdir()):
                 return f"{(process / 'comm').read_text().strip()} (process {process.name})"
         except OSError:
-            continue  # gone already, or somebody else's
+            continue  # the process has ended, or belongs to another user
     return None
 
 

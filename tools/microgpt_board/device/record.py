@@ -1,4 +1,4 @@
-"""Record the runs in a board's log, each in a folder of its own below runs/."""
+"""Record the runs in a board's log, each in its own folder below runs/."""
 
 import dataclasses
 import math

@@ -1,6 +1,6 @@
 """A board's prompt and files, through mpremote.
 
-The program that runs on the board is interrupted first and restarted in the end.
+The program that runs on the board is interrupted first and restarted at the end.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ from microgpt_board.emulation.micropython import FLASH, Prompt
 from microgpt_board.errors import ToolError
 
 PATIENCE_S = 600  # for one command: the self-test of an emulated board takes some 100 s
-FIRST_S = 120  # for the first sign of life, and for each command of ampy
+FIRST_S = 120  # until the first output, and for each command of ampy
 SLOWEST_BYTES_A_SECOND = 500  # ampy sends 32 bytes at a time
 ANSWER_S = 25  # an emulated board on a busy computer takes that long to start
 CTRL_D_S = 0.2  # how often to look whether the virtual board has ended
@@ -26,7 +26,7 @@ RESTART = "import machine; machine.reset()"
 
 
 class NoAnswer(ToolError):
-    """Nothing that speaks MicroPython is at the port, or not yet."""
+    """No MicroPython answers at the port, or not yet."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -48,7 +48,7 @@ def until_answer(call: Callable[[], str]) -> str:
 
 
 def failure(what: str, said: str) -> ToolError:
-    """Return the error behind a tool's output: NoAnswer, or `what` and the last line of it."""
+    """Return the error for a tool's output: NoAnswer, or `what` with its last line."""
     if "could not enter raw repl" in said:
         return NoAnswer()
     lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -56,7 +56,7 @@ def failure(what: str, said: str) -> ToolError:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Changes:
     """The files to copy to the board and to remove from it, by their names there."""
 
     copy: list[str]
@@ -90,19 +90,19 @@ class Remote:
         """Copy a file to the board."""
         self._call("cp", "-f", str(source), f":{name}")
 
-    def change(self, folder: Path, plan: Plan, new: bool) -> None:
-        """Do what the plan says with the files in `folder`; `new`: make the folder ugpt first."""
+    def change(self, folder: Path, changes: Changes, new: bool) -> None:
+        """Copy files from `folder` and remove others; `new`: make the folder ugpt first."""
         words: list[str] = ["mkdir", ":ugpt", "+"] if new else []
-        for name in plan.remove:
+        for name in changes.remove:
             words += ["rm", f":{name}", "+"]
-        for name in plan.copy:
+        for name in changes.copy:
             words += ["cp", "-f", str(folder / name), f":{name}", "+"]
         if words:
-            patience = PATIENCE_S + size_of(folder, plan.copy) / SLOWEST_BYTES_A_SECOND
+            patience = PATIENCE_S + size_of(folder, changes.copy) / SLOWEST_BYTES_A_SECOND
             self._call(*words[:-1], show=True, patience=patience)
 
     def start(self, code: str) -> None:
-        """Let the board run `code`, and do not wait for it."""
+        """Start `code` on the board without waiting for it to end."""
         self._call("exec", "--no-follow", code)
 
     def restart(self) -> None:
@@ -159,10 +159,10 @@ def _mpremote(port: str, keep: bool) -> list[str]:
 
 @contextmanager
 def connect(named: str | None, flash: Path = FLASH) -> Iterator[Remote]:
-    """Give the board at a port, which `ports.find_port` finds; restart its program in the end.
+    """Yield the board at the port that `ports.find_port` finds; restart its program at the end.
 
     At the port VIRTUAL it is the virtual board, whose flash is the folder `flash`. Raises
-    ToolError if there is no board, or no way to it.
+    ToolError if there is no board, or if it cannot be reached.
     """
     port = ports.find_port(named)
     if port == VIRTUAL:
@@ -183,9 +183,9 @@ def connect(named: str | None, flash: Path = FLASH) -> Iterator[Remote]:
 
 
 def repl(named: str | None, flash: Path = FLASH) -> int:
-    """Open the prompt of the board that `connect` would give; return the terminal's exit code.
+    """Open the prompt of the board that `connect` would yield; return the terminal's exit code.
 
-    The terminal is mpremote's, or pyserial's at a socket, which mpremote's cannot wait for.
+    The terminal is mpremote's; for a socket it is pyserial's, as mpremote's cannot wait for one.
     """
     port = ports.find_port(named)
     if port == VIRTUAL:

@@ -1,4 +1,4 @@
-"""The lines that come in at a serial port, also across its disconnections."""
+"""Read lines from a serial port, across disconnections."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import serial
 from microgpt_board.device.ports import close_port, open_port
 from microgpt_board.errors import ToolError
 
-LONGEST_LINE = 512  # bytes; ours are under 100
+LONGEST_LINE = 512  # bytes; the lines of the log are under 100
 CHUNK = 4096
 READ_S = 0.05
 RETRY_S = 0.5
@@ -37,7 +37,7 @@ def _cut(line: bytes) -> list[bytes]:
 
 
 def printable(line: str) -> str:
-    r"""Return `line` with control characters escaped, so that none reaches the terminal."""
+    r"""Return `line` with control characters escaped, so that the terminal does not obey them."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 

@@ -56,8 +56,8 @@ RESET = "import ugpt\nugpt.reset()"
 
 
 @dataclass(frozen=True)
-class BoardRun:
-    """The run that a board would start: what its settings and its list of names make it."""
+class NextRun:
+    """The run that a board would start with its settings and its list of names."""
 
     seed: int
     steps: int
@@ -68,7 +68,7 @@ class BoardRun:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A checkpoint as the computer has it: where its run stood, sizes and weights of its model."""
+    """The contents of a checkpoint: step, settings, and the sizes and weights of its model."""
 
     step: int
     steps: int
@@ -92,16 +92,16 @@ def unpack(data: bytes, name: str) -> Unpacked:
     return Unpacked(header["step"], header["steps"], header["seed"], config, weights)
 
 
-def pack(weights: Matrices, board_run: BoardRun, train: bool, target: Path) -> None:
+def pack(weights: Matrices, next_run: NextRun, train: bool, target: Path) -> None:
     """Write a checkpoint with these weights and zero moments, at step 0 or after the last step.
 
     The generator's state is the seed itself: these weights were not drawn from it.
     """
-    seed = board_run.seed or int.from_bytes(os.urandom(4), "little") or 1
+    seed = next_run.seed or int.from_bytes(os.urandom(4), "little") or 1
     header = {name: getattr(SIZES, name) for name in checkpoint.SIZES}
-    header |= {"data": board_run.data, "data_crc": board_run.data_crc}
-    header |= {"seed": seed, "steps": board_run.steps, "lr": board_run.lr}
-    header |= {"step": 0 if train else board_run.steps, "rng": seed, "pushed": 1}
+    header |= {"data": next_run.data, "data_crc": next_run.data_crc}
+    header |= {"seed": seed, "steps": next_run.steps, "lr": next_run.lr}
+    header |= {"step": 0 if train else next_run.steps, "rng": seed, "pushed": 1}
     names = [name for name, _, _ in parameter_table(SIZES)]
     params = np.concatenate([weights[name].ravel() for name in names]).astype("<f4")
     zeros = np.zeros_like(params)
@@ -117,7 +117,7 @@ def for_board(folder: Path) -> Matrices:
     theirs = _shape(model.config, model.tokenizer)
     ours = _shape(microgpt.ModelConfig(), TOKENIZER)
     if theirs != ours:
-        raise ToolError(f"{folder} has another shape than the board's model: {theirs}; it: {ours}")
+        raise ToolError(f"{folder} has another shape than the board's model: {theirs}, not {ours}")
     weights = dict(model.weights)
     if model.tokenizer.bos != BOS:  # microgpt.py's own: the last token, here the first
         for name in ("wte", "lm_head"):
@@ -176,10 +176,10 @@ def push(board: Remote, folder: Path, train: bool) -> str:
         seed, steps, lr, data, data_crc = json.loads(answer[-1])
     except (IndexError, ValueError):
         raise ToolError("the board gave no settings: put the program on it, make deploy") from None
-    board_run = BoardRun(seed, steps, struct.unpack("<f", bytes.fromhex(lr))[0], data, data_crc)
+    next_run = NextRun(seed, steps, struct.unpack("<f", bytes.fromhex(lr))[0], data, data_crc)
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / SCRATCH
-        pack(weights, board_run, train, source)
+        pack(weights, next_run, train, source)
         try:
             board.put(source, SCRATCH)
             answer = board.run(INSTALL).strip().splitlines()

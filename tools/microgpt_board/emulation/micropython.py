@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from microgpt import files
 from microgpt.data import NAMES
 from ugpt import checkpoint
 from ugpt.board import CTRL_C
@@ -45,7 +46,7 @@ def find_micropython() -> str:
 def virtual_architecture(micropython: str) -> str | None:
     """Return the native architecture of the binary, None if it has none.
 
-    Raises ToolError if it is not MicroPython, or loads no .mpy of ours.
+    Raises ToolError if it is not MicroPython, or does not load .mpy files of version mpy.VERSION.
     """
     code = "import sys; print(getattr(sys.implementation, '_mpy', 0))"
     result = subprocess.run([micropython, "-c", code], capture_output=True, text=True)
@@ -72,9 +73,9 @@ def run_board(
     """
     if not resume:
         checkpoint.remove(f"{flash}/")
-    (flash / "ugpt.json").write_text(json.dumps(settings))
+    files.write(flash / "ugpt.json", json.dumps(settings))
     command = [find_micropython(), "-X", f"heapsize={heap}", "main.py"]
-    # A session of its own: the terminal's Ctrl-C reaches the board as a key, not as a signal.
+    # In its own session, so that Ctrl-C reaches the board as a key and not as a signal.
     process = subprocess.Popen(
         command,
         cwd=flash,

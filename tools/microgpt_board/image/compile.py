@@ -29,7 +29,7 @@ def find_mpy_cross() -> str:
 def architecture_of(version: int, micropython: str) -> str | None:
     """Return the native architecture in MicroPython's sys.implementation._mpy, None if it has none.
 
-    Raises ToolError if it loads no .mpy of ours.
+    Raises ToolError if it does not load .mpy files of version mpy.VERSION.
     """
     if (version & 0xFF, version >> 8 & 3) != (mpy.VERSION, mpy.SUB_VERSION):
         raise ToolError(
@@ -51,7 +51,7 @@ def native_kernels(architecture: str | None) -> bytes | None:
 
 
 def compile_file(source: Path, target: Path, *words: str) -> None:
-    """Compile a module to `target`, an .mpy; raise ToolError with mpy-cross's own words."""
+    """Compile a module to `target`, an .mpy; raise ToolError with the message of mpy-cross."""
     command = [find_mpy_cross(), *words, "-o", str(target), str(source)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
@@ -59,7 +59,7 @@ def compile_file(source: Path, target: Path, *words: str) -> None:
 
 
 def compile_package(target: Path, architecture: str | None) -> None:
-    """Compile firmware/ugpt to target/ugpt/*.mpy; raise ToolError with mpy-cross's own words."""
+    """Compile firmware/ugpt to target/ugpt/*.mpy; raise ToolError with the message of mpy-cross."""
     package = target / "ugpt"
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)

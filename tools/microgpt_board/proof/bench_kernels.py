@@ -18,7 +18,7 @@ from microgpt_board.image import native
 DOCUMENT = "charles"  # 8 positions
 
 
-class Recorder:
+class CallRecorder:
     """A backend that computes nothing and records the calls of the kernels."""
 
     NAME = "recorder"
@@ -41,7 +41,7 @@ class Recorder:
 
 def step_calls(document: str = DOCUMENT) -> list[emulator.Call]:
     """Return the kernel calls of one training step on `document`, in their order."""
-    recorder = Recorder()
+    recorder = CallRecorder()
     model = Model(kernels=recorder)
     model.initialise(Rng(42))
     adam = Adam(model.params, model.grads, recorder)

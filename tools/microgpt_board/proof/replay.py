@@ -14,7 +14,7 @@ import click
 from microgpt.board import CONFIG, TOKENIZER, initial_weights
 from microgpt.cli.options import PATH
 from microgpt.engines import build
-from microgpt.plots.figures import NO_MATPLOTLIB, new_figure
+from microgpt.plots.figures import NO_MATPLOTLIB, new_figure, save
 from microgpt.runs import info, log
 from ugpt.dataset import Dataset
 from ugpt.rng import Rng
@@ -61,9 +61,11 @@ def read_run(folder: Path) -> Recorded:
     about = info.read(folder)
     records = log.read(folder)
     seed, steps, documents = (about.seed or 0, about.steps or 0, about.documents or 0)
-    if not (0 < seed <= 0xFFFFFFFF and steps > 0 and documents > 0):
+    known = 0 < seed <= 0xFFFFFFFF and steps > 0 and documents > 0
+    if about.board is None or not known:
         raise ToolError(
-            f"{folder} is not the record of a board's whole run (seed, steps or list unknown): "
+            f"{folder} is not the record of a board's whole run (board, seed, steps or list "
+            "unknown): "
             "record one with make monitor"
         )
     logged = [r for r in records if isinstance(r, log.Step) and r.step < steps and r.lr is not None]
@@ -82,7 +84,7 @@ def _means(
     logged: list[log.Step], steps: int, resumed_at: int | None
 ) -> dict[tuple[int, int], float]:
     """Return {(first, last step): mean loss} of the lines whose first step is known."""
-    # A board logs each so many steps and the last; the monitor may have missed a line.
+    # A board logs every log_every-th step and the last; the monitor may have missed a line.
     log_every = math.gcd(*(r.step for r in logged if r.step + 1 < steps)) or steps
     means = {}
     for record in logged:
@@ -137,7 +139,7 @@ def compare(recorded: Recorded, host: list[float]) -> list[Comparison]:
     found = (compare_first_losses(recorded, host), compare_last_mean(recorded, host))
     comparisons = [comparison for comparison in found if comparison]
     if not comparisons:
-        raise ToolError("nothing in it can be compared: record a longer part, from its start")
+        raise ToolError("the record has nothing to compare: record a longer part, from the start")
     return comparisons
 
 
@@ -197,7 +199,7 @@ def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
     difference.set(xlabel="step", ylabel="difference of a loss")
     for axes in (losses, difference):
         axes.grid(alpha=0.3)
-    figure.savefig(target, format="png")
+    save(figure, target)
     return True
 
 
@@ -216,6 +218,8 @@ def replay_command(run: Path, names: Path, lr: float | None) -> int:
     recorded = read_run(run)
     if recorded.pushed:
         raise ToolError(f"{run} began with pushed weights, so its seed does not fix it")
+    if lr is not None and not 0 < lr < math.inf:
+        raise ToolError(f"lr must be a number above 0, not {lr}")
     lr = lr or recorded.lr
     if not lr > 0:
         raise ToolError("the log rounds its learning rate to 0: give the board's lr, LR=")
