@@ -28,8 +28,10 @@ def run(command: click.Command) -> NoReturn:
     `--debug`, anywhere in the command line, prints the traceback of an error before its line.
     """
     words = [word for word in sys.argv[1:] if word != DEBUG]
+    # A group is an installed program, also where Python was started with -m.
+    program = command.name if isinstance(command, click.Group) else None
     try:
-        code = command.main(words, standalone_mode=False)
+        code = command.main(words, prog_name=program, standalone_mode=False)
     except click.exceptions.Abort:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
