@@ -11,6 +11,8 @@ Order = Literal["sequential", "shuffled", "random"]
 ORDERS = ("sequential", "shuffled", "random")
 Decay = Literal["linear", "cosine"]
 DECAYS = ("linear", "cosine")
+# {field of TrainConfig: its name in version 0.1.0}
+FORMER_NAMES = {"validation": "holdout", "gradient_accumulation": "accumulate"}
 LARGEST = 1 << 20  # size or batch: far more than fits in memory, and soon refused
 
 

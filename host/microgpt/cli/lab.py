@@ -15,7 +15,6 @@ import microgpt
 from microgpt import data
 from microgpt.cli.console import console
 from microgpt.cli.options import (
-    FORMER_NAMES,
     PATH,
     data_option,
     dtype_option,
@@ -25,7 +24,7 @@ from microgpt.cli.options import (
     require,
     train_options,
 )
-from microgpt.config import ModelConfig, TrainConfig, field_names
+from microgpt.config import FORMER_NAMES, ModelConfig, TrainConfig, field_names
 from microgpt.errors import UserError
 from microgpt.lab.ablation import ABLATION, Setting, Vary, trainings
 from microgpt.lab.bench import Bench, Minibatch, bench, bench_chat_sized

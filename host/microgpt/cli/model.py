@@ -101,6 +101,8 @@ def gradcheck_command(
 
     Those of engine tensor are compared with finite differences and with those of engine scalar.
     An error is relative to the largest gradient of its matrix. Exit code 1 above the tolerance.
+
+    Example: microgpt gradcheck --document emma
     """
     documents = documents or DOCUMENTS
     charset = data.charset_of(["abcdefghijklmnopqrstuvwxyz", *documents])

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from microgpt.config import DECAYS, ORDERS, ModelConfig, TrainConfig
+from microgpt.config import DECAYS, FORMER_NAMES, ORDERS, ModelConfig, TrainConfig
 from microgpt.engines import DTYPES, ENGINES
 from microgpt.runs.plan import Plan
 
@@ -21,9 +21,6 @@ Command = Callable[..., object]  # the function of a command
 Decorator = Callable[[Command], Command]
 
 PATH = click.Path(path_type=Path)  # unlike Path itself, it completes file names
-
-# Names that options and fields had in 0.1.0, by their names now.
-FORMER_NAMES = {"validation": "holdout", "gradient_accumulation": "accumulate"}
 
 _SEED_HELP = "The same seed gives the same result."
 _TRAIN_HELP = {

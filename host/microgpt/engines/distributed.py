@@ -3,6 +3,8 @@
 import os
 from typing import NamedTuple
 
+from microgpt.errors import ConfigError
+
 RANK = "RANK"  # torchrun's variables
 WORLD_SIZE = "WORLD_SIZE"
 
@@ -15,8 +17,18 @@ class Processes(NamedTuple):
 
 
 def started_with() -> Processes:
-    """Return what torchrun set in the environment, whether or not the processes have joined."""
-    return Processes(int(os.environ.get(RANK, 0)), int(os.environ.get(WORLD_SIZE, 1)))
+    """Return what torchrun set in the environment, whether or not the processes have joined.
+
+    Raises ConfigError if that is not a number.
+    """
+    return Processes(_number(RANK, 0), _number(WORLD_SIZE, 1))
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdecimal():
+        raise ConfigError(f"{variable} in the environment must be a number, not {text!r}")
+    return int(text)
 
 
 def join() -> Processes:

@@ -86,8 +86,8 @@ def sweep(
     `docs` are the documents, `data_sha256` is the hash of their file. `progress` is called with
     the number of trainings that are done and the name of the latest one.
 
-    Raises SweepError if a loss is not a number, or if a worker process dies; a Dask cluster then
-    gives the work to another worker.
+    Raises SweepError if a loss is not a number, if a file in `folder` is not a result, or if a
+    worker process dies; a Dask cluster then gives the work to another worker.
     """
     paths = {job: folder / f"{job.key(data_sha256)}-{last}.json" for job in jobs}
     waiting = [job for job, path in paths.items() if not path.exists()]
@@ -115,5 +115,8 @@ def _name(job: Training) -> str:
 
 
 def _read(path: Path) -> Result:
-    result: Result = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        result: Result = json.loads(path.read_bytes())
+    except ValueError:
+        raise SweepError(f"{path} is not the result of a training: remove it") from None
     return result

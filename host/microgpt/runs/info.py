@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
-from microgpt.config import ModelConfig, TrainConfig
+from microgpt.config import FORMER_NAMES, ModelConfig, TrainConfig
 from microgpt.runs.log import JsonObject, RunError, json_object, text, whole
 
 FILE = "run.json"
@@ -149,7 +149,7 @@ def _from_schema_1(content: JsonObject) -> JsonObject:
         new["data"] = {"documents": configuration.get("data")}
     train = new.get("train")
     if isinstance(train, dict):
-        renamed = {"holdout": "validation", "accumulate": "gradient_accumulation"}
+        renamed = {former: name for name, former in FORMER_NAMES.items()}
         new["train"] = {renamed.get(name, name): value for name, value in train.items()}
     return new
 

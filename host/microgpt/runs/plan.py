@@ -212,3 +212,5 @@ def _sha256(path: Path) -> str:
         return data.sha256_of(path)
     except OSError as error:
         raise PlanError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # a NUL or half a character in the path
+        raise PlanError(f"cannot read {str(path)!r}: {error}") from None

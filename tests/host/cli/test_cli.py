@@ -175,6 +175,6 @@ def test_every_command_has_one_line_of_help_and_an_example(tmp_path: Path) -> No
     assert {"train", "ablate", "bench", "plot", "show"} <= set(commands)
     for line in lines:
         assert not line.endswith("..."), line
-    examples = {"train", "resume", "generate", "info", "chat", "serve"}
+    examples = {"train", "resume", "generate", "info", "gradcheck", "chat", "serve"}
     for command in examples | {"ablate", "bench", "plot", "show"}:
         assert f"microgpt {command} " in run(command, "--help", cwd=tmp_path).stdout

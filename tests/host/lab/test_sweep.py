@@ -95,3 +95,13 @@ def test_a_worker_process_that_dies_is_one_line(
     message = "a worker process died after 0 of 2 trainings"
     with pytest.raises(SweepError, match=message), executor(1) as run_on:
         sweep(jobs, docs, "data", tmp_path, run_on)
+
+
+def test_a_result_that_cannot_be_read_is_named(tmp_path: Path, docs: list[str]) -> None:
+    jobs = trainings(ModelConfig(n_embd=4), TrainConfig(steps=1), {}, seeds=1)
+    with executor(1) as run_on:
+        sweep(jobs, docs, "data", tmp_path, run_on)
+        (path,) = tmp_path.iterdir()
+        path.write_bytes(b"")
+        with pytest.raises(SweepError, match=f"{path.name} is not the result of a training"):
+            sweep(jobs, docs, "data", tmp_path, run_on)

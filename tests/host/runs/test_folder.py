@@ -24,3 +24,18 @@ def test_plot_compares_board_and_host(tmp_path: Path) -> None:
     assert list(curve.means) == pytest.approx([3 - s / 200 for s in range(0, 60, 10)])
     assert [step for step, _ in runs.read_curve(tmp_path / "host").validation][-1] == 59
     assert "cannot read" in run("plot", "nothing", cwd=tmp_path, code=1).stderr
+
+
+def test_a_damaged_log_with_a_huge_step_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(f'{{"step": {10**30}, "loss": 1.0}}\n')
+    assert list(runs.read_curve(tmp_path).steps) == [1e30]
+    run("plot", ".", "--out", "plot.png", cwd=tmp_path)
+
+
+def test_variables_of_torchrun_that_are_no_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "first")
+    result = run("train", "--steps", "1", "--out", "r", cwd=tmp_path, code=1)
+    assert result.stderr == "error: RANK in the environment must be a number, not 'first'\n"
+    assert not (tmp_path / "r").exists()

@@ -119,6 +119,12 @@ def test_options_that_esptool_does_not_know(file: Path, monkeypatch: pytest.Monk
         flash.write(ESP32, board.port, BAUD, file)
 
 
+def test_options_with_an_open_quotation(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ESPTOOL_FLAGS", "--before 'no")
+    with pytest.raises(ToolError, match="ESPTOOL_FLAGS cannot be split into options"):
+        flash.erase(ESP32, "/dev/null", BAUD)
+
+
 def test_a_firmware_for_another_board_never_reaches_the_board(tmp_path: Path):
     other = tmp_path / "s3.bin"
     other.write_bytes(release(boards.find("ESP32_GENERIC_S3")))

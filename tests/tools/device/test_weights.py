@@ -156,7 +156,7 @@ def test_another_shape_is_refused(sizes: dict[str, int], text: str, tmp_path: Pa
     model(**sizes).save(tmp_path / "model")
     with pytest.raises(ToolError) as error:
         weights.for_board(tmp_path / "model")
-    theirs, ours = str(error.value).split("; it: ")
+    theirs, ours = str(error.value).split(", not ")
     assert text in theirs
     assert "27 tokens (a..z), n_embd 16, n_head 4, n_layer 1, block_size 16" in ours
 

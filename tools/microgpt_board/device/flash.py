@@ -28,8 +28,12 @@ def esptool(board: Board, port: str, baud: int, *words: str) -> None:
 
     Raises ToolError for what the user can correct, WriteError for a possible transmission error.
     """
+    try:
+        flags = shlex.split(os.environ.get("ESPTOOL_FLAGS", ""))
+    except ValueError as error:
+        raise ToolError(f"ESPTOOL_FLAGS cannot be split into options: {error}") from None
     command = [sys.executable, "-m", "esptool", "--chip", board.chip, "--port", port]
-    command += ["--baud", str(baud), *shlex.split(os.environ.get("ESPTOOL_FLAGS", "")), *words]
+    command += ["--baud", str(baud), *flags, *words]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     if result.returncode:
         raise reason(result.stderr, board, port)

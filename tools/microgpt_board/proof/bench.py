@@ -53,9 +53,8 @@ def host_bench() -> HostBench:
     return HostBench(us, found["environment"]["processor"])
 
 
-def board_us(names: Path) -> dict[str, float]:
-    """Return the median microseconds of a step on the virtual board, with each of its backends."""
-    build_virtual(FLASH, names)
+def board_us() -> dict[str, float]:
+    """Return {backend: median microseconds of a step} for the virtual board in FLASH."""
     command = [find_micropython(), "-X", f"heapsize={HEAP}", "-c", BOARD]
     runs: dict[str, list[float]] = {}
     for _ in range(BOARD_REPEATS):
@@ -75,8 +74,9 @@ def bench_command(names: Path) -> None:
 
     Example: microgpt-board bench
     """
+    build_virtual(FLASH, names)  # first, because a bad list of names ends the command
     host = host_bench()
-    board = board_us(names)
+    board = board_us()
     us = host.us | {f"virtual board, {name} kernels": figure for name, figure in board.items()}
     table = Table(box=None)
     table.add_column("a step of training")
