@@ -29,20 +29,20 @@ $(READY_DEV): pyproject.toml tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 
-run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 RESUME=1]
+run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 NAMES=list.txt RESUME=1]
 	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(NAMES_FLAG) \
 		$(if $(RESUME),--resume)
 
-image: $(READY) ## build the file for a board's flash [BOARD=ESP32_GENERIC FIRMWARE=release.bin]
+image: $(READY) ## build the file for a board's flash [BOARD= FIRMWARE=release.bin NAMES=]
 	@$(BIN)/microgpt-board image $(IMAGE_FLAGS)
 
-flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= FIRMWARE= ESPTOOL_FLAGS=]
+flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= FIRMWARE= NAMES= ESPTOOL_FLAGS=]
 	@$(BIN)/microgpt-board flash $(BAUD_FLAG) $(IMAGE_FLAGS)
 
-erase: $(READY) ## erase a board's whole flash [PORT= BOARD=]
+erase: $(READY) ## erase a board's whole flash [PORT= BAUD= BOARD=]
 	@$(BIN)/microgpt-board erase $(BAUD_FLAG) $(if $(BOARD),--board $(BOARD))
 
-deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy]
+deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= NAMES= TOOL=ampy]
 	@$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAG)
 
 monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://...]
@@ -54,14 +54,14 @@ repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves 
 ports: $(READY) ## list the boards that are plugged in
 	@$(BIN)/microgpt-board ports
 
-emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU=path SOCKET=5555 DOWNLOAD=1 FLASH=file]
+emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 FIRMWARE= NAMES=]
 	@$(BIN)/microgpt-board emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
 		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash "$(FLASH)")
 
 selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT=, or virtual]
 	@$(BIN)/microgpt-board selftest
 
-replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [LR=]
+replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [NAMES= LR=]
 	@$(BIN)/microgpt-board replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" $(NAMES_FLAG) \
 		$(if $(LR),--lr $(LR))
 
@@ -72,7 +72,7 @@ push: $(READY) ## a model onto the board, which generates names: MODEL=folder [T
 	@$(BIN)/microgpt-board push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
 		$(if $(TRAIN),--train)
 
-reset-training: $(READY) ## remove the board's checkpoints: it starts afresh [PORT=, or virtual]
+reset-training: $(READY) ## remove the board's checkpoints: the next run starts at step 0 [PORT=, or virtual]
 	@$(BIN)/microgpt-board reset
 
 lint: $(READY_DEV)

@@ -37,6 +37,15 @@ def test_no_dead_links(page: Path) -> None:
             assert anchor in anchors(file), f"{target}{anchor} is not there"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    if page.name == "CHANGELOG.md":  # it names what is no longer there
+        return
+    folders = "|".join(("firmware", "host", "tests", "tools", "docs", r"\.ci", r"\.github"))
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)[`:]", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def shown(program: str) -> set[str]:
     """Return the words that follow `program` where a page shows a command: after $, or in code."""
     command = rf"(?:\S*/)?{program} ([a-z][a-z-]*)"

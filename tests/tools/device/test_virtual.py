@@ -99,7 +99,7 @@ def test_pull_push_and_reset(port: None, computer: Path) -> None:
     pushed = microgpt_board("push", "model")
     assert pushed.returncode == 0, pushed.stderr
     assert pushed.stdout.splitlines() == [
-        "model is on the board, which makes up names; "
+        "model is on the board, which generates names; "
         "its last checkpoint is checkpoint-old.bin now",
         "make run RESUME=1 starts it",
     ]
@@ -157,3 +157,10 @@ def test_make_hands_the_port_over(target: str) -> None:
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 2
     assert "error: /dev/ttyUSB99 is not there: plug the board in" in result.stderr
+
+
+def test_the_prompt_needs_a_terminal() -> None:
+    command = [sys.executable, "-m", "microgpt_board", "repl", "--port", "virtual"]
+    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert result.returncode == 1
+    assert result.stderr == "error: the prompt needs a terminal: for a script, use mpremote exec\n"

@@ -101,7 +101,7 @@ def test_the_board_generates_from_what_was_pushed(
 ) -> None:
     only_anna().save(tmp_path / "model")
     said = weights.push(board, tmp_path / "model", train=False)
-    assert "makes up names" in said
+    assert "generates names" in said
     events = [log.parse(line) for line in run_board(flash, SETTINGS, resume=True)]
     assert not any(isinstance(event, log.Step) for event in events)
     assert events[1].text.endswith(

@@ -186,8 +186,13 @@ def repl(named: str | None, flash: Path = FLASH) -> int:
     """Open the prompt of the board that `connect` would yield; return the terminal's exit code.
 
     The terminal is mpremote's; for a socket it is pyserial's, as mpremote's cannot wait for one.
+    Raises ToolError also if standard input is not a terminal, which neither can read from.
     """
     port = ports.find_port(named)
+    if port != VIRTUAL:
+        ports.check_port(port)
+    if not sys.stdin.isatty():
+        raise ToolError("the prompt needs a terminal: for a script, use mpremote exec")
     if port == VIRTUAL:
         with (
             Prompt(flash, restarts=True) as virtual,
@@ -198,7 +203,6 @@ def repl(named: str | None, flash: Path = FLASH) -> int:
                     return process.wait(CTRL_D_S)
                 except subprocess.TimeoutExpired:
                     virtual.restart()
-    ports.check_port(port)
     if "://" in port:
         words = ["--raw", "--eol", "CR", port, str(ports.BAUD)]
         return subprocess.run([sys.executable, "-m", "serial.tools.miniterm", *words]).returncode

@@ -190,7 +190,7 @@ def push(board: Remote, folder: Path, train: bool) -> str:
             with suppress(ToolError):  # the first error is the one to report
                 board.run(DISCARD)
             raise
-    what = f"trains on for {steps} steps" if train else "makes up names"
+    what = f"trains on for {steps} steps" if train else "generates names"
     had_none = answer[-1].endswith(" None")
     return f"{folder} is on the board, which {what}" + (
         "" if had_none else f"; its last checkpoint is {OLDER} now"
