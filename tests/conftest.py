@@ -59,7 +59,7 @@ MARKS = {
         "host/engines/test_tensor.py::test_gradcheck_steps_around_the_kink_of_a_relu",
         "host/engines/test_tensor.py::test_weights_after_20_steps",
         "host/lab/test_ablation.py::test_the_four_variants",
-        "host/lab/test_sweep.py::test_an_interrupted_sweep_goes_on_where_it_stopped",
+        "host/lab/test_sweep.py::test_an_interrupted_sweep_continues",
         "host/lab/test_sweep.py::test_on_a_dask_cluster_of_which_a_worker_dies",
         "host/runs/test_repeat.py::test_repeat_gives_the_same_to_the_last_bit",
         "host/chat/test_conversations.py::test_train_chat",

@@ -1,4 +1,4 @@
-"""Reset in the middle of training, on a board: it ends with the bits of a run that nothing stopped.
+"""Reset in the middle of training, on a board: it ends at the same weights as an uninterrupted run.
 
 Needs `pytest --device PORT`. The board's own checkpoints are not touched.
 """

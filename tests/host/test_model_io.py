@@ -1,4 +1,4 @@
-"""A model's folder: written whole, read with suspicion."""
+"""A model's folder: written atomically, and every malformed file refused in one line."""
 
 import json
 import os

@@ -151,6 +151,6 @@ function draw() {
   if (latest) {
     const names = document.createElement("b");
     names.textContent = latest.names.join(", ");
-    $("made-up").replaceChildren(`${latest.about.trained_on} made up: `, names);
+    $("made-up").replaceChildren(`${latest.about.trained_on} generated: `, names);
   }
 }

@@ -25,7 +25,7 @@ def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -
         time.sleep(0.02)
 
 
-def test_an_interrupted_sweep_goes_on_where_it_stopped(folder: Path, small: list[str]) -> None:
+def test_an_interrupted_sweep_continues(folder: Path, small: list[str]) -> None:
     words = ["ablate", "--steps", "1500", "--seeds", "3", "--workers", "1", "--out", "c", *small]
     process = subprocess.Popen(
         [MICROGPT, *words],

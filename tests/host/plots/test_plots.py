@@ -1,4 +1,4 @@
-"""Plots: that they are pictures, what stands in them, and what is said where there is none."""
+"""Plots: PNG files with the expected titles and labels; a remark without matplotlib."""
 
 import sys
 from pathlib import Path

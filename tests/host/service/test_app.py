@@ -142,7 +142,7 @@ def test_errors_show_no_path_and_no_code(names: httpx.Client, path: str, status:
     assert len(response.text) < 60
 
 
-def test_docs_and_page_come_from_here(names: httpx.Client) -> None:
+def test_docs_and_page_load_nothing_from_another_host(names: httpx.Client) -> None:
     page = names.get("/")
     assert "default-src 'self'" in page.headers["content-security-policy"]
     docs = names.get("/docs").text

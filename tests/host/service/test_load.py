@@ -1,4 +1,4 @@
-"""Many clients at once, and requests that nobody thought of, over real HTTP."""
+"""Many clients at once, and generated malformed requests, over real HTTP."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The pool's limits of threads, queue and time, with a model that computes when it is let."""
+"""The pool's limits of threads, queue and time, with a model whose steps the test releases."""
 
 import asyncio
 import threading

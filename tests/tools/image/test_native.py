@@ -124,12 +124,12 @@ def test_portable_without_them(flash: Path) -> None:
     assert choice(flash) == "portable no-kernels.mpy"
 
 
-def test_portable_where_they_are_for_another_architecture(flash: Path) -> None:
+def test_portable_kernels_for_another_architecture(flash: Path) -> None:
     (flash / "ugpt" / "kernels.mpy").write_bytes(PREBUILT)
     assert choice(flash) == "portable other-architecture"
 
 
-def test_portable_where_micropython_is_of_another_version(flash: Path) -> None:
+def test_portable_kernels_with_another_micropython(flash: Path) -> None:
     path = flash / "ugpt" / "kernels.mpy"
     whole = bytearray(path.read_bytes()[:-4])
     for index, value in ((1, 5), (2, whole[2] ^ 1)):
@@ -139,7 +139,7 @@ def test_portable_where_micropython_is_of_another_version(flash: Path) -> None:
         assert choice(flash) == "portable other-version-of-micropython"
 
 
-def test_portable_where_the_file_is_damaged(flash: Path) -> None:
+def test_portable_kernels_if_the_file_is_damaged(flash: Path) -> None:
     path = flash / "ugpt" / "kernels.mpy"
     whole = path.read_bytes()
     middle = len(whole) // 2
@@ -149,14 +149,14 @@ def test_portable_where_the_file_is_damaged(flash: Path) -> None:
         assert choice(flash) == "portable damaged-kernels.mpy"
 
 
-def test_portable_where_they_cannot_be_loaded(flash: Path) -> None:
+def test_portable_kernels_if_loading_fails(flash: Path) -> None:
     only_one = mpy.module("test", "x64", {"linear": b"\xc3"}, "")
     (flash / "ugpt" / "kernels.mpy").write_bytes(only_one)
     assert choice(flash) == "portable cannot-be-loaded"
 
 
 @pytest.mark.parametrize("kernel", ["linear_backward_w", "relu", "softmax", "adam"])
-def test_portable_where_a_kernel_does_not_do_its_work(flash: Path, kernel: str) -> None:
+def test_portable_kernels_if_one_kernel_is_wrong(flash: Path, kernel: str) -> None:
     functions = native.compile_functions("x64", compiler("x64"))
     functions[kernel] = b"\xb8\x01\0\0\0\xc3"  # return 0
     (flash / "ugpt" / "kernels.mpy").write_bytes(mpy.module("test", "x64", functions, ""))
