@@ -1,23 +1,17 @@
 """Read documents from a text file, one a line, and choose those of the validation set."""
 
 import hashlib
-from importlib import resources
 from pathlib import Path
 
 from microgpt.errors import UserError
+from microgpt.files import packaged
 
 
 class DataError(UserError):
     """A file of documents cannot be used; the message says which and why."""
 
 
-def shipped(name: str) -> Path:
-    """Return the path of a data set that is part of the package."""
-    with resources.as_file(resources.files("microgpt.datasets") / name) as path:
-        return path
-
-
-NAMES = shipped("names.txt")
+NAMES = packaged("microgpt.datasets", "names.txt")
 
 
 def read_docs(path: Path) -> list[str]:

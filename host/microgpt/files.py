@@ -1,7 +1,8 @@
-"""Replace a file or a folder atomically and durably.
+"""Find the files of a package; replace a file or a folder atomically and durably.
 
-The new content is written beside the old content, flushed to the disk and renamed over it. After
-a crash or a loss of power the old content or the new content is there, never a part of either.
+To replace something, the new content is written beside the old content, flushed to the disk and
+renamed over it. After a crash or a loss of power the old content or the new content is there,
+never a part of either.
 """
 
 import errno
@@ -9,7 +10,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.resources import as_file, files
 from pathlib import Path
+
+
+def packaged(package: str, name: str = "") -> Path:
+    """Return the path of a file or a folder in the data of an installed package."""
+    with as_file(files(package) / name) as path:
+        return path
 
 
 @contextmanager

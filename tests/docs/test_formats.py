@@ -16,7 +16,7 @@ from microgpt.config import ModelConfig, TrainConfig
 from microgpt.runs import info
 from microgpt.runs import log as run_log
 from microgpt_board.device import log
-from microgpt_board.image import native
+from microgpt_board.image import names_bin, native
 from ugpt import app, checkpoint
 from ugpt.dataset import Dataset
 from ugpt.layout import Sizes, parameter_count, parameter_table
@@ -47,22 +47,8 @@ def test_every_example_is_read_here() -> None:
     assert [name for name in EXAMPLES if f'"{name}"' not in source] == []
 
 
-class Bytes:
-    """names.bin in memory, as a source for `ugpt.dataset`."""
-
-    name = "names.bin"
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def readinto(self, offset: int, buffer: bytearray) -> int:
-        part = self._data[offset : offset + len(buffer)]
-        buffer[: len(part)] = part
-        return len(part)
-
-
 def test_names_bin() -> None:
-    dataset = Dataset(Bytes(dump("names.bin")))
+    dataset = Dataset(names_bin.InMemory("names.bin", dump("names.bin")))
     dataset.check()
     tokens = bytearray(17)
     read = [list(tokens[: dataset.read_into(i, tokens)]) for i in range(dataset.count)]

@@ -3,17 +3,16 @@
 They are package data, so that an installed wheel has them as the repository does.
 """
 
-from importlib.resources import as_file, files
 from pathlib import Path
+
+from microgpt.files import packaged
 
 
 def firmware(name: str) -> Path:
     """Return a file of the folder firmware/."""
-    with as_file(files("microgpt_board.firmware") / name) as path:
-        return path
+    return packaged("microgpt_board.firmware", name)
 
 
 def device_package() -> Path:
     """Return the folder of the package `ugpt`."""
-    with as_file(files("ugpt")) as path:
-        return path
+    return packaged("ugpt")

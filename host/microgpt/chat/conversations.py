@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from microgpt.data import DataError, shipped
+from microgpt.data import DataError
+from microgpt.files import packaged
 from microgpt.tokenizer import Tokenizer
 from microgpt.training import Document
 
-CONVERSATIONS = shipped("conversations.jsonl")
+CONVERSATIONS = packaged("microgpt.datasets", "conversations.jsonl")
 
 Role = Literal["user", "assistant"]
 ROLES: tuple[Role, Role] = ("user", "assistant")

@@ -100,9 +100,8 @@ class _Execution:
         error: TrainingError | MemoryError | None = None
         try:
             for record in records:
-                self._run.log(
-                    log.Step(record.step, record.loss, record.lr, None, record.validation)
-                )
+                step = log.Step(record.step, record.loss, record.lr, validation=record.validation)
+                self._run.log(step)
                 done = record.step + 1
                 self._checkpoint(done)
         except KeyboardInterrupt:

@@ -17,13 +17,16 @@ def compare(before: Path, now: Path) -> list[str]:
     middle of a step. If anything differs, the differences between the environments are added.
     Raises UserError if a folder cannot be read.
     """
-    lines = [*_losses(before, now), *_weights(before, now)]
-    return [*lines, *_environments(before, now)] if lines else []
+    then = info.read(before)
+    steps = log.read_steps(before)
+    lines = list(_losses(steps, log.read_steps(now)))
+    if len(steps) == from_json(TrainConfig, then.content.get("train")).end:
+        lines += _weights(before, now)
+    return [*lines, *_environments(then, info.read(now))] if lines else []
 
 
-def _losses(before: Path, now: Path) -> Iterator[str]:
+def _losses(old: list[log.Step], new: list[log.Step]) -> Iterator[str]:
     """Yield the number of steps if it differs, and the first loss that does."""
-    old, new = log.read_steps(before), log.read_steps(now)
     if len(old) != len(new):
         yield f"{len(old)} steps before, {len(new)} now"
     for then, again in zip(old, new, strict=False):
@@ -37,19 +40,16 @@ def _losses(before: Path, now: Path) -> Iterator[str]:
 
 
 def _weights(before: Path, now: Path) -> Iterator[str]:
-    """Yield the names of the weights that differ, if the run was complete."""
-    train = from_json(TrainConfig, info.read(before).content.get("train"))
-    if len(log.read_steps(before)) != train.end:
-        return
+    """Yield the names of the weights that differ."""
     old, new = (load(folder, dtype="float64").weights for folder in (before, now))
     different = [name for name, matrix in old.items() if not np.array_equal(matrix, new[name])]
     if different:
         yield f"weights of {', '.join(different)}"
 
 
-def _environments(before: Path, now: Path) -> Iterator[str]:
+def _environments(before: info.RunInfo, now: info.RunInfo) -> Iterator[str]:
     """Yield the differences in versions, commit and hardware."""
-    old, new = (info.part(info.read(folder).content, "environment") for folder in (before, now))
+    old, new = (info.part(run.content, "environment") for run in (before, now))
     for key in new.keys() - {"command"}:
         if old.get(key) != new[key]:
             yield f"{key}: {old.get(key)} before, {new[key]} now"

@@ -8,7 +8,6 @@ import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +22,7 @@ from microgpt import info
 from microgpt.chat import conversations
 from microgpt.chat.session import Chat
 from microgpt.engines.base import Model
+from microgpt.files import packaged
 from microgpt.runs.folder import RUNS
 from microgpt.sampling import stream_document
 from microgpt.service import recordings
@@ -42,7 +42,7 @@ from microgpt.service.schemas import (
     chat_request,
 )
 
-PAGE = Path(str(resources.files("microgpt.web") / "service"))
+PAGE = packaged("microgpt.web", "service")
 PREFIX = "/microgpt/v1"
 OUT_OF_TIME = "out of time: ask for less, or again later"
 EVENT = {  # the schema of an event of a streamed reply

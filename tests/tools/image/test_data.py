@@ -23,22 +23,8 @@ ROOT = Path(__file__).parents[3]
 NAMES = ROOT / "data" / "names.txt"
 
 
-class Bytes:
-    """names.bin in memory, as a source for `ugpt.dataset`."""
-
-    name = "test"
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def readinto(self, offset: int, buffer: bytearray) -> int:
-        part = self.data[offset : offset + len(buffer)]
-        buffer[: len(part)] = part
-        return len(part)
-
-
 def read_back(data: bytes) -> list[str]:
-    dataset = Dataset(Bytes(data))
+    dataset = Dataset(names_bin.InMemory("test", data))
     dataset.check()
     tokens = bytearray(17)
     names = []

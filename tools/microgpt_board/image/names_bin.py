@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from microgpt import data as shipped
 from microgpt import files
 from microgpt.cli.options import PATH
+from microgpt.data import NAMES
 from ugpt.dataset import HEADER, MAGIC, MAX_LETTERS, RECORD_SIZE, VERSION
 
 from microgpt_board.errors import ToolError
@@ -18,6 +18,20 @@ from microgpt_board.errors import ToolError
 EMPTY = "empty"
 NO_LETTER = "no letter"
 TOO_LONG = f"over {MAX_LETTERS} letters"
+
+
+class InMemory:
+    """The bytes of names.bin as a source for `ugpt.dataset.Dataset`; `name` is for its errors."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.name = name
+        self._data = data
+
+    def readinto(self, offset: int, buffer: bytearray) -> int:
+        """Fill `buffer` from `offset` on; return the number of bytes read."""
+        part = self._data[offset : offset + len(buffer)]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 def letters_of(line: str) -> str:
@@ -82,7 +96,7 @@ def write(source: Path, target: Path) -> str:
 names_option = click.option(
     "--names",
     type=PATH,
-    default=shipped.NAMES,
+    default=NAMES,
     show_default="32,469 names",
     help="Documents, one a line.",
 )

@@ -43,19 +43,6 @@ class Recorded:
     pushed: bool
 
 
-class _Bytes:
-    """names.bin in memory, for `ugpt.dataset.Dataset`."""
-
-    def __init__(self, name: str, data: bytes) -> None:
-        self.name = name
-        self._data = data
-
-    def readinto(self, offset: int, buffer: bytearray) -> int:
-        part = self._data[offset : offset + len(buffer)]
-        buffer[: len(part)] = part
-        return len(part)
-
-
 def read_run(folder: Path) -> Recorded:
     """Return the run that the monitor recorded in `folder`; raise ToolError if it is not one."""
     about = info.read(folder)
@@ -65,8 +52,7 @@ def read_run(folder: Path) -> Recorded:
     if about.board is None or not known:
         raise ToolError(
             f"{folder} is not the record of a board's whole run (board, seed, steps or list "
-            "unknown): "
-            "record one with make monitor"
+            "unknown): record one with make monitor"
         )
     logged = [r for r in records if isinstance(r, log.Step) and r.step < steps and r.lr is not None]
     if not logged:
@@ -102,7 +88,7 @@ def _number(value: float | None) -> float:
 def replay(recorded: Recorded, names: Path, lr: float) -> list[float]:
     """Return the loss of each step on the host; raise ToolError for another list of names."""
     data = names_bin.pack(names_bin.read_lines(names))[0]
-    dataset = Dataset(_Bytes(str(names), data))
+    dataset = Dataset(names_bin.InMemory(str(names), data))
     if dataset.count != recorded.documents:
         raise ToolError(
             f"{names} has {dataset.count} documents, the board's list {recorded.documents}: "
