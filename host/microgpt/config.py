@@ -14,6 +14,8 @@ DECAYS = ("linear", "cosine")
 # {field of TrainConfig: its name in version 0.1.0}
 FORMER_NAMES = {"validation": "holdout", "gradient_accumulation": "accumulate"}
 LARGEST = 1 << 20  # size or batch: far more than fits in memory, and soon refused
+# Adam moves a weight by at most about 3 times lr a step: with this one, float32 holds the weights.
+LARGEST_LR = 1e30
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class TrainConfig:
     `validation`: the share of the documents kept out of training; `data.in_validation_set` chooses
     them.
     `stop_after`: stop after this many steps; `lr` decays as if all `steps` were taken.
-    `gradient_accumulation`: the number of batches in a step; engine "torch" computes their
-    gradients one after another.
+    `gradient_accumulation`: the number of batches in a step; their gradients are computed one
+    after another.
     """
 
     steps: int = 1000
@@ -87,6 +89,8 @@ class TrainConfig:
             )
         if not _is_number(self.lr) or not 0 < self.lr < float("inf"):
             raise ConfigError(f"lr must be a number above 0, not {self.lr!r}")
+        if self.lr > LARGEST_LR:
+            raise ConfigError(f"lr must be at most {LARGEST_LR:g}, not {self.lr!r}")
         if self.order not in ORDERS:
             raise ConfigError(f"order must be one of {', '.join(ORDERS)}, not {self.order!r}")
         if self.decay not in DECAYS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from microgpt.config import Decay, TrainConfig
 from microgpt.data import in_validation_set
 from microgpt.engines import evaluator
-from microgpt.engines.base import Model
+from microgpt.engines.base import DivergedError, Model
 from microgpt.errors import UserError
 from microgpt.tokenizer import VocabularyError
 
@@ -44,12 +44,13 @@ class Record:
 def train(
     model: Model,
     docs: Sequence[str | Document],
-    config: TrainConfig,
+    config: TrainConfig | None = None,
     first: int = 0,
     processes: int = 1,
 ) -> Iterator[Record]:
     """Train `model` in place on texts or `Document`s, and yield a record of each step.
 
+    `config` is by default a TrainConfig().
     Training starts from the model's weights, with Adam's moments at zero, and ends when the caller
     stops iterating or after `config.end` steps. To continue a run at step `first`, the model must
     have the moments of that step. Each of the `processes` that train one model together takes
@@ -57,8 +58,10 @@ def train(
     last time after the last step.
 
     Raises TrainingError if there is no document, if a document has a character that is not in the
-    vocabulary, or if a loss is not finite.
+    vocabulary, or if a loss or its gradient is not finite. The weights are then those after the
+    step before.
     """
+    config = config or TrainConfig()
     training, validation = split(docs, config.validation)
     validation_docs = [encode(model, docs, index) for index in validation]
     if first == 0:
@@ -69,13 +72,14 @@ def train(
     for step in range(first, config.end):
         batch = [encode(model, docs, training[next(order)]) for _ in range(count)]
         lr = config.lr * decayed(step / config.steps, config.decay)
-        if count == 1:
-            loss = model.train_step(batch[0].tokens, step, lr, batch[0].mask)
-        else:
-            parts = config.gradient_accumulation
-            loss = model.train_batch(_tokens(batch), step, lr, _masks(batch), parts)
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss at step {step} is {loss}: lower lr, it is {config.lr}")
+        try:
+            if count == 1:
+                loss = model.train_step(batch[0].tokens, step, lr, batch[0].mask)
+            else:
+                parts = config.gradient_accumulation
+                loss = model.train_batch(_tokens(batch), step, lr, _masks(batch), parts)
+        except DivergedError as error:
+            raise TrainingError(f"{error}: lower lr, it is {config.lr}") from None
         due = validation_docs and (step + 1 == config.end or (step + 1) % every == 0)
         yield Record(step, loss, lr, validation_loss(model, validation_docs) if due else None)
 

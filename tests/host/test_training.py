@@ -83,6 +83,13 @@ def test_generate() -> None:
     assert all(len(name) <= 16 for name in names)
 
 
+def test_without_a_config_a_training_has_the_defaults() -> None:
+    model, same = (microgpt.create(microgpt.ModelConfig()) for _ in range(2))
+    records = microgpt.train(model, DOCS)
+    expected = microgpt.train(same, DOCS, microgpt.TrainConfig())
+    assert list(islice(records, 3)) == list(islice(expected, 3))
+
+
 def test_impossible_requests() -> None:
     model = microgpt.create(microgpt.ModelConfig())
     with pytest.raises(microgpt.TrainingError, match="no documents"):
@@ -96,7 +103,7 @@ def test_impossible_requests() -> None:
         microgpt.generate(model, num_samples=0)
     with pytest.raises(ValueError, match="engine"):
         microgpt.create(microgpt.ModelConfig(), engine="steam")
-    with pytest.raises(ValueError, match="dtype"):
+    with pytest.raises(microgpt.ConfigError, match="dtype must be one of"):
         microgpt.create(microgpt.ModelConfig(), dtype="int8")
 
 
@@ -116,6 +123,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run() -> None:
         {"lr": 0},
         {"lr": float("inf")},
         {"lr": "0.01"},
+        {"lr": 1.1e30},
         {"order": "sorted"},
         {"seed": -1},
         {"seed": "1"},

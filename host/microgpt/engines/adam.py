@@ -19,7 +19,7 @@ class Adam:
     def __init__(self, params: Array, grads: Array) -> None:
         """Optimize `params` by `grads`, both (parameters,), in place."""
         self._params, self._grads = params, grads
-        self._sum_m, self._sum_v, self._update = np.zeros((3, params.size), params.dtype)
+        self.sum_m, self.sum_v, self._update = np.zeros((3, params.size), params.dtype)
         self._beta1, self._beta2 = (np.array(beta, params.dtype) for beta in (BETA1, BETA2))
         self._rate, self._eps = (np.zeros((), params.dtype) for _ in range(2))
 
@@ -29,7 +29,7 @@ class Adam:
         root_c2 = ((1 - BETA2) / (1 - BETA2 ** (step + 1))) ** 0.5
         self._rate[()] = lr * c1 / root_c2
         self._eps[()] = EPS / root_c2
-        grads, sum_m, sum_v, update = self._grads, self._sum_m, self._sum_v, self._update
+        grads, sum_m, sum_v, update = self._grads, self.sum_m, self.sum_v, self._update
         multiply(sum_m, self._beta1, sum_m)
         add(sum_m, grads, sum_m)
         multiply(sum_v, self._beta2, sum_v)

@@ -3,6 +3,7 @@
 This module knows no engine; `microgpt.engines` builds them.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,17 +13,32 @@ from ugpt.layout import parameter_count, parameter_table
 
 from microgpt import model_io
 from microgpt.config import ModelConfig
+from microgpt.errors import ConfigError, UserError
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
 Tokens = Sequence[int]
 Mask = Sequence[bool]
 Masks = Sequence[Mask | None] | None  # of several documents; None if none has a mask
+Pairs = Sequence[tuple[Tokens, Mask | None]]  # documents with their masks
+Moments = tuple[Matrices, Matrices]  # Adam's first and second moments
 DecodeStep = Callable[[int], Array]  # takes the next token, returns the logits after it
 
 
+# {dtype of the arithmetic: dtype of the parameters, their gradients and Adam's moments}
+STORED = {"float32": "float32", "float64": "float64", "bfloat16": "float32"}
+
+
+class DivergedError(UserError):
+    """A loss or the squared norm of its gradient is not finite: Adam cannot take a step."""
+
+
 class Model(ABC):
-    """A model and the state of its optimizer, in one of the engines."""
+    """A model and the state of its optimizer, in one of the engines.
+
+    An engine computes a gradient in `_backward` and keeps it for `_gradients`, `_squared_norm` and
+    `_update`. A step is the same in all engines: `train_batch` calls these.
+    """
 
     engine: str
     dtype: str
@@ -69,39 +85,35 @@ class Model(ABC):
         weights: Array = counted / counted.sum()
         return weights
 
-    @abstractmethod
     def loss_and_grads(self, tokens: Tokens, mask: Mask | None = None) -> tuple[float, Matrices]:
         """Return the mean cross-entropy over the positions, and its gradient, {name: matrix}.
 
         With a `mask`, the mean is over the positions t at which mask[t] is true, that is, over the
         predictions of tokens[t + 1].
         """
+        return self.batch_loss_and_grads([tokens], [mask])
 
     def batch_loss_and_grads(
         self, documents: Sequence[Tokens], masks: Masks = None
     ) -> tuple[float, Matrices]:
         """Return the mean of the documents' losses, and its gradient."""
-        pairs = [self.loss_and_grads(*pair) for pair in with_masks(documents, masks)]
-        count = len(pairs)
-        mean = {
-            name: np.sum([grads[name] for _, grads in pairs], axis=0) / count
-            for name in self.weights
-        }
-        return sum(loss for loss, _ in pairs) / count, mean
+        loss = self._backward(with_masks(documents, masks), 1)
+        return loss, self._gradients()
 
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
         """Return the mean of the documents' losses."""
         losses = [self.loss_and_grads(*pair)[0] for pair in with_masks(documents, masks)]
         return sum(losses) / len(losses)
 
-    @abstractmethod
     def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
         """Update the weights by one step of Adam on a document; return the loss before it.
 
-        `step` counts from 0, for Adam's bias correction; `lr` is the learning rate.
+        `step` counts from 0, for Adam's bias correction; `lr` is the learning rate. Raises
+        DivergedError if the loss or the squared norm of its gradient is not finite; weights and
+        moments are then unchanged.
         """
+        return self.train_batch([tokens], step, lr, [mask])
 
-    @abstractmethod
     def train_batch(
         self,
         documents: Sequence[Tokens],
@@ -112,13 +124,46 @@ class Model(ABC):
     ) -> float:
         """Update the weights on the mean loss of several documents; see `train_step`.
 
-        Engine "torch" splits the batch in `gradient_accumulation` parts and computes one after
-        another, to need less memory. The other engines ignore it.
+        The documents are computed in `gradient_accumulation` equal parts, one after another, in
+        the memory that one part needs. Raises ConfigError if they do not divide so.
         """
+        loss = self._backward(with_masks(documents, masks), gradient_accumulation)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss at step {step} is {loss}")
+        squared = self._squared_norm()
+        if not math.isfinite(squared):
+            raise DivergedError(f"the squared norm of the gradient at step {step} is {squared}")
+        self._update(step, lr)
+        return loss
+
+    @abstractmethod
+    def _backward(self, pairs: Pairs, parts: int) -> float:
+        """Compute the mean loss and its gradient, `parts` of the pairs one after another."""
+
+    @abstractmethod
+    def _gradients(self) -> Matrices:
+        """Return a copy of the gradient that `_backward` computed."""
+
+    @abstractmethod
+    def _squared_norm(self) -> float:
+        """Return the sum of the squares of that gradient, which Adam's second moments take in."""
+
+    @abstractmethod
+    def _update(self, step: int, lr: float) -> None:
+        """Take a step of Adam with that gradient."""
 
     @abstractmethod
     def reset_optimizer(self) -> None:
         """Set Adam's moments to zero."""
+
+    @property
+    @abstractmethod
+    def moments(self) -> Moments:
+        """A copy of Adam's moments, in the engine's own scale: only it can take them back."""
+
+    @abstractmethod
+    def restore_optimizer(self, moments: Moments, step: int) -> None:
+        """Set Adam's moments to a copy of those that `moments` was before step `step`."""
 
     @abstractmethod
     def decoder(self) -> DecodeStep:
@@ -136,3 +181,11 @@ class Model(ABC):
 def with_masks(documents: Sequence[Tokens], masks: Masks) -> list[tuple[Tokens, Mask | None]]:
     """Return each document with its mask."""
     return list(zip(documents, masks or [None] * len(documents), strict=True))
+
+
+def equal_parts(pairs: Pairs, parts: int) -> list[Pairs]:
+    """Return the documents of each part; raise ConfigError if they do not divide evenly."""
+    size, rest = divmod(len(pairs), parts)
+    if rest or not size:
+        raise ConfigError(f"{len(pairs)} documents do not divide into {parts} equal parts")
+    return [pairs[part * size : (part + 1) * size] for part in range(parts)]

@@ -5,7 +5,7 @@ record. The structure is that of Karpathy's microgpt.py.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from ugpt.adam import BETA1, BETA2
@@ -13,7 +13,7 @@ from ugpt.adam import EPS as EPS_ADAM
 from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.config import ModelConfig
-from microgpt.engines.base import DecodeStep, Mask, Masks, Model, Tokens, with_masks
+from microgpt.engines.base import DecodeStep, Mask, Model, Moments, Pairs, Tokens, equal_parts
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
@@ -154,17 +154,29 @@ class ScalarModel(Model):
         self._v = [0.0] * len(self._parameters)
 
     @property
+    def moments(self) -> Moments:
+        return self._by_name(self._m), self._by_name(self._v)
+
+    def restore_optimizer(self, moments: Moments, step: int) -> None:
+        self._m, self._v = (
+            [float(number) for name, _, _ in self.table for number in part[name].flat]
+            for part in moments
+        )
+
+    @property
     def weights(self) -> Matrices:
         """A copy of the parameters, {name: matrix}."""
         return self._matrices(lambda p: p.data)
 
-    def _gradients(self) -> Matrices:
-        return self._matrices(lambda p: p.grad)
-
     def _matrices(self, number: Callable[[Value], float]) -> Matrices:
+        return self._by_name(map(number, self._parameters))
+
+    def _by_name(self, numbers: Iterable[float]) -> Matrices:
+        """Return a number for each parameter, in flat order, as {name: matrix}."""
+        flat = np.fromiter(numbers, float, len(self._parameters))
         return {
-            name: np.array([[number(p) for p in row] for row in matrix])
-            for name, matrix in self._w.items()
+            name: flat[offset : offset + rows * columns].reshape(rows, columns)
+            for name, (rows, columns), offset in self.table
         }
 
     def decoder(self) -> DecodeStep:
@@ -218,34 +230,27 @@ class ScalarModel(Model):
     def _empty_cache(self) -> list[tuple[Matrix, Matrix]]:
         return [([], []) for _ in range(self.config.n_layer)]
 
-    def _loss_and_backward(self, documents: Sequence[Tokens], masks: Masks) -> float:
-        """Return the mean loss of `documents`; its gradient is then in the parameters."""
+    def _backward(self, pairs: Pairs, parts: int) -> float:
+        equal_parts(pairs, parts)  # they only need to divide: the documents are computed one by one
         for p in self._parameters:
             p.grad = 0.0
-        losses = (self._loss(tokens, mask) for tokens, mask in with_masks(documents, masks))
-        loss = sum(losses, Value(0)) / len(documents)
-        loss.backward()
-        return loss.data
+        total = 0.0
+        for tokens, mask in pairs:
+            loss = self._loss(tokens, mask) / len(pairs)
+            loss.backward()
+            total += loss.data
+        return total
 
-    def loss_and_grads(self, tokens: Tokens, mask: Mask | None = None) -> tuple[float, Matrices]:
-        return self._loss_and_backward([tokens], [mask]), self._gradients()
+    def _gradients(self) -> Matrices:
+        return self._matrices(lambda p: p.grad)
 
-    def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
-        return self.train_batch([tokens], step, lr, [mask])
+    def _squared_norm(self) -> float:
+        return sum(p.grad * p.grad for p in self._parameters)
 
-    def train_batch(
-        self,
-        documents: Sequence[Tokens],
-        step: int,
-        lr: float,
-        masks: Masks = None,
-        gradient_accumulation: int = 1,
-    ) -> float:
-        loss = self._loss_and_backward(documents, masks)
+    def _update(self, step: int, lr: float) -> None:
         for i, p in enumerate(self._parameters):
             self._m[i] = BETA1 * self._m[i] + (1 - BETA1) * p.grad
             self._v[i] = BETA2 * self._v[i] + (1 - BETA2) * p.grad**2
             m_hat = self._m[i] / (1 - BETA1 ** (step + 1))
             v_hat = self._v[i] / (1 - BETA2 ** (step + 1))
             p.data -= lr * m_hat / (v_hat**0.5 + EPS_ADAM)
-        return loss

@@ -18,9 +18,19 @@ from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.config import ModelConfig
 from microgpt.engines.adam import Adam
-from microgpt.engines.base import DecodeStep, Mask, Masks, Model, Tokens, with_masks
+from microgpt.engines.base import (
+    DecodeStep,
+    Mask,
+    Masks,
+    Model,
+    Moments,
+    Pairs,
+    Tokens,
+    equal_parts,
+    with_masks,
+)
 from microgpt.engines.flat import FlatParameters
-from microgpt.engines.passes import BatchPass, DocumentPass
+from microgpt.engines.passes import BatchPass, DocumentPass, Pass
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
@@ -60,6 +70,19 @@ class TensorModel(Model):
     def reset_optimizer(self) -> None:
         self._adam = Adam(self._flat.params, self._flat.grads)
 
+    @property
+    def moments(self) -> Moments:
+        """Adam's sums: the moments without their constant factors, see `engines.adam`."""
+        first, second = (
+            self._flat.by_name(part.copy()) for part in (self._adam.sum_m, self._adam.sum_v)
+        )
+        return first, second
+
+    def restore_optimizer(self, moments: Moments, step: int) -> None:
+        for part, then in zip((self._adam.sum_m, self._adam.sum_v), moments, strict=True):
+            for name, matrix in self._flat.by_name(part).items():
+                matrix[...] = then[name]
+
     def _pass(self, n: int) -> DocumentPass:
         """Return the pass for documents of n positions."""
         if n not in self._passes:
@@ -96,23 +119,14 @@ class TensorModel(Model):
         weights = None if mask is None else self.position_weights(n, mask).astype(self.dtype)
         return document, document.loss(ids[1 : n + 1], weights)
 
-    def _loss_and_backward(self, tokens: Tokens, mask: Mask | None) -> float:
-        document, loss = self._forward(tokens, mask)
-        document.backward()
-        return loss
-
     def _gradients(self) -> Matrices:
-        """Return a copy of the gradients of the last backward pass."""
         return self._flat.by_name(self._flat.grads.copy())
 
-    def loss_and_grads(self, tokens: Tokens, mask: Mask | None = None) -> tuple[float, Matrices]:
-        loss = self._loss_and_backward(tokens, mask)
-        return loss, self._gradients()
+    def _squared_norm(self) -> float:
+        return float(np.dot(self._flat.grads, self._flat.grads))
 
-    def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
-        loss = self._loss_and_backward(tokens, mask)
+    def _update(self, step: int, lr: float) -> None:
         self._adam.step(step, lr)
-        return loss
 
     def _batch_forward(
         self, documents: Sequence[Tokens], masks: Masks
@@ -134,36 +148,29 @@ class TensorModel(Model):
         batch = self._batch_pass(longest, columns)
         return batch, batch.mean_loss(documents, counts)
 
-    def _batch_loss_and_backward(self, documents: Sequence[Tokens], masks: Masks) -> float:
-        batch, loss = self._batch_forward(documents, masks)
-        if batch:
-            batch.backward()
-            return loss
+    def _backward(self, pairs: Pairs, parts: int) -> float:
+        if parts == 1:
+            return self._part_backward(pairs)
         grads = self._flat.grads
         total = np.zeros_like(grads)
         loss = 0.0
-        for tokens, mask in with_masks(documents, masks):
-            loss += self._loss_and_backward(tokens, mask) / len(documents)
+        for part in equal_parts(pairs, parts):
+            loss += self._part_backward(part) / parts
             total += grads
-        np.divide(total, len(documents), grads)
+        np.divide(total, parts, grads)
         return loss
 
-    def batch_loss_and_grads(
-        self, documents: Sequence[Tokens], masks: Masks = None
-    ) -> tuple[float, Matrices]:
-        loss = self._batch_loss_and_backward(documents, masks)
-        return loss, self._gradients()
-
-    def train_batch(
-        self,
-        documents: Sequence[Tokens],
-        step: int,
-        lr: float,
-        masks: Masks = None,
-        gradient_accumulation: int = 1,
-    ) -> float:
-        loss = self._batch_loss_and_backward(documents, masks)
-        self._adam.step(step, lr)
+    def _part_backward(self, pairs: Pairs) -> float:
+        """Compute documents at once, or one at a time if they cannot be a batch."""
+        part: Pass | None
+        if len(pairs) == 1:
+            part, loss = self._forward(*pairs[0])
+        else:
+            documents, masks = zip(*pairs, strict=True)
+            part, loss = self._batch_forward(documents, masks)
+            if not part:
+                return self._backward(pairs, len(pairs))
+        part.backward()
         return loss
 
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:

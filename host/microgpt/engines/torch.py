@@ -26,13 +26,23 @@ from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.config import ModelConfig
 from microgpt.engines import distributed
-from microgpt.engines.base import DecodeStep, Mask, Masks, Model, Tokens, with_masks
+from microgpt.engines.base import (
+    STORED,
+    DecodeStep,
+    Mask,
+    Masks,
+    Model,
+    Moments,
+    Pairs,
+    Tokens,
+    equal_parts,
+    with_masks,
+)
 from microgpt.errors import ConfigError
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
 BATCH = 16  # documents at a time in `mean_loss`
-STORED = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
 class TorchModel(Model):
@@ -64,7 +74,7 @@ class TorchModel(Model):
         if dtype == "bfloat16" and self.device.type != "cuda":
             raise ConfigError("dtype bfloat16 needs a CUDA device: take float32")
         self.net = _Net(config, tokenizer.vocab_size)
-        self.net.to(self.device, STORED[dtype])
+        self.net.to(self.device, getattr(torch, STORED[dtype]))
         self.load(weights)
         self._parallel: DistributedDataParallel | None = None
         if self.processes.world > 1:
@@ -91,6 +101,28 @@ class TorchModel(Model):
         self.adam.state.clear()
 
     @property
+    def moments(self) -> Moments:
+        first, second = (
+            {name: self._moment(p, part) for name, p in self.net.named_parameters()}
+            for part in ("exp_avg", "exp_avg_sq")
+        )
+        return self._in_order(first), self._in_order(second)
+
+    def _moment(self, parameter: nn.Parameter, part: str) -> Tensor:
+        """Return a moment, which is not in Adam's state before the first step."""
+        moment: Tensor = self.adam.state.get(parameter, {}).get(part, torch.zeros_like(parameter))
+        return moment.detach()
+
+    def restore_optimizer(self, moments: Moments, step: int) -> None:
+        first, second = moments
+        for name, p in self.net.named_parameters():
+            self.adam.state[p] = {
+                "step": torch.tensor(float(step), device=p.device),
+                "exp_avg": torch.from_numpy(first[name].copy()).to(p),
+                "exp_avg_sq": torch.from_numpy(second[name].copy()).to(p),
+            }
+
+    @property
     def weights(self) -> Matrices:
         """A copy of the parameters, {name: matrix}."""
         return self._in_order({name: p.detach() for name, p in self.net.named_parameters()})
@@ -98,20 +130,14 @@ class TorchModel(Model):
     def _in_order(self, tensors: dict[str, Tensor]) -> Matrices:
         return {name: tensors[name].cpu().numpy().copy() for name, _, _ in self.table}
 
-    def loss_and_grads(self, tokens: Tokens, mask: Mask | None = None) -> tuple[float, Matrices]:
-        return self.batch_loss_and_grads([tokens], [mask])
-
     def batch_loss_and_grads(
         self, documents: Sequence[Tokens], masks: Masks = None
     ) -> tuple[float, Matrices]:
+        """Return the mean of the documents' losses, and its gradient, by this process alone."""
         self.net.zero_grad()
         loss = self._loss(self.net, with_masks(documents, masks))
         _backward(loss)
-        grads = {n: p.grad for n, p in self.net.named_parameters() if p.grad is not None}
-        return loss.item(), self._in_order(grads)
-
-    def train_step(self, tokens: Tokens, step: int, lr: float, mask: Mask | None = None) -> float:
-        return self.train_batch([tokens], step, lr, [mask])
+        return loss.item(), self._gradients()
 
     def train_batch(
         self,
@@ -121,51 +147,50 @@ class TorchModel(Model):
         masks: Masks = None,
         gradient_accumulation: int = 1,
     ) -> float:
-        """Update the weights on the mean loss of several documents; return that loss.
+        """Update the weights on the mean loss of several documents; see `Model.train_batch`.
 
-        `documents` are those of all processes. Raises ConfigError if they do not divide evenly by
-        processes and parts, MemoryError if a part does not fit in memory; the weights are then
-        unchanged.
+        `documents` are those of all processes, and must divide by processes times parts. Raises
+        MemoryError if a part does not fit in memory; the weights are then unchanged.
         """
-        rank, world = self.processes
-        own = with_masks(documents, masks)[rank::world]
-        size, rest = divmod(len(own), gradient_accumulation)
-        if rest or len(documents) % world:
-            raise ConfigError(
-                f"{len(documents)} documents do not divide by {world} processes "
-                f"times {gradient_accumulation} parts"
-            )
         try:
-            return self._train_batch(own, size, lr, gradient_accumulation)
+            return super().train_batch(documents, step, lr, masks, gradient_accumulation)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
+        size = len(documents) // (self.processes.world * gradient_accumulation)
         raise MemoryError(
             f"out of memory with {size} documents at a time: "
             "take a smaller --batch or more --gradient-accumulation"
         )
 
-    def _train_batch(
-        self, own: list[tuple[Tokens, Mask | None]], size: int, lr: float, parts: int
-    ) -> float:
-        """Update the weights on this process's documents, `size` of them at a time."""
+    def _backward(self, pairs: Pairs, parts: int) -> float:
+        """Compute this process's share; the loss and the gradient are then those of all shares."""
+        rank, world = self.processes
+        equal_parts(pairs, parts * world)  # so that no process has more documents than another
         self.net.zero_grad()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         parallel = self._parallel
-        for part in range(parts):
-            pairs = own[part * size : (part + 1) * size]
-            last = part == parts - 1
+        for number, part in enumerate(equal_parts(pairs[rank::world], parts), 1):
             # Processes exchange gradients once a step, after its last part.
-            with nullcontext() if last or parallel is None else parallel.no_sync():
-                loss = self._loss(parallel or self.net, pairs) / parts
+            with nullcontext() if number == parts or parallel is None else parallel.no_sync():
+                loss = self._loss(parallel or self.net, part) / parts
                 _backward(loss)
             total += loss.detach()
-        if self.processes.world > 1:
+        if world > 1:
             dist.all_reduce(total)
+        return float(total.item()) / world
+
+    def _gradients(self) -> Matrices:
+        return self._in_order({name: _gradient(p) for name, p in self.net.named_parameters()})
+
+    def _squared_norm(self) -> float:
+        norms = [_gradient(p).norm() for p in self.net.parameters()]
+        return torch.stack(norms).square().sum().item()
+
+    def _update(self, step: int, lr: float) -> None:
         for group in self.adam.param_groups:
             group["lr"] = lr
         self.adam.step()
-        return float(total.item()) / self.processes.world
 
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
         # Sorted by length, the documents of a batch need little padding.
@@ -279,6 +304,12 @@ def _matrix(rows: int, columns: int) -> nn.Parameter:
 
 def _rmsnorm(x: Tensor) -> Tensor:
     return F.rms_norm(x, x.shape[-1:], eps=EPS_RMSNORM)
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    """Return the gradient of a parameter, of which every one has a part in the loss."""
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def _backward(loss: Tensor) -> None:
