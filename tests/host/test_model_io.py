@@ -30,6 +30,13 @@ def test_what_is_saved_is_loaded(tmp_path: Path, engine: str, tied: bool) -> Non
         assert (again.weights[name] == matrix).all()
 
 
+def test_an_unknown_dtype_is_refused(tmp_path: Path) -> None:
+    microgpt.create(microgpt.ModelConfig()).save(tmp_path / "m")
+    for dtype in ("steam", "int8"):
+        with pytest.raises(microgpt.ConfigError, match=f"dtype must be one of .*, not '{dtype}'"):
+            microgpt.load(tmp_path / "m", dtype=dtype)
+
+
 def test_the_files_are_the_designs(tmp_path: Path, model: microgpt.Model) -> None:
     model.save(tmp_path / "m")
     weights = json.loads((tmp_path / "m" / "weights.json").read_text())

@@ -12,12 +12,12 @@ from ugpt.model import INIT_STD
 
 from microgpt import model_io
 from microgpt.config import ModelConfig, check_seed
-from microgpt.engines.base import Model
+from microgpt.engines.base import STORED, Model
 from microgpt.errors import ConfigError
 from microgpt.model_io import Matrices
 from microgpt.tokenizer import Tokenizer
 
-DTYPES = ("float32", "float64", "bfloat16")
+DTYPES = tuple(STORED)
 ENGINES = ("scalar", "tensor", "torch")
 
 
@@ -28,8 +28,7 @@ def build(
 
     Raises ConfigError if the engine or the dtype is unknown, or not available here.
     """
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    _check_dtype(dtype)
     if engine == "torch":
         try:
             from microgpt.engines.torch import TorchModel
@@ -77,7 +76,13 @@ def load(folder: str | Path, engine: str = "tensor", dtype: str = "float32") -> 
     Raises ModelFolderError if a file is missing or malformed, or a matrix is missing, of another
     shape or not finite; ConfigError as `build` does.
     """
-    return build(*model_io.read(folder, dtype), engine, dtype)
+    _check_dtype(dtype)
+    return build(*model_io.read(folder, STORED[dtype]), engine, dtype)
+
+
+def _check_dtype(dtype: str) -> None:
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
 
 
 def evaluator(model: Model) -> Model:

@@ -9,7 +9,6 @@ from microgpt import data
 from microgpt.chat import conversations
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: .venv/bin/pip install -e '.[torch]'")
-pytest.importorskip("safetensors", reason="needs safetensors: .venv/bin/pip install -e '.[torch]'")
 
 torch.set_num_threads(1)  # for products this small, more threads are slower
 
@@ -95,20 +94,26 @@ def test_weights_json_in_and_out(tmp_path: Path) -> None:
     assert greedy[0] == greedy[1] == greedy[2]
 
 
-def test_bfloat16_needs_cuda() -> None:
+def test_bfloat16_needs_cuda(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is CUDA here")
-    with pytest.raises(ValueError, match="CUDA"):
-        microgpt.create(microgpt.ModelConfig(), engine="torch", dtype="bfloat16")
-    with pytest.raises(ValueError, match="engine torch"):
-        microgpt.create(microgpt.ModelConfig(), engine="tensor", dtype="bfloat16")
+    microgpt.create(microgpt.ModelConfig()).save(tmp_path / "model")
+    for engine, message in {
+        "torch": "needs a CUDA device",
+        "tensor": "is for engine torch",
+    }.items():
+        with pytest.raises(microgpt.ConfigError, match=f"dtype bfloat16 {message}"):
+            microgpt.create(microgpt.ModelConfig(), engine=engine, dtype="bfloat16")
+        with pytest.raises(microgpt.ConfigError, match=f"dtype bfloat16 {message}"):
+            microgpt.load(tmp_path / "model", engine, "bfloat16")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.05)])
-def test_cuda(dtype: str, tolerance: float) -> None:
-    ours = microgpt.create(CONFIGS[3], engine="torch", dtype=dtype)
+def test_cuda(tmp_path: Path, dtype: str, tolerance: float) -> None:
     reference = microgpt.create(CONFIGS[3])
+    reference.save(tmp_path / "model")
+    ours = microgpt.load(tmp_path / "model", "torch", dtype)
     assert ours.device.type == "cuda"
     for text in TEXTS:
         tokens = ours.tokenizer.encode(text)
