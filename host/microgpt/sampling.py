@@ -17,7 +17,7 @@ MAX_TEMPERATURE = 100.0
 
 
 class SamplingError(UserError):
-    """A temperature, the length of a prompt or a number of samples is out of range."""
+    """A temperature, a prompt's length or a number of samples is out of range, or a logit is."""
 
 
 class Decoder:
@@ -121,9 +121,12 @@ def check_temperature(temperature: float) -> None:
 def draw(logits: Array, temperature: float, rng: random.Random) -> int:
     """Return a token drawn from softmax(logits / temperature), `logits` being (vocab_size,).
 
-    At temperature 0 it is the likeliest token, and no random number is drawn.
+    At temperature 0 it is the likeliest token, and no random number is drawn. Raises SamplingError
+    if a logit is not finite.
     """
     scores = np.asarray(logits, dtype=float)
+    if not np.isfinite(scores).all():
+        raise SamplingError("the logits are not finite: train the model again, with a lower lr")
     if temperature == 0:
         return int(scores.argmax())
     # At a temperature close to 0 a score overflows to -inf, whose exp is 0, as it should be.

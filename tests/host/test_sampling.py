@@ -50,6 +50,13 @@ def test_a_tiny_temperature_gives_the_likeliest(temperature: float) -> None:
         assert draw(np.array([1.0, 3.0, 2.0]), temperature, random.Random(seed)) == 1
 
 
+@pytest.mark.parametrize("temperature", [0, 0.5])
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_an_error(temperature: float, odd: float) -> None:
+    with pytest.raises(SamplingError, match="the logits are not finite"):
+        draw(np.array([1.0, odd, 2.0]), temperature, random.Random(1))
+
+
 def test_draws_follow_the_softmax() -> None:
     logits = np.log([0.5, 0.3, 0.2])
     rng = random.Random(1)
