@@ -13,7 +13,7 @@ BAUD_FLAG = $(if $(BAUD),--baud $(BAUD))
 PARALLEL := --numprocesses logical --dist worksteal
 # Two files are left out by name too, since to import PyTorch takes seconds.
 QUICK := -m "not (slow or browser or torch or board)" \
-	--ignore tests/host/engines/test_torch.py --ignore tests/host/runs/test_checkpoint.py
+	--ignore tests/host/engines/test_torch.py --ignore tests/host/runs/test_torch_runs.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -36,7 +36,7 @@ MARKS = {
     "torch": (
         "host/engines/test_torch.py",
         "host/lab/test_bench.py::test_the_comparison_with_pytorch",
-        "host/runs/test_checkpoint.py",
+        "host/runs/test_torch_runs.py",
     ),
     "board": (
         "device/",
@@ -61,6 +61,7 @@ MARKS = {
         "host/lab/test_ablation.py::test_the_four_variants",
         "host/lab/test_sweep.py::test_an_interrupted_sweep_continues",
         "host/lab/test_sweep.py::test_on_a_dask_cluster_of_which_a_worker_dies",
+        "host/runs/test_checkpoint.py::test_ctrl_c_leaves_the_model_and_the_checkpoint",
         "host/runs/test_repeat.py::test_repeat_gives_the_same_to_the_last_bit",
         "host/chat/test_conversations.py::test_train_chat",
         "host/service/test_load.py",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from microgpt.chat import conversations
 from microgpt.config import ModelConfig, TrainConfig
+from microgpt.runs import checkpoint as run_checkpoint
 from microgpt.runs import info
 from microgpt.runs import log as run_log
 from microgpt_board.device import log
@@ -154,16 +155,17 @@ def test_a_models_folder(tmp_path: Path) -> None:
         assert matrix.tolist() == content[name]  # a float32 is read back to the same bits
 
 
-def test_the_header_of_a_torch_checkpoint() -> None:
+def test_the_header_of_a_checkpoint_of_the_host(tmp_path: Path) -> None:
     header = json.loads(EXAMPLES["checkpoint.safetensors header"])
-    facts = json.loads(header.pop("__metadata__")["microgpt"])
-    tokenizer = microgpt.Tokenizer(*facts["tokenizer"])
-    config = ModelConfig(**facts["model"])
-    assert TrainConfig(**facts["train"]).steps == 4
-    shapes = {name: list(shape) for name, shape, _ in parameter_table(config.sizes(3))}
-    assert tokenizer.vocab_size == 3
-    expected = {f"{kind}.{name}": s for kind in ("m", "v", "weight") for name, s in shapes.items()}
-    assert {name: tensor["shape"] for name, tensor in header.items()} == expected
+    facts = json.loads(header["__metadata__"]["microgpt"])
+    charset, _, _ = facts["tokenizer"]
+    model = microgpt.create(ModelConfig(**facts["model"]), charset)
+    run_checkpoint.save(tmp_path, model, TrainConfig(**facts["train"]), facts["step"])
+    written = (tmp_path / run_checkpoint.FILE).read_bytes()
+    (size,) = struct.unpack("<Q", written[:8])
+    assert json.loads(written[8 : 8 + size]) == header
+    assert size % 8 == 0
+    assert len(written) == 8 + size + 3 * 4 * model.parameter_count
 
 
 def test_conversations(tmp_path: Path) -> None:

@@ -17,15 +17,14 @@ from microgpt.cli.options import (
     dtype_option,
     engine_option,
     model_options,
-    require,
     train_options,
 )
 from microgpt.cli.run import INTERRUPTED
 from microgpt.config import ModelConfig, TrainConfig, field_names
-from microgpt.runs import log, repeat
+from microgpt.runs import checkpoint, log, repeat
 from microgpt.runs.execute import Outcome, Resumed, execute, is_first_process
 from microgpt.runs.folder import new_folder
-from microgpt.runs.plan import Plan, PlanError, read_plan
+from microgpt.runs.plan import Plan, PlanError, read_plan, resumed_plan
 
 
 def _new(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
@@ -78,9 +77,7 @@ def _refuse_conflicts(command: Command) -> Command:
     show_default=True,
     help="With 1, a run is repeatable to the last bit.",
 )
-@click.option(
-    "--checkpoint-every", type=int, help="Steps between checkpoints, for resume; engine torch."
-)
+@click.option("--checkpoint-every", type=int, help="Steps between checkpoints, for resume.")
 @click.option("--from", "start", type=PATH, help="Start from this model; Adam starts anew.")
 @out_option
 @click.option("--repeat", "earlier", type=PATH, help="Repeat this run and report differences.")
@@ -130,8 +127,6 @@ def train_command(
 
 
 def _execute(plan: Plan, folder: Path, resumed: Resumed | None = None) -> Outcome | None:
-    if plan.checkpoint_every:
-        require("torch", "torch", "safetensors")
     return execute(plan, folder, lambda text: click.echo(text, err=True), show_progress, resumed)
 
 
@@ -151,23 +146,19 @@ def _finish(outcome: Outcome | None, folder: Path) -> None:
 @click.argument("run", type=PATH)
 @out_option
 def resume_command(run: Path, out: Path | None) -> None:
-    """Continue a run of engine torch from its checkpoint.
+    """Continue a run from its checkpoint.
 
     Its result is the same as without the interruption. train --checkpoint-every makes checkpoints.
 
     Example: microgpt resume runs/first
     """
-    require("torch", "torch", "safetensors")
-    from microgpt.engines import distributed
-    from microgpt.runs import checkpoint
-
-    distributed.join()
+    plan, start = resumed_plan(run)
     model, config, step = checkpoint.load(run)
-    plan = dataclasses.replace(read_plan(run), train=config)
+    plan = dataclasses.replace(plan, train=config)
     if step >= config.end:
         raise PlanError(f"{run} is complete at step {step}")
     folder = out or new_folder(plan.engine)
-    _finish(_execute(plan, folder, Resumed(run, model, step)), folder)
+    _finish(_execute(plan, folder, Resumed(run, model, step, start)), folder)
 
 
 def _report_repeat(earlier: Path, folder: Path) -> None:

@@ -31,15 +31,33 @@ def _number(variable: str, default: int) -> int:
     return int(text)
 
 
-def join() -> Processes:
+def check_number(processes: int, what: str, words: str) -> None:
+    """Raise ConfigError unless this is one of as many `processes` as `what` was made by.
+
+    `words` are those of the command that needs them.
+    """
+    world = started_with().world
+    if world == processes:
+        return
+    start = f"torchrun --nproc-per-node {processes} -m " if processes > 1 else ""
+    many = "es" if processes > 1 else ""
+    raise ConfigError(
+        f"{what} is of {processes} process{many}, not {world}: {start}microgpt {words}"
+    )
+
+
+def join(engine: str) -> Processes:
     """Join the processes that torchrun started, over NCCL with CUDA and gloo without.
 
     Does nothing if there is only one process. Call it before a model of engine "torch" is built:
-    the model then averages its gradients with the processes that have joined.
+    the model then averages its gradients with the processes that have joined. Raises ConfigError
+    if there are several and `engine` is another.
     """
     processes = started_with()
     if processes.world == 1:
         return processes
+    if engine != "torch":
+        raise ConfigError(f"engine {engine} trains in one process: take torch, or no torchrun")
     import torch
     import torch.distributed as dist
 

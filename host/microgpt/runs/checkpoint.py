@@ -1,4 +1,4 @@
-"""Save and load a run of engine "torch" as one safetensors file: all that the next step needs.
+"""Save and load a run as one safetensors file: all that the next step needs.
 
 The file has tensors `weight.NAME`, `m.NAME` and `v.NAME` for each NAME of `ugpt.layout`, and
 `Facts` as JSON in its metadata.
@@ -9,22 +9,23 @@ import json
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 from ugpt.layout import parameter_table
 
 from microgpt import files
 from microgpt.config import ModelConfig, TrainConfig, from_json
-from microgpt.engines.torch import STORED, TorchModel
+from microgpt.engines import ENGINES, build, distributed
+from microgpt.engines.base import STORED, Model
 from microgpt.errors import UserError
+from microgpt.model_io import Matrices
 from microgpt.runs.log import json_object, whole
 from microgpt.tokenizer import Tokenizer
 
 FILE = "checkpoint.safetensors"  # in a run's folder
 METADATA = "microgpt"  # the key of the facts
 PARTS = ("weight", "m", "v")
+KINDS = {"float32": "F32", "float64": "F64"}  # safetensors' names
 
 
 class Facts(TypedDict):
@@ -32,6 +33,7 @@ class Facts(TypedDict):
 
     step: int
     processes: int
+    engine: str
     dtype: str
     model: ModelConfig
     train: TrainConfig
@@ -45,98 +47,87 @@ class CheckpointError(UserError):
 class Checkpoint(NamedTuple):
     """A run to continue: its model with the optimizer's state, its settings, its next step."""
 
-    model: TorchModel
+    model: Model
     config: TrainConfig
     step: int
 
 
-def save(folder: Path, model: TorchModel, config: TrainConfig, step: int) -> None:
+def save(folder: Path, model: Model, config: TrainConfig, step: int, processes: int = 1) -> None:
     """Replace the checkpoint in a run's folder by the state before `step`, atomically."""
-    tensors = {}
-    for name, parameter in model.net.named_parameters():
-        state = model.adam.state.get(parameter)
-        tensors[f"weight.{name}"] = parameter.detach()
-        tensors[f"m.{name}"] = state["exp_avg"] if state else torch.zeros_like(parameter)
-        tensors[f"v.{name}"] = state["exp_avg_sq"] if state else torch.zeros_like(parameter)
+    tensors = {
+        f"{part}.{name}": matrix
+        for part, matrices in zip(PARTS, (model.weights, *model.moments), strict=True)
+        for name, matrix in matrices.items()
+    }
     tokenizer = model.tokenizer
     facts: Facts = {
         "step": step,
-        "processes": model.processes.world,
+        "processes": processes,
+        "engine": model.engine,
         "dtype": model.dtype,
         "model": model.config,
         "train": config,
         "tokenizer": (tokenizer.charset, tokenizer.bos, tokenizer.special_tokens),
     }
     metadata = {METADATA: json.dumps(facts, default=dataclasses.asdict)}
-    contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with files.replacing(folder / FILE) as new:
-        save_file(contiguous, new, metadata)
+        save_file(tensors, new, metadata)
 
 
-def load(folder: Path, device: str | None = None) -> Checkpoint:
-    """Return the run in the checkpoint of a run's folder; `device` as for TorchModel.
+def load(folder: Path) -> Checkpoint:
+    """Return the run in the checkpoint of a run's folder.
 
-    Raises CheckpointError if the file is missing, broken or something else, or if it was saved by
-    another number of processes than there are now.
+    Raises CheckpointError if the file is missing, broken or something else, ConfigError if it was
+    saved by another number of processes than there are now or its engine is not available here.
     """
     path = folder / FILE
     if not path.exists():
-        raise CheckpointError(
-            f"{folder} has no checkpoint: train with --engine torch --checkpoint-every N"
-        )
+        raise CheckpointError(f"{folder} has no checkpoint: train with --checkpoint-every N")
     try:
-        facts, tensors = _read(path)
+        facts, weights, m, v = _read(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
     except (SafetensorError, UserError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of microgpt: {error}") from None
-    weights = {
-        name.removeprefix("weight."): tensor.numpy()
-        for name, tensor in tensors.items()
-        if name.startswith("weight.")
-    }
+    distributed.check_number(facts["processes"], str(path), f"resume {folder}")
+    distributed.join(facts["engine"])
     tokenizer = Tokenizer(*facts["tokenizer"])
-    model = TorchModel(facts["model"], tokenizer, weights, facts["dtype"], device)
-    if model.processes.world != facts["processes"]:
-        raise CheckpointError(
-            f"{path} is of {facts['processes']} processes, not {model.processes.world}: "
-            f"torchrun --nproc-per-node {facts['processes']} -m microgpt resume"
-        )
-    for name, parameter in model.net.named_parameters():
-        model.adam.state[parameter] = {
-            "step": torch.tensor(float(facts["step"]), device=parameter.device),
-            "exp_avg": tensors[f"m.{name}"].to(parameter),
-            "exp_avg_sq": tensors[f"v.{name}"].to(parameter),
-        }
+    model = build(facts["model"], tokenizer, weights, facts["engine"], facts["dtype"])
+    model.restore_optimizer((m, v), facts["step"])
     return Checkpoint(model, facts["train"], facts["step"])
 
 
-def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
-    """Return the content of a checkpoint, with tensors of the shapes that its facts ask for.
+def _read(path: Path) -> tuple[Facts, Matrices, Matrices, Matrices]:
+    """Return the content of a checkpoint: its facts, the weights, Adam's two moments.
 
     Raises CheckpointError with the reason, SafetensorError, OSError.
     """
-    with safe_open(path, "pt") as file:
+    with safe_open(path, "np") as file:
         facts = _facts((file.metadata() or {}).get(METADATA, ""))
         vocab_size = Tokenizer(*facts["tokenizer"]).vocab_size
         table = parameter_table(facts["model"].sizes(vocab_size))
         shapes = {f"{part}.{name}": shape for name, shape, _ in table for part in PARTS}
-        names = set(file.keys())
-        if names != set(shapes):
-            raise CheckpointError(f"{min(names ^ set(shapes))} is missing or unknown")
-        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in shapes}
-    for name, tensor in tensors.items():
-        if tuple(tensor.shape) != shapes[name]:
-            raise CheckpointError(f"{name} has shape {tuple(tensor.shape)}, not {shapes[name]}")
-    return facts, tensors
+        if unexpected := set(file.keys()) ^ set(shapes):
+            raise CheckpointError(f"{min(unexpected)} is missing or unknown")
+        kind = KINDS[STORED[facts["dtype"]]]
+        for name, shape in shapes.items():
+            tensor = file.get_slice(name)
+            found = tensor.get_dtype(), tuple(tensor.get_shape())
+            if found != (kind, shape):
+                raise CheckpointError(f"{name} is {found[0]} {found[1]}, not {kind} {shape}")
+        weights, m, v = (
+            {name: file.get_tensor(f"{part}.{name}") for name, _, _ in table} for part in PARTS
+        )
+    return facts, weights, m, v
 
 
 def _facts(text: str) -> Facts:
     """Return the facts in a checkpoint's metadata; raise UserError with what is wrong."""
     content = json_object(text)
     step, processes = whole(content.get("step")), whole(content.get("processes"))
+    engine = content.get("engine", "torch")  # in version 0.1.0 no other had checkpoints
     dtype, tokenizer = content.get("dtype"), content.get("tokenizer")
-    if step is None or processes is None or dtype not in STORED:
+    if step is None or processes is None or engine not in ENGINES or dtype not in STORED:
         raise CheckpointError("its metadata is not a checkpoint's")
     match tokenizer:
         case [str(charset), int(bos), list(special_tokens)]:
@@ -146,14 +137,9 @@ def _facts(text: str) -> Facts:
     return {
         "step": step,
         "processes": processes,
+        "engine": str(engine),
         "dtype": str(dtype),
         "model": from_json(ModelConfig, content.get("model")),
         "train": from_json(TrainConfig, content.get("train")),
         "tokenizer": vocabulary,
     }
-
-
-def restore(folder: Path, model: TorchModel) -> None:
-    """Set the weights of `model` to those of the checkpoint in its run's folder."""
-    with safe_open(folder / FILE, "pt") as file:
-        model.load({name: file.get_tensor(f"weight.{name}").numpy() for name, _, _ in model.table})

@@ -5,19 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
 from microgpt.engines import distributed
 from microgpt.engines.base import Model
-from microgpt.runs import log
+from microgpt.runs import checkpoint, info, log
 from microgpt.runs.folder import RunFolder
 from microgpt.runs.plan import Plan
 from microgpt.training import Record, TrainingError, train
-
-if TYPE_CHECKING:
-    from microgpt.engines.torch import TorchModel
 
 # Takes the records, the number of steps and the first step; yields the records.
 Watch = Callable[[Iterator[Record], int, int], Iterator[Record]]
@@ -25,11 +21,15 @@ Watch = Callable[[Iterator[Record], int, int], Iterator[Record]]
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run to continue: its folder, the model with its optimizer's state, the next step."""
+    """A run to continue: its folder, the model with its optimizer's state, the next step.
+
+    `start` is the model that the run started from, as its run.json has it.
+    """
 
     run: Path
-    model: "TorchModel"
+    model: Model
     step: int
+    start: info.Start | None
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,12 @@ def execute(
 ) -> Outcome | None:
     """Train as `plan` says and record the run in `folder`; `watch` can show the records.
 
-    The model is saved when the run ends, also after Ctrl-C. After a loss that is not finite its
-    weights are useless: the model of the last checkpoint is saved instead, if there is one. Of
-    processes that train together only that of rank 0 records; the others return None.
+    The model after the last step is saved when the run ends, also after Ctrl-C or a TrainingError.
+    Of processes that train together only that of rank 0 records; the others return None.
 
     Raises TrainingError, which names the folder, if training cannot continue.
     """
-    processes = distributed.join() if plan.engine == "torch" else distributed.Processes()
+    processes = distributed.join(plan.engine)
     if not is_first_process():
         report = _ignore
     first = resumed.step if resumed else 0
@@ -63,6 +62,7 @@ def execute(
     content = plan.content(model, docs, processes.world)
     earlier: list[log.Step] = []  # the steps before `first`, of the run that is resumed
     if resumed:
+        content["from"] = resumed.start
         content["resumed"] = {"run": str(resumed.run), "step": first}
         earlier = log.read_steps(resumed.run)[:first]
     records = train(model, docs, plan.train, first, processes.world)
@@ -74,7 +74,8 @@ def execute(
         with RunFolder(folder, content) as run:
             for step in earlier:
                 run.log(step)
-            return _Execution(plan, model, run).run(watch(records, plan.train.end, first), first)
+            shown = watch(records, plan.train.end, first)
+            return _Execution(plan, model, run, processes.world).run(shown)
 
 
 def is_first_process() -> bool:
@@ -89,27 +90,23 @@ def _ignore(_: str) -> None:
 class _Execution:
     """The execution of a run, from its first step to the saved model."""
 
-    def __init__(self, plan: Plan, model: Model, run: RunFolder) -> None:
-        self._plan, self._model, self._run = plan, model, run
-        self._saved = 0  # the number of steps before the last checkpoint
+    def __init__(self, plan: Plan, model: Model, run: RunFolder, processes: int) -> None:
+        self._plan, self._model, self._run, self._processes = plan, model, run, processes
 
-    def run(self, records: Iterator[Record], first: int) -> Outcome:
+    def run(self, records: Iterator[Record]) -> Outcome:
         """Record every step; at the end save the model and draw loss.png."""
-        done = first
         interrupted = False
         error: TrainingError | MemoryError | None = None
         try:
             for record in records:
                 step = log.Step(record.step, record.loss, record.lr, validation=record.validation)
                 self._run.log(step)
-                done = record.step + 1
-                self._checkpoint(done)
+                self._checkpoint(record.step + 1)
         except KeyboardInterrupt:
             interrupted = True
         except (TrainingError, MemoryError) as ended:
             error = ended
-        if not isinstance(error, TrainingError) or self._restore(done):
-            self._model.save(self._run.path / "model")
+        self._model.save(self._run.path / "model")
         remark = self._run.close()
         if error:
             raise TrainingError(f"{error}; the run so far is in {self._run.path}")
@@ -119,24 +116,5 @@ class _Execution:
         """Save a checkpoint if one is due after `done` steps."""
         every = self._plan.checkpoint_every
         if every and done % every == 0:
-            from microgpt.engines.torch import TorchModel
-            from microgpt.runs import checkpoint
-
-            assert isinstance(self._model, TorchModel)  # Plan allows no other with checkpoints
-            checkpoint.save(self._run.path, self._model, self._plan.train, done)
-            self._saved = done
-
-    def _restore(self, done: int) -> bool:
-        """Restore the weights of the last checkpoint; return False if they may be bad too.
-
-        The loss of a step is measured before its update. So a finite loss in the step after the
-        checkpoint shows that the checkpoint's weights are good.
-        """
-        if not 0 < self._saved < done:
-            return False
-        from microgpt.engines.torch import TorchModel
-        from microgpt.runs import checkpoint
-
-        assert isinstance(self._model, TorchModel)
-        checkpoint.restore(self._run.path, self._model)
-        return True
+            train, processes = self._plan.train, self._processes
+            checkpoint.save(self._run.path, self._model, train, done, processes)

@@ -1,14 +1,14 @@
 """The plan of a run: all settings that determine it, to be executed, recorded and repeated."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from microgpt import data
 from microgpt.chat import conversations
 from microgpt.config import ModelConfig, TrainConfig, from_json
-from microgpt.engines import create, load
+from microgpt.engines import create, distributed, load
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import weights_file
@@ -18,6 +18,7 @@ from microgpt.training import Document, split
 Field = TypeVar("Field")
 
 MOST_THREADS = 1024
+START = ("path", "sha256", "folder")  # the fields of info.Start
 
 
 class PlanError(UserError):
@@ -32,7 +33,7 @@ class Plan:
     `threads`: the threads of a matrix product; results repeat to the last bit with 1.
     `chat`: `data` is a file of conversations. `strict`: a malformed line in it is an error.
     `assistant_only`: see `conversations.conversation_document`.
-    `checkpoint_every`: the steps between two checkpoints; for engine "torch" only.
+    `checkpoint_every`: the steps between two checkpoints.
     """
 
     data: Path
@@ -53,10 +54,8 @@ class Plan:
             raise PlanError(f"threads must be 1 to {MOST_THREADS:,}, not {self.threads:,}")
         if (self.assistant_only or self.strict) and not self.chat:
             raise PlanError("assistant-only and strict are for conversations: add --chat")
-        if self.checkpoint_every is not None and (
-            self.engine != "torch" or self.checkpoint_every < 1
-        ):
-            raise PlanError("checkpoint-every is a number of steps from 1 on, for engine torch")
+        if self.checkpoint_every is not None and self.checkpoint_every < 1:
+            raise PlanError("checkpoint-every is a number of steps from 1 on")
 
     def prepare(
         self,
@@ -161,42 +160,79 @@ def fingerprint(path: Path) -> info.Fingerprint:
 
 
 def read_plan(folder: Path, documents: Path | None = None) -> Plan:
-    """Return the plan of the run in `folder`, for as many steps as it has taken.
+    """Return the plan of the run in `folder`, for as many steps as it has taken, to repeat it.
 
     `documents` is the path of its documents, if they have moved. Raises PlanError if it is not a
-    host's run, or if its documents or the model that it starts from have changed since; RunError if
-    the folder cannot be read.
+    host's run, or if its documents or the model that it starts from have changed since; ConfigError
+    if it is of another number of processes; RunError if the folder cannot be read.
     """
+    content = _host_run(folder, f"repeat it with microgpt-board replay {folder}")
+    plan, start = _plan(folder, content, documents)
+    distributed.check_number(
+        log.whole(content.get("processes")) or 1, str(folder), f"train --repeat {folder}"
+    )
+    if start:
+        _check_unchanged(weights_file(Path(start["folder"])), start["sha256"], folder)
+        plan = replace(plan, start=Path(start["folder"]))
+    return plan
+
+
+def resumed_plan(folder: Path) -> tuple[Plan, info.Start | None]:
+    """Return the plan of the run in `folder`, to resume it, and the model that it started from.
+
+    That model is not in the plan and may be gone: the checkpoint takes its place. Raises PlanError
+    if it is not a host's run or if its documents have changed since, RunError if the folder cannot
+    be read.
+    """
+    content = _host_run(folder, "the board goes on from its own checkpoint")
+    return _plan(folder, content)
+
+
+def _host_run(folder: Path, hint: str) -> log.JsonObject:
+    """Return run.json of a host's run; raise PlanError, with `hint` if it is a board's."""
     about = info.read(folder)
-    content = about.content
     if about.engine is None:
+        if "board" in about.content:
+            raise PlanError(f"{folder} is a board's run: {hint}")
         raise PlanError(f"{folder / info.FILE} is not a run of microgpt train")
-    steps = len(log.read_steps(folder))
+    return about.content
+
+
+def _plan(
+    folder: Path, content: log.JsonObject, documents: Path | None = None
+) -> tuple[Plan, info.Start | None]:
+    """Return the plan of a run.json, without the model that it starts from, and that model."""
     documents_then, start_then = info.part(content, "data"), info.part(content, "from")
+    steps = len(log.read_steps(folder))
+    start: info.Start | None = None
     try:
         train = {**info.part(content, "train"), "stop_after": max(1, steps)}
         plan = Plan(
             data=documents or Path(_field(documents_then, "path", str)),
             model=from_json(ModelConfig, content.get("model")),
             train=from_json(TrainConfig, train),
-            engine=about.engine,
+            engine=_field(content, "engine", str),
             dtype=_field(content, "dtype", str),
-            start=Path(_field(start_then, "folder", str)) if start_then else None,
             threads=_field(content, "threads", int),
             chat=_field(content, "chat", bool),
             assistant_only=_field(content, "assistant_only", bool),
             strict=_field(content, "strict", bool),
             checkpoint_every=log.whole(content.get("checkpoint_every")),
         )
+        sha256 = _field(documents_then, "sha256", str)
+        if start_then:
+            path, digest, model = (_field(start_then, name, str) for name in START)
+            start = {"path": path, "sha256": digest, "folder": model}
     except UserError as error:
         raise PlanError(f"{folder / info.FILE} is not a run of microgpt train: {error}") from None
-    read = [(plan.data, documents_then)]
-    if plan.start:
-        read.append((weights_file(plan.start), start_then))
-    for file, then in read:
-        if _sha256(file) != then.get("sha256"):
-            raise PlanError(f"{file} is not what it was in {folder}: its SHA-256 differs")
-    return plan
+    _check_unchanged(plan.data, sha256, folder)
+    return plan, start
+
+
+def _check_unchanged(file: Path, sha256: str, run: Path) -> None:
+    """Raise PlanError if a file cannot be read, or is not what it was in `run`."""
+    if _sha256(file) != sha256:
+        raise PlanError(f"{file} is not what it was in {run}: its SHA-256 differs")
 
 
 def _field(content: log.JsonObject, name: str, kind: type[Field]) -> Field:

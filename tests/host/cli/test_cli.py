@@ -62,13 +62,16 @@ def test_ctrl_c_ends_a_run_with_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "loss.png").exists()
 
 
-def test_a_loss_that_is_not_a_number_leaves_the_log_and_the_picture(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_leaves_the_model_before_the_log_and_the_picture(
+    tmp_path: Path,
+) -> None:
     words = ["train", "--lr", "1e30", "--steps", "50", "--out", "r"]
     errors = run(*words, cwd=tmp_path, code=1).stderr
     assert errors.endswith("; the run so far is in r\n")
     assert sorted(path.name for path in (tmp_path / "r").iterdir()) == [
         "log.jsonl",
         "loss.png",
+        "model",
         "run.json",
     ]
 
@@ -143,8 +146,7 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     [
         ("fastapi", "serve", "serve --model m"),
         ("torch", "torch", "train --engine torch"),
-        ("torch", "torch", "resume m"),
-        ("safetensors", "torch", "train --engine torch --checkpoint-every 5"),
+        ("torch", "torch", "train --engine torch --checkpoint-every 5"),
     ],
 )
 def test_an_extra_that_is_not_installed(

@@ -1,7 +1,6 @@
-"""Runs of engine torch: interrupted and resumed, of several processes, out of memory."""
+"""Checkpoints of every engine: what is resumed, and what is refused in one line."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,66 +10,85 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt.engines.distributed import Processes
+from microgpt import data
+from microgpt.runs import checkpoint
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from tests.support.commands import run
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: .venv/bin/pip install -e '.[torch]'")
-pytest.importorskip("safetensors", reason="needs safetensors: .venv/bin/pip install -e '.[torch]'")
-
-from microgpt.runs import checkpoint  # noqa: E402 - imports torch
-
 MICROGPT = Path(sys.executable).with_name("microgpt")
-TORCHRUN = Path(sys.executable).with_name("torchrun")
-
-torch.set_num_threads(1)  # for products this small, more threads are slower
-
-
-SIZES = ["--n-embd", "32", "--block-size", "128", "--dtype", "float64"]
 
 
 def log_of(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-CHAT = ["train", "--chat", "--assistant-only", "--engine", "torch", "--decay", "cosine", *SIZES]
+def about(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]:
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    words = [*CHAT, "--steps", 12, "--batch", 4, "--checkpoint-every", 7]
-    run(*words, "--out", folder / "run")
-    return folder / "run", log_of(folder / "run")
+def train(folder: Path, *words: object) -> Path:
+    """Train on a short list of names, and return the run's folder."""
+    names = folder / "names.txt"
+    names.write_text("\n".join(data.read_docs(data.NAMES)[:300]))
+    run("train", "--data", names, *words, "--out", folder / "run")
+    return folder / "run"
 
 
-def test_a_run_resumes_exactly(uninterrupted: tuple[Path, list[dict]], tmp_path: Path) -> None:
-    folder, log = uninterrupted
-    run("resume", folder, "--out", tmp_path / "run")
-    assert log_of(tmp_path / "run") == log
-    weights = [(r / "model" / "weights.json").read_bytes() for r in (folder, tmp_path / "run")]
-    assert weights[0] == weights[1]
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["resumed"]["step"] == 7
+SETTINGS = {
+    "tensor": ["--steps", 30, "--validation", 0.1, "--checkpoint-every", 17],
+    "tensor, float64": ["--steps", 30, "--dtype", "float64", "--checkpoint-every", 11],
+    "tensor, batches": [
+        *("--steps", 30, "--batch", 5, "--gradient-accumulation", 3, "--order", "random"),
+        *("--decay", "cosine", "--validation", 0.2, "--checkpoint-every", 7, "--tie-lm-head"),
+    ],
+    "tensor, stopped": ["--steps", 90, "--stop-after", 29, "--checkpoint-every", 8],
+    "scalar": ["--engine", "scalar", "--steps", 5, "--n-embd", 4, "--checkpoint-every", 3],
+    "scalar, batches": [
+        *("--engine", "scalar", "--steps", 3, "--n-embd", 4, "--batch", 2, "--validation", 0.2),
+        *("--gradient-accumulation", 2, "--checkpoint-every", 2),
+    ],
+}
 
 
-def test_two_processes_are_one_with_the_doubled_batch(
-    uninterrupted: tuple[Path, list[dict]], tmp_path: Path
+@pytest.mark.parametrize("words", SETTINGS.values(), ids=SETTINGS)
+def test_a_resumed_run_equals_one_without_an_interruption(
+    tmp_path: Path, words: list[object]
 ) -> None:
-    _, log = uninterrupted
-    words = [*CHAT, "--steps", 12, "--batch", 1, "--accumulate", 2, "--out", "run"]
-    torchrun = [TORCHRUN, "--standalone", "--nproc-per-node", 2, "-m", "microgpt"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = list(map(str, [*torchrun, *words]))
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    two = log_of(tmp_path / "run")
-    assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in log], rel=1e-9)
+    whole = train(tmp_path, *words)
+    run("resume", whole, "--out", tmp_path / "resumed")
+    assert log_of(tmp_path / "resumed") == log_of(whole)
+    weights = [(r / "model" / "weights.json").read_bytes() for r in (whole, tmp_path / "resumed")]
+    assert weights[0] == weights[1]
+    every = about(whole)["checkpoint_every"]
+    step = about(tmp_path / "resumed")["resumed"]["step"]
+    assert step % every == 0
+    assert 0 <= len(log_of(whole)) - step <= every
+
+
+def test_the_model_that_a_run_started_from_is_not_needed_to_resume_it(tmp_path: Path) -> None:
+    run("train", "--steps", 5, "--n-embd", 8, "--out", tmp_path / "first")
+    words = ["--from", tmp_path / "first", "--steps", 20, "--checkpoint-every", 13]
+    whole = train(tmp_path, *words)
+    weights = tmp_path / "first" / "model" / "weights.json"
+    weights.write_text(weights.read_text().replace("0.1", "0.2", 1))
+    run("resume", whole, "--out", tmp_path / "changed")
+    for path in (weights, weights.with_name("meta.json")):
+        path.unlink()
+    run("resume", whole, "--out", tmp_path / "gone")
+    for name in ("changed", "gone"):
+        assert log_of(tmp_path / name) == log_of(whole)
+        assert about(tmp_path / name)["from"] == about(whole)["from"]
+        assert about(tmp_path / name)["from"]["folder"] == str(tmp_path / "first")
+    # To repeat the run, it is needed.
+    assert "cannot read" in run("train", "--repeat", tmp_path / "gone", code=1).stderr
 
 
 def test_ctrl_c_leaves_the_model_and_the_checkpoint(tmp_path: Path) -> None:
     words = ["--steps", "1000000", "--checkpoint-every", "2", "--out", "run"]
     process = subprocess.Popen(
-        [MICROGPT, "train", "--engine", "torch", *words],
+        [MICROGPT, "train", *words],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,93 +110,100 @@ def test_ctrl_c_leaves_the_model_and_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_other_processes(tmp_path: Path) -> None:
-    model = microgpt.create(microgpt.ModelConfig(), engine="torch")
-    model.processes = Processes(0, 2)
-    checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 5)
-    with pytest.raises(checkpoint.CheckpointError, match="2 processes, not 1"):
+    model = microgpt.create(microgpt.ModelConfig())
+    checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 5, processes=2)
+    with pytest.raises(microgpt.ConfigError, match="2 processes, not 1: torchrun .* 2 -m microgpt"):
         checkpoint.load(tmp_path)
 
 
-@pytest.mark.parametrize("broken", ["cut", "other"])
-def test_a_file_that_is_not_a_checkpoint(
-    uninterrupted: tuple[Path, list[dict]], tmp_path: Path, broken: str
-) -> None:
-    whole = (uninterrupted[0] / "checkpoint.safetensors").read_bytes()
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("cut", ""),
+        ("other", ""),
+        ("engine", "metadata is not a checkpoint's"),
+        ("dtype", "weight.wte is F32 (27, 4), not F64 (27, 4)"),
+        ("shape", "v.wte is F32 (4, 27), not F32 (27, 4)"),
+        ("missing", "m.wpe is missing or unknown"),
+    ],
+)
+def test_a_file_that_is_not_a_checkpoint(tmp_path: Path, damage: str, message: str) -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4))
+    checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 5)
     path = tmp_path / "checkpoint.safetensors"
-    if broken == "cut":
-        path.write_bytes(whole[:-100])
-    if broken == "other":
-        from safetensors.numpy import save_file
-
-        save_file({"a": np.zeros(1)}, path)
+    with safe_open(path, "np") as file:
+        facts = json.loads(file.metadata()["microgpt"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    match damage:
+        case "engine":
+            facts["engine"] = "steam"
+        case "dtype":
+            facts["dtype"] = "float64"
+        case "shape":
+            tensors["v.wte"] = np.ascontiguousarray(tensors["v.wte"].T)
+        case "missing":
+            del tensors["m.wpe"]
+        case "other":
+            tensors, facts = {"a": np.zeros(1)}, {}
+    save_file(tensors, path, {"microgpt": json.dumps(facts)})
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(checkpoint.CheckpointError) as error:
         checkpoint.load(tmp_path)
-    assert str(path) in str(error.value)
+    assert str(error.value).startswith(f"{path} is not a checkpoint of microgpt: ")
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(checkpoint.CheckpointError) as error:
-        checkpoint.load(tmp_path)
-    hint = "train with --engine torch --checkpoint-every N"
-    assert str(error.value) == f"{tmp_path} has no checkpoint: {hint}"
+def test_what_cannot_be_resumed_is_one_line(tmp_path: Path) -> None:
+    run("train", "--steps", 3, "--out", tmp_path / "run")
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board" / "run.json").write_text('{"schema": 2, "board": null, "seed": 1}')
+    for name, message in {
+        "run": "run has no checkpoint: train with --checkpoint-every N",
+        "board": "board is a board's run: the board goes on from its own checkpoint",
+        "nothing": "cannot read nothing/run.json: No such file or directory",
+    }.items():
+        result = run("resume", name, cwd=tmp_path, code=1)
+        assert result.stderr == f"error: {message}\n"
+        assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("words", [["--steps", 4], ["--steps", 9, "--stop-after", 4]])
 def test_a_run_at_its_end_has_nothing_to_resume(tmp_path: Path, words: list) -> None:
     folder = tmp_path / "run"
-    run("train", "--engine", "torch", *words, "--checkpoint-every", 2, "--out", folder)
+    run("train", *words, "--checkpoint-every", 2, "--out", folder)
     resumed = run("resume", folder, "--out", tmp_path / "copy", code=1)
     assert resumed.stderr == f"error: {folder} is complete at step 4\n"
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_loss_that_is_not_a_number_leaves_the_model_of_the_checkpoint_before(
-    tmp_path: Path,
-) -> None:
-    too_high = ["train", "--engine", "torch", "--steps", 40, "--seed", 1, "--lr", "6e6", "--out"]
-    failed = run(*too_high, tmp_path / "alone", code=1)
-    assert "lower lr" in failed.stderr
-    assert failed.stderr.endswith(f"; the run so far is in {tmp_path / 'alone'}\n")
-    assert not (tmp_path / "alone" / "model").exists()
-    assert (tmp_path / "alone" / "loss.png").exists()
-    done = len(log_of(tmp_path / "alone"))
-    assert 3 <= done < 40  # a record for each loss that was a number
-
-    for every in (done - 1, done):  # the weights at the end of the last step are the spoilt ones
-        words = [*too_high, tmp_path / str(every), "--checkpoint-every", every]
-        assert "lower lr" in run(*words, code=1).stderr
-    assert not (tmp_path / str(done) / "model").exists()
-    run(*too_high, tmp_path / "good", "--stop-after", done - 1)
-    model, good = (microgpt.load(tmp_path / name) for name in (str(done - 1), "good"))
-    for name, matrix in good.weights.items():
-        assert np.array_equal(model.weights[name], matrix)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA has memory of its own")
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: it limits a process's memory")
-def test_too_large_a_batch_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "long.txt").write_text("a" * 1000)
-    sizes = "--batch 8000 --block-size 1000 --n-embd 256"  # 8 GB
-    words = f"exec $0 train --engine torch --data long.txt {sizes} --steps 1 --out run"
-    result = subprocess.run(
-        ["bash", "-c", f"ulimit -v 8000000; {words}", MICROGPT],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
-    assert line == (
-        "error: out of memory with 8000 documents at a time: take a smaller --batch or more "
-        "--gradient-accumulation; the run so far is in run"
-    )
-
-
 def test_data_that_was_changed_since(tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("emma\nava\n")
-    words = ["train", "--engine", "torch", "--data", names, "--steps", 4, "--checkpoint-every", 2]
+    words = ["train", "--data", names, "--steps", 4, "--checkpoint-every", 2]
     run(*words, "--out", tmp_path / "run")
     names.write_text("emma\n")
     assert "not what it was" in run("resume", tmp_path / "run", code=1).stderr
+
+
+@pytest.mark.parametrize("every", [0, -3])
+def test_checkpoints_are_every_so_many_steps(tmp_path: Path, every: int) -> None:
+    result = run("train", "--checkpoint-every", every, cwd=tmp_path, code=1)
+    assert result.stderr == "error: checkpoint-every is a number of steps from 1 on\n"
+
+
+def test_after_a_diverged_run_the_model_is_that_of_its_last_step(tmp_path: Path) -> None:
+    words = ["train", "--steps", 20, "--lr", "1e30", "--out"]
+    failed = run(*words, tmp_path / "run", code=1)
+    assert "lower lr" in failed.stderr
+    assert failed.stderr.endswith(f"; the run so far is in {tmp_path / 'run'}\n")
+    assert (tmp_path / "run" / "loss.png").exists()
+    done = len(log_of(tmp_path / "run"))
+    assert 0 < done < 20
+    run(*words, tmp_path / "stopped", "--stop-after", done)
+    weights = [tmp_path / name / "model" / "weights.json" for name in ("run", "stopped")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    failed = run("generate", tmp_path / "run", code=1)
+    assert failed.stderr.count("\n") == 1
+    assert "not finite" in failed.stderr

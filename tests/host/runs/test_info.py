@@ -127,7 +127,7 @@ def test_a_board_s_run_of_schema_1(tmp_path: Path) -> None:
     assert (about.engine, about.board) == (None, "esp32")
     assert (about.seed, about.parameters, about.steps, about.documents) == (9, 4192, 1000, 32469)
     assert "configuration" not in about.content
-    with pytest.raises(PlanError, match="is not a run of microgpt train"):
+    with pytest.raises(PlanError, match="microgpt-board replay"):
         read_plan(tmp_path / "run")
 
 

@@ -40,7 +40,11 @@ def test_from_goes_on(tmp_path: Path) -> None:
         (["--from", "nothing"], "cannot read nothing/meta.json"),
         (["--repeat", "r", "--seed", "3"], "--repeat takes everything else from the run"),
         (["--repeat", "nothing"], "cannot read nothing/run.json"),
-        (["--repeat", "board"], "board/run.json is not a run of microgpt train"),
+        (
+            ["--repeat", "board"],
+            "board is a board's run: repeat it with microgpt-board replay board",
+        ),
+        (["--repeat", "other"], "other/run.json is not a run of microgpt train"),
         (["--validation", "1"], "validation must be a number from 0 to below 1"),
         (
             ["--validation", "0.1", "--data", "odd.txt"],
@@ -58,6 +62,8 @@ def test_errors_are_one_line(tmp_path: Path, words: list[str], message: str) -> 
     (tmp_path / "odd.txt").write_text("ana\nzoé\n")
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "run.json").write_text('{"board": "ESP32", "seed": 1}')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.json").write_text('{"seed": 1}')
     result = run("train", *words, cwd=tmp_path, code=None)
     assert result.returncode in (1, 2)
     assert message in result.stderr
