@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialized
 from ugpt.layout import parameter_table
 
 from microgpt import files
 from microgpt.config import ModelConfig, TrainConfig, from_json
-from microgpt.engines import ENGINES, build, distributed
+from microgpt.engines import DTYPES, ENGINES, build, distributed
 from microgpt.engines.base import STORED, Model
 from microgpt.errors import UserError
 from microgpt.model_io import Matrices
@@ -70,8 +70,8 @@ def save(folder: Path, model: Model, config: TrainConfig, step: int, processes: 
         "tokenizer": (tokenizer.charset, tokenizer.bos, tokenizer.special_tokens),
     }
     metadata = {METADATA: json.dumps(facts, default=dataclasses.asdict)}
-    with files.replacing(folder / FILE) as new:
-        save_file(tensors, new, metadata)
+    # Not save_file: where the disk is full it raises no OSError.
+    files.write(folder / FILE, serialized(tensors, metadata))
 
 
 def load(folder: Path) -> Checkpoint:
@@ -105,9 +105,12 @@ def _read(path: Path) -> tuple[Facts, Matrices, Matrices, Matrices]:
     with safe_open(path, "np") as file:
         facts = _facts((file.metadata() or {}).get(METADATA, ""))
         vocab_size = Tokenizer(*facts["tokenizer"]).vocab_size
+        names = set(file.keys())
+        if facts["model"].n_layer > len(names):  # so that the table is not far too long
+            raise CheckpointError("it has fewer tensors than layers")
         table = parameter_table(facts["model"].sizes(vocab_size))
         shapes = {f"{part}.{name}": shape for name, shape, _ in table for part in PARTS}
-        if unexpected := set(file.keys()) ^ set(shapes):
+        if unexpected := names ^ set(shapes):
             raise CheckpointError(f"{min(unexpected)} is missing or unknown")
         kind = KINDS[STORED[facts["dtype"]]]
         for name, shape in shapes.items():
@@ -127,7 +130,7 @@ def _facts(text: str) -> Facts:
     step, processes = whole(content.get("step")), whole(content.get("processes"))
     engine = content.get("engine", "torch")  # in version 0.1.0 no other had checkpoints
     dtype, tokenizer = content.get("dtype"), content.get("tokenizer")
-    if step is None or processes is None or engine not in ENGINES or dtype not in STORED:
+    if step is None or processes is None or engine not in ENGINES or dtype not in DTYPES:
         raise CheckpointError("its metadata is not a checkpoint's")
     match tokenizer:
         case [str(charset), int(bos), list(special_tokens)]:

@@ -50,12 +50,24 @@ SETTINGS = {
         *("--gradient-accumulation", 2, "--checkpoint-every", 2),
     ],
 }
+TORCH = [
+    *("--engine", "torch", "--steps", 20, "--batch", 5, "--gradient-accumulation", 3),
+    *("--validation", 0.2, "--checkpoint-every", 13),
+]
 
 
-@pytest.mark.parametrize("words", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(pytest.param(words, id=name) for name, words in SETTINGS.items()),
+        pytest.param(TORCH, id="torch, batches", marks=pytest.mark.torch),
+    ],
+)
 def test_a_resumed_run_equals_one_without_an_interruption(
     tmp_path: Path, words: list[object]
 ) -> None:
+    if words is TORCH:
+        pytest.importorskip("torch", reason="needs PyTorch: .venv/bin/pip install -e '.[torch]'")
     whole = train(tmp_path, *words)
     run("resume", whole, "--out", tmp_path / "resumed")
     assert log_of(tmp_path / "resumed") == log_of(whole)
@@ -122,6 +134,8 @@ def test_a_checkpoint_of_other_processes(tmp_path: Path) -> None:
         ("cut", ""),
         ("other", ""),
         ("engine", "metadata is not a checkpoint's"),
+        ("no dtype", "metadata is not a checkpoint's"),
+        ("layers", "it has fewer tensors than layers"),
         ("dtype", "weight.wte is F32 (27, 4), not F64 (27, 4)"),
         ("shape", "v.wte is F32 (4, 27), not F32 (27, 4)"),
         ("missing", "m.wpe is missing or unknown"),
@@ -137,6 +151,10 @@ def test_a_file_that_is_not_a_checkpoint(tmp_path: Path, damage: str, message: s
     match damage:
         case "engine":
             facts["engine"] = "steam"
+        case "no dtype":
+            facts["dtype"] = ["float32"]
+        case "layers":
+            facts["model"]["n_layer"] = 1 << 20
         case "dtype":
             facts["dtype"] = "float64"
         case "shape":
