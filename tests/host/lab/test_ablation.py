@@ -112,7 +112,7 @@ def test_errors_are_one_line(
 def test_a_training_that_diverges_is_named(folder: Path, small: list[str]) -> None:
     words = ["ablate", "--vary", "lr=0.01,1e30", "--steps", "40", *small]
     error = run(*words, cwd=folder, code=1).stderr
-    assert error.startswith("error: lr=1e+30 seed=42: the loss at step ")
+    assert error.startswith("error: lr=1e+30 seed=42: the squared norm of the gradient at step ")
     assert error.count("\n") == 1
 
 
