@@ -14,7 +14,6 @@ import click
 from microgpt.board import CONFIG, TOKENIZER, initial_weights
 from microgpt.cli.options import PATH
 from microgpt.engines import build
-from microgpt.engines.base import DivergedError
 from microgpt.plots.figures import NO_MATPLOTLIB, new_figure, save
 from microgpt.runs import info, log
 from ugpt.dataset import Dataset
@@ -104,11 +103,7 @@ def _losses(recorded: Recorded, dataset: Dataset, lr: float) -> Iterator[float]:
     tokens = bytearray(model.config.block_size + 1)
     for step in range(max(recorded.losses) + 1):
         count = dataset.read_into(rng.below(dataset.count), tokens)
-        try:
-            loss = model.train_step(list(tokens[:count]), step, lr * (1 - step / recorded.steps))
-        except DivergedError:
-            loss = math.nan
-        yield loss
+        yield model.train_step(list(tokens[:count]), step, lr * (1 - step / recorded.steps))
 
 
 @dataclass(frozen=True)
