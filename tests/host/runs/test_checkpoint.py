@@ -173,6 +173,25 @@ def test_a_file_that_is_not_a_checkpoint(tmp_path: Path, damage: str, message: s
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_checkpoint_that_cannot_be_written_is_an_os_error(tmp_path: Path) -> None:
+    import resource
+
+    model = microgpt.create(microgpt.ModelConfig())
+    checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 5)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.FILE]
+    assert checkpoint.load(tmp_path).step == 5  # the one before is still there
+
+
 def test_what_cannot_be_resumed_is_one_line(tmp_path: Path) -> None:
     run("train", "--steps", 3, "--out", tmp_path / "run")
     (tmp_path / "board").mkdir()
