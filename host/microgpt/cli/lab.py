@@ -168,36 +168,51 @@ def _comparison_table(rows: list[VariantSummary], last: int) -> Table:
     return table
 
 
+def _picture(out: Path | None, name: str) -> Path:
+    """Return the path of a picture: `out`, or `name` in the folder that it is, or in results/."""
+    if out is None or out.is_dir():
+        return (out or RESULTS) / name
+    return out
+
+
 @click.command("plot")
 @click.argument("folders", nargs=-1, required=True, type=PATH)
 @click.option(
-    "--out", type=PATH, default=RESULTS / "plot.png", show_default=True, help="The plot, PNG."
+    "--out", type=PATH, help="The picture, PNG, or its folder [default: results/plot.png]."
 )
-def plot_command(folders: tuple[Path, ...], out: Path) -> None:
+def plot_command(folders: tuple[Path, ...], out: Path | None) -> None:
     """Plot the losses of runs, of the host and of boards, together.
 
     Example: microgpt plot runs/a runs/b
     """
     require("plot", "matplotlib")
     curves = [read_curve(folder) for folder in folders]
+    out = _picture(out, "plot.png")
     remark = draw_curves(out, curves)
     if remark:
         raise UserError(remark)
+    for folder, curve in zip(folders, curves, strict=True):
+        if not len(curve.steps):
+            click.echo(f"left out, no step was recorded: {folder}", err=True)
     console.print(f"drawn: {out}", markup=False)
 
 
 @click.command("show")
 @click.argument("folder", type=PATH)
 @click.argument("text", default="emma")
-@click.option("--out", type=PATH, help="The plot, PNG [default: one under results/].")
+@click.option(
+    "--out", type=PATH, help="The picture, PNG, or its folder [default: results/show-NAME.png]."
+)
 def show_command(folder: Path, text: str, out: Path | None) -> None:
     """Plot attention, embeddings and next tokens of a model.
+
+    TEXT is at most the model's block_size - 1 characters.
 
     Example: microgpt show runs/first maria
     """
     require("plot", "matplotlib")
     model = microgpt.load(folder, engine="tensor")
-    out = out or RESULTS / f"show-{folder.name}.png"
+    out = _picture(out, f"show-{folder.resolve().name}.png")
     draw_model(out, model, text)
     console.print(f"drawn: {out}", markup=False)
 

@@ -100,7 +100,7 @@ def train_command(
     """Train a model from scratch, and leave a run's folder.
 
     \b
-    Examples: microgpt train --steps 2000 --n-embd 32 --out runs/first
+    Examples: microgpt train --steps 2000 --n-embd 32 --lr 0.003 --out runs/first
               microgpt train --from runs/first --steps 500 --lr 0.001
               microgpt train --repeat runs/first
     """

@@ -3,11 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microgpt.model_io import Array
-from microgpt.plots.figures import NO_MATPLOTLIB, loss_axes, new_figure, save
+from microgpt.plots.figures import (
+    MOST_LINES,
+    NO_MATPLOTLIB,
+    PlotError,
+    add_legend,
+    line_style,
+    loss_axes,
+    new_figure,
+    save,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
 
 SMOOTHED_OVER = 100  # steps, for the mean in progress lines and plots
 
@@ -39,34 +52,47 @@ def smoothed(losses: Sequence[float] | Array, over: int = SMOOTHED_OVER) -> Arra
 def draw_curves(path: Path, curves: Sequence[Curve]) -> str | None:
     """Draw the losses of runs: smoothed, and faintly the loss of each step.
 
-    Returns a remark for the user if there is nothing to draw or no matplotlib, else None.
+    Returns a remark for the user if there is nothing to draw or no matplotlib, else None. Raises
+    PlotError if there are too many runs to tell apart, and as `figures.save` does.
     """
+    curves = [curve for curve in curves if len(curve.steps)]
+    if len(curves) > MOST_LINES:
+        raise PlotError(f"a plot has at most {MOST_LINES} runs, not {len(curves)}")
     try:
-        figure = new_figure(9, 5)
+        figure = new_figure(12, max(5.0, 1 + 0.22 * len(curves)))
     except ImportError:
         return f"no {path.name}: {NO_MATPLOTLIB}"
-    curves = [curve for curve in curves if len(curve.steps)]
     if not curves:
         return f"no {path.name}: no step was recorded"
     axes = loss_axes(figure)
     alone = len(curves) == 1
+    handles: list[Artist] = []
+    names: list[str] = []
+
+    def named(handle: "Artist", name: str) -> None:
+        handles.append(handle)
+        names.append(name)
+
+    points: Artist | None = None
     for number, curve in enumerate(curves):
-        color = f"C{number % 10}"
-        name = f"mean of the last {SMOOTHED_OVER}" if alone else curve.name
-        raw = "loss of a step" if alone else None
-        axes.plot(
-            curve.steps, curve.losses, color, lw=0.6, alpha=0.35 if alone else 0.12, label=raw
+        style = line_style(number)
+        (raw,) = axes.plot(
+            curve.steps, curve.losses, color=style["color"], lw=0.6, alpha=0.35 if alone else 0.12
         )
-        axes.plot(curve.steps, curve.means, color, lw=2.2, label=name)
+        if alone:
+            named(raw, "loss of a step")
+        (line,) = axes.plot(curve.steps, curve.means, **style, lw=2.2)
+        named(line, f"mean of the last {SMOOTHED_OVER}" if alone else curve.name)
         if curve.validation:
-            label = "validation loss" if alone else f"{curve.name}, validation loss"
-            marker = "C1" if alone else color
+            color = "C1" if alone else style["color"]
             at, measured = zip(*curve.validation, strict=True)
-            axes.plot(at, measured, "o", color=marker, ms=6, mec="w", label=label)
+            (points,) = axes.plot(at, measured, "o", color=color, ms=6, mec="w")
+    if points:
+        named(points, "validation loss")
     if not alone:
         # The losses of single documents vary so much that only the means of runs can be compared.
         means = np.concatenate([curve.means for curve in curves])
         axes.set_ylim(means.min() - 0.1, means.max() + 0.1)
-    axes.legend(frameon=False, fontsize=11)
+    add_legend(figure, handles, names)
     save(figure, path, dpi=130)
     return None

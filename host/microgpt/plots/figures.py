@@ -1,15 +1,36 @@
-"""What all plots share: a figure, and axes for a loss over the steps."""
+"""What all plots share: a figure, axes for a loss over the steps, lines, legends, and text.
 
+Text from outside, such as the name of a run or a character of a vocabulary, is drawn through
+`drawable`: matplotlib would read "$" as the start of a formula, and the font lacks characters.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from microgpt import files
+from microgpt.errors import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ft2font import FT2Font
 
 NO_MATPLOTLIB = ".venv/bin/pip install -e '.[plot]'"
+
+COLORS = 10  # matplotlib's C0 to C9
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+MOST_LINES = COLORS * len(DASHES)  # that can be told apart in one plot
+LONGEST_NAME = 40  # characters in a legend
+
+PNG = b"\x89PNG"
+
+
+class PlotError(UserError):
+    """A picture cannot be drawn, or not where it was asked for; the message says why."""
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -27,7 +48,71 @@ def loss_axes(figure: "Figure") -> "Axes":
     return axes
 
 
+class LineStyle(TypedDict):
+    """How a line is drawn, as keyword arguments of matplotlib."""
+
+    color: str
+    linestyle: str
+
+
+def line_style(number: int) -> LineStyle:
+    """Return the style of line `number`, different for each of MOST_LINES lines."""
+    return {
+        "color": f"C{number % COLORS}",
+        "linestyle": DASHES[number // COLORS % len(DASHES)],
+    }
+
+
+def add_legend(figure: "Figure", handles: Sequence["Artist"], names: Sequence[str]) -> None:
+    """Add a legend beside the axes, where it covers no curve; `names` may come from outside."""
+    legend = figure.legend(
+        handles,
+        ["name"] * len(names),  # matplotlib leaves out a label that begins with "_"
+        loc="outside right upper",
+        frameon=False,
+        fontsize=10,
+    )
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(drawable(shortened(name, LONGEST_NAME)))
+
+
+def drawable(text: str) -> str:
+    """Return `text` as matplotlib draws it literally; what it cannot draw is a code, [U+1F600]."""
+    return "".join(_drawable(character) for character in text)
+
+
+def _drawable(character: str) -> str:
+    if character == "$":
+        return r"\$"
+    kind = unicodedata.category(character)
+    alone = kind[0] not in "CM" and (kind[0] != "Z" or character == " ")
+    if alone and _font().get_char_index(ord(character)):
+        return character
+    return f"[U+{ord(character):04X}]"
+
+
+@cache
+def _font() -> "FT2Font":
+    """Return the font of text that has no other."""
+    from matplotlib import font_manager
+
+    return font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+
+
+def shortened(text: str, most: int) -> str:
+    """Return `text`, or its beginning and its end if it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
 def save(figure: "Figure", path: Path, dpi: int = 100) -> None:
-    """Replace the file `path` by the figure as PNG, whatever its suffix; raise OSError."""
+    """Replace the file `path` by the figure as PNG, whatever its suffix.
+
+    Raises PlotError if there is a file that is not a PNG, OSError if it cannot be written.
+    """
+    if path.is_file() and not path.read_bytes().startswith(PNG):
+        raise PlotError(f"{path} is there and is not a PNG: name another file with --out")
     with files.replacing(path) as new:
         figure.savefig(new, dpi=dpi, format="png")

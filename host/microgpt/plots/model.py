@@ -1,6 +1,6 @@
 """What a model computes for a text: attention maps, embeddings, probable next tokens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,66 +9,133 @@ import numpy as np
 from microgpt.engines.base import Model
 from microgpt.engines.tensor import TensorModel
 from microgpt.model_io import Array
-from microgpt.plots.figures import new_figure, save
+from microgpt.plots.figures import PlotError, drawable, new_figure, save, shortened
+from microgpt.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 BOS_SIGN = "\N{BULLET}"
-MOST_BARS = 28  # tokens in the plot of the next one: the likeliest
+SPACE_SIGN = "\N{OPEN BOX}"
+COLUMNS = 4  # maps side by side
+MOST_MAPS = 16  # heads on the page
+MOST_LAYERS = 4
+MOST_LETTERS = 24  # beside a map; a longer text has its positions there, as numbers
+MOST_BARS = 20  # tokens in the plot of the next one: the likeliest
+MOST_POINTS = 256  # tokens with their letter in the plot of the embeddings
+LONGEST_TITLE = 26  # characters of the text
+MAP, BELOW = 3.3, 5.6  # inches: the height of a row of maps, and of what is below them
 
 
 def draw_model(path: Path, model: Model, text: str) -> None:
     """Draw attention maps, embeddings and next tokens of `model` for `text` on one page.
 
     The map of a head has a row for each position, with the attention weights of the positions up
-    to it. The embeddings of the tokens are projected on their first two principal components. The
-    bars are the probabilities of the token after `text`.
+    to it. Of more than MOST_MAPS heads some are drawn, and the title says which. The embeddings of
+    the tokens are projected on their first two principal components. The bars are the probabilities
+    of the tokens after `text`.
 
-    Only as much of `text` is used as fits the block. Raises VocabularyError for a character that
-    is not in the vocabulary, ImportError without matplotlib, TypeError unless the engine is tensor.
+    Raises PlotError if `text` is longer than the block allows, or the file is not a picture,
+    VocabularyError for a character that is not in the vocabulary, ImportError without matplotlib,
+    TypeError unless the engine is tensor.
     """
     if not isinstance(model, TensorModel):
         raise TypeError(f"only engine tensor has attention maps, not {model.engine}")
-    tokens = model.tokenizer.encode(text)[:-1][: model.config.block_size]
+    tokens = [model.tokenizer.bos, *model.tokenizer.characters(text)]
+    most = model.config.block_size
+    if len(tokens) > most:
+        raise PlotError(f"the text is at most {most - 1} characters, not {len(text)}")
     attention, probabilities = model.attention_maps(tokens)
-    heads = attention.reshape(-1, *attention.shape[2:])  # (n_layer * n_head, n, n)
-    columns = min(len(heads), max(4, model.config.n_head))
-    rows = -(-len(heads) // columns)
-    figure = new_figure(14, 3.3 * rows + 5.2)
-    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.3 * rows, 5.2])
+    maps = _chosen(model.config.n_layer, model.config.n_head)
+    rows = -(-len(maps) // COLUMNS)
+    figure = new_figure(14, MAP * rows + BELOW)
+    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[MAP * rows, BELOW])
     above, below = parts.ravel()
-    above.suptitle(f"Attention maps for “{text}”", fontsize=17, weight="bold")
-    panels = above.subplots(rows, columns, squeeze=False).ravel()
-    _draw_attention(panels, model, tokens, heads)
-    left, right = below.subplots(1, 2, width_ratios=[1, 1.35])
+    shown = _title(text)
+    above.suptitle(_maps_title(shown, maps, model), fontsize=17, weight="bold")
+    letters = [_letter(model.tokenizer, token) for token in tokens]
+    _draw_attention(above, letters, maps, attention)
+    left, right = below.subplots(1, 2, width_ratios=[1.2, 1])
     _draw_embeddings(left, model)
-    _draw_next(right, model, text, probabilities[-1])
+    _draw_next(right, model, shown, probabilities[-1])
     save(figure, path, dpi=120)
 
 
+def _chosen(n_layer: int, n_head: int) -> list[tuple[int, int]]:
+    """Return the (layer, head) of each map that is drawn: all, or some of them up to MOST_MAPS.
+
+    Of many layers they are evenly spaced, from the first to the last.
+    """
+    layers, heads = n_layer, n_head
+    if n_layer * n_head > MOST_MAPS:
+        layers = min(n_layer, MOST_LAYERS)
+        heads = min(n_head, MOST_MAPS // layers // COLUMNS * COLUMNS)
+    spaced = np.linspace(0, n_layer - 1, layers).round().astype(int)
+    return [(int(layer), head) for layer in spaced for head in range(heads)]
+
+
+def _title(text: str) -> str:
+    """Return `text` as it stands in a title; codes of characters take more room."""
+    shown = drawable(shortened(text, LONGEST_TITLE))
+    return shown if len(shown) <= LONGEST_TITLE + 4 else drawable(shortened(text, 3))
+
+
+def _maps_title(text: str, maps: Sequence[tuple[int, int]], model: TensorModel) -> str:
+    count = model.config.n_layer * model.config.n_head
+    part = f": {len(maps)} of {count} heads" if len(maps) < count else ""
+    return f"Attention maps for “{text}”{part}"
+
+
+def _letter(tokenizer: Tokenizer, token: int) -> str:
+    """Return what stands for a token in a plot: never nothing, and drawn as it is."""
+    if token == tokenizer.bos:
+        return BOS_SIGN
+    text = tokenizer.decode([token], special=True)
+    return SPACE_SIGN if text == " " else drawable(shortened(text, 15))
+
+
 def _draw_attention(
-    panels: Iterable["Axes"], model: TensorModel, tokens: Sequence[int], heads: Array
+    figure: "SubFigure",
+    letters: Sequence[str],
+    maps: Sequence[tuple[int, int]],
+    attention: Array,
 ) -> None:
-    """Draw the map of each head, (n, n), on a panel; a panel that is left over stays empty."""
-    letters = [_letter(model, token) for token in tokens]
-    n_head = model.config.n_head
-    for number, axes in enumerate(panels):
-        if number >= len(heads):
-            axes.axis("off")
-            continue
-        weights = np.where(np.tri(len(letters), dtype=bool), heads[number], np.nan)
-        axes.imshow(weights, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(letters)), letters, fontsize=13)
-        axes.set_yticks(range(len(letters)), letters, fontsize=13)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-        layer = f"layer {number // n_head + 1}, " if model.config.n_layer > 1 else ""
-        axes.set_title(f"{layer}head {number % n_head + 1}", fontsize=14)
+    """Draw the map of each (layer, head) in `maps` of `attention`, (n_layer, n_head, n, n)."""
+    from matplotlib.colors import PowerNorm
+
+    rows = -(-len(maps) // COLUMNS)
+    columns = min(len(maps), COLUMNS)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    # Most weights are small: a scale by the square root shows their differences.
+    scale = PowerNorm(0.5, vmin=0, vmax=1)
+    several = len(attention) > 1
+    for axes, (layer, head) in zip(panels, maps, strict=False):
+        weights = attention[layer, head]
+        causal = np.where(np.tri(len(weights), dtype=bool), weights, np.nan)
+        image = axes.imshow(causal, cmap="Blues", norm=scale)
+        _label_tokens(axes, letters)
+        axes.set_title(f"layer {layer + 1}, " * several + f"head {head + 1}", fontsize=14)
+    for axes in panels[len(maps) :]:
+        axes.axis("off")
+    figure.supxlabel("key: the position that is attended to", fontsize=12)
+    figure.supylabel("query: the position that attends", fontsize=12)
+    bar = figure.colorbar(image, ax=list(panels), fraction=0.02, aspect=14 * rows)
+    bar.set_ticks([0, 0.05, 0.2, 0.5, 1], labels=["0", "0.05", "0.2", "0.5", "1"])
+    bar.set_label("attention weight", fontsize=12)
 
 
-def _letter(model: TensorModel, token: int) -> str:
-    return BOS_SIGN if token == model.tokenizer.bos else model.tokenizer.decode([token])
+def _label_tokens(axes: "Axes", letters: Sequence[str]) -> None:
+    """Label both axes of a map with the tokens; with the positions, from 0, if they are many."""
+    axes.spines[:].set_visible(False)
+    if len(letters) > MOST_LETTERS:
+        return
+    at = range(len(letters))
+    size = 13 if len(letters) <= 10 else 8
+    upright = all(len(letter) <= 2 for letter in letters)
+    axes.set_xticks(at, letters, fontsize=size, rotation=0 if upright else 90)
+    axes.set_yticks(at, letters, fontsize=size)
+    axes.tick_params(length=0)
 
 
 def _draw_embeddings(axes: "Axes", model: TensorModel) -> None:
@@ -76,38 +143,54 @@ def _draw_embeddings(axes: "Axes", model: TensorModel) -> None:
     embeddings = np.asarray(model.weights["wte"], float)
     centred = embeddings - embeddings.mean(0)
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)
-    points = centred @ directions[:2].T
-    share = (spread[:2] ** 2).sum() / (spread**2).sum()
-    for token, point in enumerate(points):
-        letter = _letter(model, token)
-        color = {BOS_SIGN: "C3"}.get(letter, "C1" if letter in "aeiouy" else "C0")
+    points = np.zeros((len(embeddings), 2))  # the second is 0 where a model has one dimension
+    points[:, : len(directions[:2])] = centred @ directions[:2].T
+    variance = (spread**2).sum()
+    share = (spread[:2] ** 2).sum() / variance if variance else 1.0
+    size = 17 if len(points) <= 40 else 11
+    notes = [f"{share:.0%} of the variance", f"{BOS_SIGN} BOS, before and after a document"]
+    for token, point in enumerate(points[:MOST_POINTS]):
+        letter = _letter(model.tokenizer, token)
+        vowel = letter in ("a", "e", "i", "o", "u", "y")
         axes.annotate(
-            letter, point, ha="center", va="center", fontsize=17, weight="bold", color=color
+            letter,
+            point,
+            ha="center",
+            va="center",
+            fontsize=size if len(letter) <= 2 else 9,
+            weight="bold",
+            color="C3" if token == model.tokenizer.bos else "C1" if vowel else "C0",
         )
+    if len(points) > MOST_POINTS:
+        notes.append(f"the first {MOST_POINTS} of {len(points):,} tokens")
+    points = points[:MOST_POINTS]
     axes.scatter(points[:, 0], points[:, 1], s=0)  # invisible, for the limits of the axes
     axes.margins(0.08)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title("Token embeddings in two dimensions", fontsize=17, weight="bold")
-    axes.set_xlabel(
-        f"{share:.0%} of the variance; {BOS_SIGN} is BOS, before and after a document",
-        fontsize=12,
-    )
+    axes.set_title("Token embeddings in two dimensions", fontsize=15, weight="bold")
+    axes.set_xlabel(f"first principal component ({'; '.join(notes)})", fontsize=11)
+    axes.set_ylabel("second principal component", fontsize=11)
 
 
 def _draw_next(axes: "Axes", model: TensorModel, text: str, probabilities: Array) -> None:
     """Draw the likeliest of the probabilities of the next token, (vocab_size,), as bars."""
     likeliest = np.argsort(-probabilities)[:MOST_BARS]
     values = probabilities[likeliest]
-    axes.bar(
-        range(len(values)),
-        values,
-        color=["C3" if t == model.tokenizer.bos else "C0" for t in likeliest],
+    bos = model.tokenizer.bos
+    bars = axes.barh(
+        range(len(values)), values, color=["C3" if t == bos else "C0" for t in likeliest]
     )
-    axes.set_xticks(range(len(values)), [_letter(model, token) for token in likeliest], fontsize=14)
-    for i, value in enumerate(values[:3]):
-        axes.text(i, value, f"{value:.0%}", ha="center", va="bottom", fontsize=12)
-    axes.set_yticks([])
+    axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=10)
+    letters = [_letter(model.tokenizer, token) for token in likeliest]
+    axes.set_yticks(range(len(values)), letters, fontsize=12)
+    axes.invert_yaxis()  # the likeliest on top
+    axes.set_xticks([])
+    axes.margins(x=0.15)
     axes.tick_params(length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_title(f"Probability of the next token after “{text}”", fontsize=17, weight="bold")
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    rest = len(probabilities) - len(values)
+    others = f"; the {rest:,} others: {1 - values.sum():.1%}" if rest else ""
+    axes.set_xlabel(f"probability ({BOS_SIGN}: the document ends){others}", fontsize=11)
+    after = f"after “{text}”" if text else "at the start"
+    axes.set_title(f"The next token {after}", fontsize=15, weight="bold")

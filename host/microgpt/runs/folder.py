@@ -93,7 +93,6 @@ def draw_loss(folder: Path) -> str | None:
 def read_curve(folder: Path) -> Curve:
     """Return the loss curve of a host's run or a board's; raise RunError if it has no log."""
     records = log.read_steps(folder)
-    # Not as int: a damaged log can have a step beyond 64 bits.
     steps = np.array([record.step for record in records], dtype=float)
     losses = np.array([record.loss for record in records], dtype=float)
     # A board logs some steps only, each with the mean since the line before.

@@ -13,6 +13,8 @@ from typing import BinaryIO
 from microgpt.errors import UserError
 
 FILE = "log.jsonl"
+LARGEST_STEP = 1 << 53  # a larger one is damage; up to it a float, as plots have it, is exact
+LARGEST_LOSS = 1e100  # likewise; plots add and subtract losses
 JsonObject = dict[str, object]
 
 
@@ -22,7 +24,7 @@ class RunError(UserError):
 
 @dataclass(frozen=True)
 class Step:
-    """A logged step; a loss is None if it was not finite.
+    """A logged step; a loss is None if it was not finite, or not a number of that size.
 
     A host logs every step, and at some the `validation` loss. A board logs a step at regular
     intervals, with the `mean` loss since the line before, `ms` milliseconds per step and `free`
@@ -64,13 +66,13 @@ def parse(line: str | bytes) -> Line | None:
     """Return the record in a line of a log; None if the line is malformed."""
     content = json_object(line)
     step = whole(content.get("step"))
-    if step is not None and step >= 0 and "loss" in content:
+    if step is not None and 0 <= step <= LARGEST_STEP and "loss" in content:
         return Step(
             step,
-            number(content["loss"]),
+            _loss(content["loss"]),
             number(content.get("lr")),
-            number(content.get("mean")),
-            number(content.get("validation", content.get("holdout"))),  # holdout: 0.1.0's name
+            _loss(content.get("mean")),
+            _loss(content.get("validation", content.get("holdout"))),  # holdout: 0.1.0's name
             number(content.get("ms")),
             whole(content.get("free")),
         )
@@ -126,6 +128,11 @@ def text(value: object) -> str | None:
 def whole(value: object) -> int | None:
     """Return `value` if it is an integer, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _loss(value: object) -> float | None:
+    loss = number(value)
+    return None if loss is None or abs(loss) > LARGEST_LOSS else loss
 
 
 def number(value: object) -> float | None:

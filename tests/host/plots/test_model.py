@@ -13,3 +13,13 @@ def test_show(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "show-m.png").read_bytes().startswith(b"\x89PNG")
     error = run("show", "m", "zoé", cwd=tmp_path, code=1).stderr
     assert error == "error: 'é' in 'zoé' is not in the vocabulary\n"
+
+
+def test_a_picture_in_a_folder_is_named(tmp_path: Path) -> None:
+    microgpt.create(microgpt.ModelConfig()).save(tmp_path / "m")
+    (tmp_path / "pictures").mkdir()
+    assert run("show", "m", "--out", "pictures", cwd=tmp_path).stdout == (
+        "drawn: pictures/show-m.png\n"
+    )
+    assert (tmp_path / "pictures" / "show-m.png").exists()
+    assert run("show", ".", cwd=tmp_path / "m").stdout == "drawn: results/show-m.png\n"

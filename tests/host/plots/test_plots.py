@@ -6,6 +6,7 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
+from microgpt.engines.tensor import TensorModel
 from microgpt.plots.curves import Curve, draw_curves, smoothed
 from microgpt.plots.model import draw_model
 from microgpt.plots.sweep import Losses, draw_sweep
@@ -35,7 +36,7 @@ def curve(name: str, count: int, validation: bool = True) -> Curve:
 
 
 def labels(figure: Figure) -> list[str]:
-    return figure.axes[0].get_legend_handles_labels()[1]
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_smoothed_is_the_mean_of_the_last() -> None:
@@ -54,9 +55,39 @@ def test_the_curve_of_a_run(tmp_path: Path, figures: list[Figure]) -> None:
 def test_the_curves_of_two_runs(tmp_path: Path, figures: list[Figure]) -> None:
     runs = [curve("a", 50), curve("b", 30, validation=False), curve("empty", 0, validation=False)]
     assert draw_curves(tmp_path / "plot.png", runs) is None
-    assert labels(figures[0]) == ["a", "a, validation loss", "b"]
+    assert labels(figures[0]) == ["a", "b", "validation loss"]
     low, high = figures[0].axes[0].get_ylim()
     assert low < min(runs[0].means) < 3 < high
+
+
+def test_each_of_twenty_runs_has_its_own_style_and_its_name(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    names = ["_begins with a line", "$x^{2$", "日本", *(f"run {number}" for number in range(17))]
+    path = tmp_path / "plot.png"
+    assert draw_curves(path, [curve(name, 5, validation=False) for name in names]) is None
+    assert labels(figures[0])[:4] == names[:1] + [r"\$x^{2\$", "[U+65E5][U+672C]", "run 0"]
+    styles = {
+        (line.get_color(), line.get_linestyle()) for line in figures[0].legends[0].get_lines()
+    }
+    assert len(styles) == 20
+    with pytest.raises(microgpt.UserError, match="a plot has at most 40 runs, not 41"):
+        draw_curves(path, [curve("a", 5)] * 41)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_the_legend_covers_no_curve(tmp_path: Path, figures: list[Figure], count: int) -> None:
+    draw_curves(tmp_path / "plot.png", [curve(f"run {number}", 50) for number in range(count)])
+    figure = figures[0]
+    assert not figure.legends[0].get_window_extent().overlaps(figure.axes[0].get_window_extent())
+
+
+def test_a_file_that_is_no_picture_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("{}")
+    with pytest.raises(microgpt.UserError, match="is not a PNG: name another file with --out"):
+        draw_curves(path, [curve("r", 5)])
+    assert path.read_text() == "{}"
 
 
 def test_what_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,19 +121,98 @@ def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "show.png"
     draw_model(path, model, "maria")
     assert path.read_bytes().startswith(b"\x89PNG")
-    titles = [axes.get_title() for axes in figures[0].axes]
+    titles = [axes.get_title() for axes in figures[0].axes if axes.get_title()]
     heads = [f"layer {layer}, head {head}" for layer in (1, 2) for head in (1, 2)]
-    assert titles[:4] == heads
-    assert titles[4:] == [
-        "Token embeddings in two dimensions",
-        "Probability of the next token after “maria”",
-    ]
-    letters = [label.get_text() for label in figures[0].axes[0].get_xticklabels()]
-    assert letters == ["•", "m", "a", "r", "i", "a"]
+    assert titles == [*heads, "Token embeddings in two dimensions", "The next token after “maria”"]
+    assert ticks(figures[0], "x") == ["•", "m", "a", "r", "i", "a"]
     with pytest.raises(microgpt.UserError, match="not in the vocabulary"):
         draw_model(path, model, "zoé")
     with pytest.raises(TypeError, match="only engine tensor has attention maps, not scalar"):
         draw_model(path, microgpt.create(model.config, engine="scalar"), "maria")
+
+
+def ticks(figure: Figure, axis: str, panel: int = 0) -> list[str]:
+    return [label.get_text() for label in getattr(figure.axes[panel], f"get_{axis}ticklabels")()]
+
+
+def test_a_model_s_text_fits_the_block_or_is_refused(tmp_path: Path, figures: list[Figure]) -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    path = tmp_path / "show.png"
+    with pytest.raises(microgpt.UserError, match="the text is at most 15 characters, not 19"):
+        draw_model(path, model, "maryalexandrinabeth")
+    assert not path.exists()
+    draw_model(path, model, "maryalexandrina")
+    assert len(ticks(figures[0], "x")) == 16
+
+
+def test_every_token_has_a_label(tmp_path: Path, figures: list[Figure]) -> None:
+    model = microgpt.create(
+        microgpt.ModelConfig(), "ab \t$日\u0301", special_tokens=["<|user|>", "<|end_turn|>"]
+    )
+    draw_model(tmp_path / "show.png", model, "a b$日")
+    assert ticks(figures[0], "x") == ["•", "a", "␣", "b", r"\$", "[U+65E5]"]
+    signs = ["•", "a", "b", "␣", "[U+0009]", r"\$", "[U+65E5]", "[U+0301]"]
+    bars = ticks(figures[0], "y", panel=-1)
+    assert sorted(bars) == sorted([*signs, "<|user|>", "<|end_turn|>"])
+
+
+def test_bars_are_in_order_with_what_the_others_have(tmp_path: Path, figures: list[Figure]) -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    draw_model(tmp_path / "show.png", model, "emma")
+    tokens = model.tokenizer.encode("emma")[:-1]
+    assert isinstance(model, TensorModel)
+    probabilities = np.sort(model.attention_maps(tokens)[1][-1])[::-1]
+    bars = figures[0].axes[-1]
+    assert [text.get_text() for text in bars.texts] == [f"{p:.1%}" for p in probabilities[:20]]
+    assert bars.get_xlabel().endswith(f"the 7 others: {probabilities[20:].sum():.1%}")
+    boxes = [text.get_window_extent() for text in bars.texts]
+    overlaps = [box.overlaps(below) for box, below in zip(boxes, boxes[1:], strict=False)]
+    assert not any(overlaps)
+
+
+@pytest.mark.parametrize(
+    ("n_layer", "n_head", "layers", "heads"),
+    [
+        (1, 4, [1], 4),
+        (1, 16, [1], 16),
+        (4, 4, [1, 2, 3, 4], 4),
+        (6, 16, [1, 3, 4, 6], 4),
+        (2, 16, [1, 2], 8),
+        (9, 2, [1, 4, 6, 9], 2),
+        (3, 8, [1, 2, 3], 4),
+    ],
+)
+def test_of_many_heads_the_title_says_how_many(
+    tmp_path: Path, figures: list[Figure], n_layer: int, n_head: int, layers: list[int], heads: int
+) -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_embd=n_head, n_head=n_head, n_layer=n_layer))
+    draw_model(tmp_path / "show.png", model, "ma")
+    titles = [axes.get_title() for axes in figures[0].axes if "head" in axes.get_title()]
+    several = n_layer > 1
+    assert titles == [
+        f"layer {layer}, " * several + f"head {head + 1}"
+        for layer in layers
+        for head in range(heads)
+    ]
+    count = n_layer * n_head
+    part = f": {len(titles)} of {count} heads" if len(titles) < count else ""
+    assert figures[0].subfigs[0].get_suptitle() == f"Attention maps for “ma”{part}"
+
+
+def test_attention_says_its_axes_and_its_scale(tmp_path: Path, figures: list[Figure]) -> None:
+    model = microgpt.create(microgpt.ModelConfig(block_size=64))
+    draw_model(tmp_path / "show.png", model, "ab" * 30)
+    above = figures[0].subfigs[0]
+    assert above.get_supxlabel() == "key: the position that is attended to"
+    assert above.get_supylabel() == "query: the position that attends"
+    assert "attention weight" in [axes.get_ylabel() for axes in figures[0].axes]
+    assert above.axes[0].images[0].get_clim() == (0, 1)
+    assert set(ticks(figures[0], "x")) >= {"0", "20", "40", "60"}  # letters would not be readable
+
+
+def test_a_model_with_one_dimension(tmp_path: Path) -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_embd=1, n_head=1, block_size=1))
+    draw_model(tmp_path / "show.png", model, "")
 
 
 def test_a_plot_is_png_at_the_path_given_or_an_error(tmp_path: Path) -> None:

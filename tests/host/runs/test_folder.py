@@ -26,10 +26,34 @@ def test_plot_compares_board_and_host(tmp_path: Path) -> None:
     assert "cannot read" in run("plot", "nothing", cwd=tmp_path, code=1).stderr
 
 
-def test_a_damaged_log_with_a_huge_step_is_drawn(tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").write_text(f'{{"step": {10**30}, "loss": 1.0}}\n')
-    assert list(runs.read_curve(tmp_path).steps) == [1e30]
-    run("plot", ".", "--out", "plot.png", cwd=tmp_path)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        f'{{"step": {"9" * 400}, "loss": 2.0}}',
+        f'{{"step": {"9" * 5000}, "loss": 2.0}}',
+        f'{{"step": 1, "loss": {"9" * 400}}}',
+        '{"step": 1, "loss": 1e308}\n{"step": 2, "loss": -1e308}',
+        '{"step": 1, "loss": {}}',
+        '{"step": {}, "loss": 2.0}',
+        '{"step": 1, "loss": 2.0, "mean": {}}',
+        "[" * 100_000,
+        "\0",
+    ],
+    ids=lambda line: line[:20],
+)
+def test_a_log_with_damage_is_drawn_without_it(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 0, "loss": 3.0}\n' + damage + "\n")
+    assert run("plot", ".", "--out", "plot.png", cwd=tmp_path).stdout == "drawn: plot.png\n"
+
+
+def test_a_run_without_a_step_is_named(tmp_path: Path) -> None:
+    for name, text in (("whole", '{"step": 0, "loss": 3.0}\n'), ("empty", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.jsonl").write_text(text)
+    error = run("plot", "whole", "empty", "--out", "plot.png", cwd=tmp_path).stderr
+    assert error == "left out, no step was recorded: empty\n"
+    error = run("plot", "empty", "--out", "other.png", cwd=tmp_path, code=1).stderr
+    assert error == "error: no other.png: no step was recorded\n"
 
 
 def test_variables_of_torchrun_that_are_no_numbers(
