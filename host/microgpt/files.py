@@ -50,6 +50,19 @@ def replacing(target: Path) -> Iterator[Path]:
         _remove(backup_of(target))
 
 
+def new_folder(path: Path) -> Path:
+    """Create and return `path`, or the first of `path-2`, `path-3`, ... that does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder, number = path, 1
+    while True:
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = path.with_name(f"{path.name}-{number}")
+
+
 def write(target: Path, content: str | bytes) -> None:
     """Replace the content of the file `target`; text is written as UTF-8. Raises OSError."""
     with replacing(target) as new:
