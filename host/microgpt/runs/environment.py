@@ -111,9 +111,13 @@ def commit() -> str | None:
 
 
 def _git(*words: str) -> str | None:
+    """Return what git prints, None if it cannot; it must not lock the repository meanwhile."""
     try:
         result = subprocess.run(
-            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True
+            ["git", "--no-optional-locks", *words],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
         )
     except OSError:
         return None
