@@ -116,7 +116,8 @@ def _as_text(value: Setting) -> str:
 def run_training(training: Training, docs: list[str], last: int) -> Result:
     """Do one training on one thread and return its result; `mean_loss` is over `last` steps.
 
-    It has diverged at the first step with a loss that is not finite, before or after the update.
+    It has diverged at the step at which `train` ends with a TrainingError, or the validation loss
+    is not finite.
     The time of the first step, and of steps after which the validation loss was measured, does
     not count in the speeds. Tokens are the positions of documents of average length.
 

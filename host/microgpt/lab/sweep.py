@@ -16,7 +16,7 @@ from pathlib import Path
 from microgpt import files
 from microgpt.errors import UserError
 from microgpt.lab.ablation import Result, Training, run_training
-from microgpt.runs.environment import Computation, computation
+from microgpt.runs.environment import computation
 from microgpt.training import TrainingError
 
 CONNECT_S = 10.0  # how long to wait for a Dask scheduler
@@ -93,7 +93,9 @@ def sweep(
     """
     done = 0
     try:
-        computed_with = {engine: _ask(run_on, engine) for engine in {job.engine for job in jobs}}
+        # A worker says what it computes with: one of a cluster need not be like this process.
+        asked = {engine: run_on.submit(computation, engine) for engine in {j.engine for j in jobs}}
+        computed_with = {engine: future.result() for engine, future in asked.items()}
         keys = {job: job.key(data_sha256, computed_with[job.engine]) for job in jobs}
         paths = {job: folder / f"{key}-{last}.json" for job, key in keys.items()}
         waiting = [job for job, path in paths.items() if not path.exists()]
@@ -116,16 +118,6 @@ def sweep(
             "the same command continues from there"
         ) from None
     return [{**read_result(paths[job]), "variant": job.variant} for job in jobs]
-
-
-def _ask(run_on: Executor, engine: str) -> Computation:
-    """Return what a worker computes with: one of a cluster need not be like this process."""
-    try:
-        return run_on.submit(computation, engine).result()
-    except (ImportError, AttributeError) as error:
-        raise SweepError(
-            f"a worker has no such microgpt-esp32, install the same version there: {error}"
-        ) from None
 
 
 def _check(found: Mapping[str, object], expected: Mapping[str, object]) -> None:

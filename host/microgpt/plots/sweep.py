@@ -13,7 +13,7 @@ from microgpt.plots.figures import NO_MATPLOTLIB, loss_axes, new_figure, save
 class Losses(TypedDict):
     """The losses of a training: of every step, and {step: validation loss}, steps as text.
 
-    `diverged` is the step whose loss was not finite; the losses are those before it.
+    `diverged` is the step at which the training diverged; the losses are those before it.
     """
 
     losses: list[float]
@@ -34,7 +34,8 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> str | No
     except ImportError:
         return f"no {path.name}: {NO_MATPLOTLIB}"
     axes = loss_axes(figure)
-    lowest, highest, longest = np.inf, -np.inf, 0
+    lowest, highest = np.inf, -np.inf
+    over = 0
     for number, (name, every) in enumerate(variants.items()):
         color = f"C{number % 10}"
         results = [result for result in every if result["diverged"] is None]
@@ -49,8 +50,8 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> str | No
             continue
         curves = np.array([smoothed(result["losses"]) for result in results])  # (seeds, steps)
         mean, sd = curves.mean(0), curves.std(0)
+        over = max(over, min(SMOOTHED_OVER, len(mean)))
         steps = np.arange(len(mean))
-        longest = max(longest, len(mean))
         axes.plot(steps, mean, color, lw=2, label=name)
         if len(results) > 1:
             axes.fill_between(steps, mean - sd, mean + sd, color=color, alpha=0.15, lw=0)
@@ -65,7 +66,6 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> str | No
     if np.isfinite(highest):  # a variant has a curve
         room = 0.15 * (highest - lowest) + 0.02
         axes.set_ylim(lowest - room, highest + room)
-    over = min(SMOOTHED_OVER, longest)
     axes.set_ylabel(f"loss, mean of the last {over} steps; points: validation loss")
     axes.legend(frameon=False, fontsize=10)
     save(figure, path, dpi=130)

@@ -66,7 +66,7 @@ def test_the_rows_of_an_ablation_can_be_told_apart(tmp_path: Path) -> None:
 
 def test_gradcheck_shows_its_progress_on_a_terminal_only(tmp_path: Path) -> None:
     words = ["gradcheck", "--n-embd", "4", "--document", "emma"]
-    assert re.search(r" \d+/472 parameters", on_a_terminal(80, *words, cwd=tmp_path))
+    assert " 472/472 parameters " in on_a_terminal(80, *words, cwd=tmp_path)
     result = run(*words, cwd=tmp_path)
     assert "parameters 0:" not in result.stdout
     assert result.stderr == ""

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import resource
 import subprocess
@@ -17,7 +16,7 @@ from microgpt.lab import sweep
 from microgpt.lab.ablation import run_training, trainings
 from microgpt.runs.environment import computation
 
-from tests.support.commands import run
+from tests.support.commands import run, without_modules
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 
@@ -217,17 +216,9 @@ def test_a_comparison_that_cannot_be_written_leaves_no_folder(
     assert "2/2  done before" in run(*words[1:], cwd=folder).stdout
 
 
-def without(modules: str, folder: Path) -> dict[str, str]:
-    """Return an environment in which a Python process has none of these modules."""
-    (folder / "sitecustomize.py").write_text(
-        f"import sys\nsys.modules.update(dict.fromkeys({modules!r}.split()))\n"
-    )
-    return os.environ | {"PYTHONPATH": str(folder)}
-
-
 def test_without_matplotlib_and_scipy_there_are_figures(folder: Path, small: list[str]) -> None:
     words = [MICROGPT, "ablate", "--vary", "lr=0.01,0.02", "--steps", "5", "--seeds", "2", *small]
-    env = without("matplotlib scipy", folder)
+    env = without_modules("matplotlib", "scipy", folder=folder)
     result = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines()[-3:] == [
