@@ -13,7 +13,7 @@ from microgpt.engines.base import DivergedError, Model
 from microgpt.errors import UserError
 from microgpt.tokenizer import VocabularyError
 
-VALIDATIONS = 20  # measurements of the validation loss in a run
+VALIDATIONS = 20  # measurements of the validation loss in a run of at least so many steps
 
 
 class TrainingError(UserError):
@@ -54,8 +54,8 @@ def train(
     Training starts from the model's weights, with Adam's moments at zero, and ends when the caller
     stops iterating or after `config.end` steps. To continue a run at step `first`, the model must
     have the moments of that step. Each of the `processes` that train one model together takes
-    `batch` documents a step. The validation loss is measured VALIDATIONS times during a run, the
-    last time after the last step.
+    `batch` documents a step. The validation loss is measured VALIDATIONS times in `config.steps`
+    steps, evenly spaced, or after every step if there are fewer; and after the last step.
 
     Raises TrainingError if there is no document, if a document has a character that is not in the
     vocabulary, or if a loss or its gradient is not finite. The weights are then those after the
@@ -68,7 +68,6 @@ def train(
         model.reset_optimizer()
     count = config.batch * config.gradient_accumulation * processes
     order = itertools.islice(document_order(len(training), config), first * count, None)
-    every = max(1, config.steps // VALIDATIONS)
     for step in range(first, config.end):
         batch = [encode(model, docs, training[next(order)]) for _ in range(count)]
         lr = config.lr * decayed(step / config.steps, config.decay)
@@ -80,8 +79,14 @@ def train(
                 loss = model.train_batch(_tokens(batch), step, lr, _masks(batch), parts)
         except DivergedError as error:
             raise TrainingError(f"{error}: lower lr, it is {config.lr}") from None
-        due = validation_docs and (step + 1 == config.end or (step + 1) % every == 0)
+        due = validation_docs and (step + 1 == config.end or measured_after(step, config.steps))
         yield Record(step, loss, lr, validation_loss(model, validation_docs) if due else None)
+
+
+def measured_after(step: int, steps: int) -> bool:
+    """Return whether the validation loss is due after this one of `steps` steps."""
+    count = min(VALIDATIONS, steps)
+    return (step + 1) * count // steps > step * count // steps
 
 
 def validation_loss(model: Model, docs: Sequence[Document]) -> float:

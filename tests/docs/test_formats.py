@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 from microgpt.chat import conversations
 from microgpt.config import ModelConfig, TrainConfig
+from microgpt.lab import statistics, sweep
+from microgpt.lab.ablation import Result, trainings
+from microgpt.lab.comparison import Settings
 from microgpt.runs import checkpoint as run_checkpoint
 from microgpt.runs import info
 from microgpt.runs import log as run_log
+from microgpt.runs.environment import Computation, Environment
 from microgpt_board.device import log
 from microgpt_board.image import names_bin, native
 from ugpt import app, checkpoint
@@ -143,6 +147,31 @@ def test_logs_of_runs() -> None:
     lines = [line for line in EXAMPLES["board.log"].splitlines() if line.startswith("step:")]
     steps = [dataclasses.asdict(log.parse(line)) for line in lines]
     assert steps == [json.loads(line) for line in EXAMPLES["log.jsonl board"].splitlines()[:3]]
+
+
+def test_a_training_of_a_comparison(tmp_path: Path) -> None:
+    path = tmp_path / "training.json"
+    path.write_text(EXAMPLES["training.json"])
+    result = sweep.read_result(path)
+    assert result.keys() == Result.__required_keys__
+    assert result["computation"].keys() == Computation.__required_keys__
+    (row,) = statistics.summary([result])
+    comparison = json.loads(EXAMPLES["comparison.json"])
+    assert comparison["variants"][0] == row.as_json()
+    assert comparison["trainings"][0].items() <= {"seed": 42, **result}.items()
+
+
+def test_comparison_json() -> None:
+    content = json.loads(EXAMPLES["comparison.json"])
+    settings = content["settings"]
+    assert settings.keys() == {field.name for field in dataclasses.fields(Settings)}
+    assert TrainConfig(**settings["train"]).seed == content["trainings"][0]["seed"]
+    model = ModelConfig(**settings["model"])
+    names = [job.variant for job in trainings(model, TrainConfig(), settings["vary"], 1)]
+    assert [variant["variant"] for variant in content["variants"]] == names
+    assert [training["diverged"] for training in content["trainings"]] == [None, 2]
+    assert content["variants"][1]["diverged_at_step"] == 2
+    assert content["environment"].keys() == Environment.__required_keys__
 
 
 def test_a_models_folder(tmp_path: Path) -> None:

@@ -164,3 +164,11 @@ def test_a_file_does_not_replace_a_folder(tmp_path: Path) -> None:
         files.write(tmp_path / "target", NEW)
     assert error.value.filename == str(tmp_path / "target")
     assert list(tmp_path.iterdir()) == [tmp_path / "target"]
+
+
+def test_a_new_folder_gets_the_first_number_that_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "ablation"
+    assert files.new_folder(path) == path
+    path.with_name("ablation-2").write_text("a file")
+    assert files.new_folder(path) == path.with_name("ablation-3")
+    assert path.with_name("ablation-3").is_dir()

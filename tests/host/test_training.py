@@ -1,6 +1,6 @@
 """The training loop and sampling: order, records, errors, repeatability."""
 
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import microgpt
@@ -233,6 +233,27 @@ def test_held_out_documents_are_measured_and_never_learned(engine: str) -> None:
     assert measured[-1] == steps - 1
     expected = np.mean([model.loss_and_grads(tokens)[0] for tokens in held])
     assert seen[-1].validation == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("steps", [7, 20, 21, 39, 59])
+def test_validation_is_measured_so_many_times_evenly_spaced(steps: int) -> None:
+    docs = NAMES[:60]
+
+    def measured(first: int = 0, **settings: int) -> list[int]:
+        config = microgpt.TrainConfig(steps=steps, validation=0.2, **settings)
+        records = microgpt.train(model, docs, config, first)
+        return [record.step for record in records if record.validation is not None]
+
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4))
+    whole = measured()
+    assert len(whole) == min(steps, VALIDATIONS)
+    assert whole[-1] == steps - 1
+    gaps = {after - before for before, after in pairwise([-1, *whole])}
+    assert max(gaps) - min(gaps) <= 1
+    # A part of the run, and its rest, measure after the same steps; a part also after its last.
+    part = measured(stop_after=6)
+    assert part == sorted({step for step in whole if step < 6} | {5})
+    assert measured(first=6) == [step for step in whole if step >= 6]
 
 
 def test_memorising_shows() -> None:

@@ -1,6 +1,7 @@
 """Run a command line in this process: it prints and ends as a process of its own would."""
 
 import io
+import os
 import sys
 from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -35,6 +36,16 @@ def run(*words: object, cwd: Path | None = None, code: int | None = 0) -> Comple
         result = run_command(cli, *words)
     assert code in (None, result.returncode), result.stdout + result.stderr
     return result
+
+
+def without_modules(*names: str, folder: Path) -> dict[str, str]:
+    """Return an environment in which a Python process finds none of these modules.
+
+    It needs a file in `folder`, which Python runs when it starts.
+    """
+    code = f"import sys\nsys.modules.update(dict.fromkeys({names!r}))\n"
+    (folder / "sitecustomize.py").write_text(code)
+    return os.environ | {"PYTHONPATH": str(folder)}
 
 
 def microgpt_board(*words: object) -> CompletedProcess[str]:

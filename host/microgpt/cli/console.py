@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from microgpt.plots.curves import SMOOTHED_OVER
 from microgpt.training import Record
@@ -13,6 +14,22 @@ from microgpt.training import Record
 PLAIN_LINES = 20  # about so many for a run, in a pipe
 
 console = Console(highlight=False, soft_wrap=True)
+
+
+def bar(text: str, on: Console = console, transient: bool = False) -> Progress:
+    """Return a progress bar: the count, `text` and the time left; it shows only on a terminal.
+
+    On a narrow terminal the bar is short and the text wraps, so that the count is whole.
+    """
+    return Progress(
+        BarColumn(min(40, on.width // 8)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn(text, table_column=Column()),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        console=on,
+        transient=transient,
+        disable=not on.is_terminal,
+    )
 
 
 def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iterator[Record]:
@@ -24,13 +41,7 @@ def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iter
     last: deque[float] = deque(maxlen=SMOOTHED_OVER)
     started = time.monotonic()
     live = console.is_terminal
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}  {task.fields[rate]:,.0f} steps/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not live) as progress:
+    with bar("{task.fields[figures]}  {task.fields[rate]:,.0f} steps/s") as progress:
         task = progress.add_task("", total=steps, figures="", rate=0.0)
         every = max(1, steps // PLAIN_LINES)
         shown = 0.0

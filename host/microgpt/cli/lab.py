@@ -2,18 +2,18 @@
 
 import json
 import os
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import microgpt
-from microgpt import data
-from microgpt.cli.console import console
+from microgpt import data, files
+from microgpt.cli.console import bar, console
 from microgpt.cli.options import (
     PATH,
     data_option,
@@ -21,6 +21,7 @@ from microgpt.cli.options import (
     engine_option,
     json_option,
     model_options,
+    new_path,
     require,
     train_options,
 )
@@ -29,7 +30,7 @@ from microgpt.errors import UserError
 from microgpt.lab.ablation import ABLATION, Setting, Vary, trainings
 from microgpt.lab.bench import Bench, Minibatch, bench, bench_chat_sized
 from microgpt.lab.comparison import Settings, cells, headings, write_comparison
-from microgpt.lab.statistics import VariantSummary, summary
+from microgpt.lab.statistics import summary
 from microgpt.lab.sweep import executor, sweep
 from microgpt.plots.curves import draw_curves
 from microgpt.plots.model import draw_model
@@ -37,6 +38,7 @@ from microgpt.runs.environment import environment
 from microgpt.runs.folder import read_curve
 
 RESULTS = Path("results")
+TRAININGS = RESULTS / "trainings"  # of all comparisons
 WIDE = 200  # columns of a table in a pipe, which has no edge to wrap at
 
 
@@ -49,10 +51,12 @@ def variations(context: click.Context, option: click.Parameter, words: tuple[str
         if name not in ("seed", "stop_after")
     }
     now = {former: name for name, former in FORMER_NAMES.items()}
-    vary = {}
+    vary: dict[str, list[Setting]] = {}
     for word in words:
         name, _, listed = word.partition("=")
         name = now.get(name, name)
+        if name in vary:
+            raise click.BadParameter(f"{name} is there twice: give all its values at once")
         if name not in defaults:
             raise click.BadParameter(f"{name!r} is not one of {', '.join(defaults)}")
         default = defaults[name]
@@ -93,7 +97,12 @@ def _value(kind: type[Setting], text: str) -> Setting:
 @dtype_option
 @click.option("--workers", type=click.IntRange(1), help="Processes [default: one a core].")
 @click.option("--scheduler", help="Dask scheduler, tcp://...; its workers replace the processes.")
-@click.option("--out", type=PATH, help="Folder of the comparison [default: one under results/].")
+@click.option(
+    "--out",
+    type=PATH,
+    callback=new_path,
+    help="Folder of the comparison [default: a new one under results/].",
+)
 @model_options
 def ablate_command(
     path: Path | None,
@@ -113,18 +122,18 @@ def ablate_command(
     \b
     Examples: microgpt ablate --seeds 5
               microgpt ablate --vary lr=0.003,0.01,0.03 --seeds 3
-    Trainings that are done are not repeated: their results are kept.
+    Trainings that are done are not repeated: their results are kept in results/trainings/.
     """
-    require("plot", "matplotlib", "scipy")
     path = path or data.NAMES
-    folder = out or RESULTS / ("vary-" + "-".join(vary) if vary else "ablation")
+    name = "vary-" + "-".join(vary) if vary else "ablation"
     vary = vary or ABLATION
     jobs = trainings(model, config, vary, seeds, engine, dtype)
+    last = min(last, max(job.train.steps for job in jobs))
     docs = data.read_docs(path)
     sha256 = data.sha256_of(path)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     with executor(workers, scheduler) as run_on, _progress(len(jobs)) as progress:
-        results = sweep(jobs, docs, sha256, folder / "trainings", run_on, last, progress)
+        results = sweep(jobs, docs, sha256, TRAININGS, run_on, last, progress)
     settings = Settings(
         engine=engine,
         dtype=dtype,
@@ -136,9 +145,16 @@ def ablate_command(
         data={"path": str(path), "documents": len(docs), "sha256": sha256},
         workers=scheduler or workers,
     )
+    if out:
+        out.mkdir(parents=True)
+    folder = out or files.new_folder(RESULTS / name)
     remarks = write_comparison(folder, results, settings)
     wide = Console(width=console.width if console.is_terminal else WIDE)
-    wide.print(_comparison_table(summary(results), last))
+    rows = [headings(last), *map(cells, summary(results))]
+    table = _comparison_table(rows)
+    if wide.measure(table, options=wide.options.update(width=WIDE)).maximum > wide.width:
+        table = _narrow_table(rows)
+    wide.print(table)
     for line in [*remarks, f"the comparison is in {folder}"]:
         console.print(line, markup=False)
 
@@ -147,24 +163,35 @@ def ablate_command(
 def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
     """Yield what shows the progress of `total` trainings: a bar, or a line each in a pipe."""
     live = console.is_terminal
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not live) as bar:
-        task = bar.add_task("", total=total)
+    with bar("{task.description}") as progress:
+        task = progress.add_task("", total=total)
 
         def show(done: int, training: str) -> None:
-            bar.update(task, completed=done, description=training)
+            progress.update(task, completed=done, description=training)
             if not live and (done or training):
                 console.print(f"{done}/{total}  {training or 'done before'}", markup=False)
 
         yield show
 
 
-def _comparison_table(rows: list[VariantSummary], last: int) -> Table:
+def _comparison_table(rows: list[list[str]]) -> Table:
+    """Return a table of these rows, the first of which has the headings; it drops no letter."""
     table = Table(box=None)
-    for number, heading in enumerate(headings(last)):
-        table.add_column(heading, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*cells(row))
+    for number, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def _narrow_table(rows: list[list[str]]) -> Table:
+    """Return the same table with a line for each setting and for each standard deviation."""
+    stacked = [["\n".join(textwrap.wrap(heading, 10)) for heading in rows[0]]]
+    for variant, *figures in rows[1:]:
+        lines = (figure.replace(" ± ", "\n± ") for figure in figures)
+        stacked.append([variant.replace(" ", "\n"), *lines])
+    table = _comparison_table(stacked)
+    table.padding = (0, 1, 0, 0)
     return table
 
 

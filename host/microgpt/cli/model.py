@@ -1,17 +1,20 @@
 """The commands about one model: generate, info, gradcheck."""
 
 import dataclasses
+import functools
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 import microgpt
 from microgpt import data
-from microgpt.cli.console import console
+from microgpt.cli.console import bar, console
 from microgpt.cli.options import (
     PATH,
     engine_option,
@@ -80,7 +83,8 @@ def info_command(folder: Path, as_json: bool) -> None:
         console.print(line, markup=False)
     table = Table(box=None)
     for heading in ("matrix", "shape", "parameters"):
-        table.add_column(heading, justify="left" if heading == "matrix" else "right")
+        justify: Literal["left", "right"] = "left" if heading == "matrix" else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for name, (rows, columns) in facts["matrices"].items():
         table.add_row(name, f"{rows} x {columns}", f"{rows * columns:,}")
     table.add_row("all", "", f"{facts['parameters']:,}")
@@ -109,16 +113,18 @@ def gradcheck_command(
     tensor = microgpt.create(model, charset, seed, "tensor", "float64")
     scalar = microgpt.create(model, charset, seed, "scalar")
     worst = {name: np.zeros(2) for name in tensor.weights}
-    for text in documents:
-        tokens = tensor.tokenizer.encode(text)
-        slopes = gradcheck(tensor, tokens)
-        (_, found), (_, expected) = tensor.loss_and_grads(tokens), scalar.loss_and_grads(tokens)
-        against_scalar = relative_errors(found, expected)
-        for name, pair in worst.items():  # unlike max, np.maximum keeps a NaN
-            worst[name] = np.maximum(pair, (slopes[name], against_scalar[name]))
+    with bar("parameters", Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=len(documents) * tensor.parameter_count)
+        for text in documents:
+            tokens = tensor.tokenizer.encode(text)
+            slopes = gradcheck(tensor, tokens, functools.partial(progress.advance, task))
+            (_, found), (_, expected) = tensor.loss_and_grads(tokens), scalar.loss_and_grads(tokens)
+            against_scalar = relative_errors(found, expected)
+            for name, pair in worst.items():  # unlike max, np.maximum keeps a NaN
+                worst[name] = np.maximum(pair, (slopes[name], against_scalar[name]))
     passed = {name: bool((pair <= tolerance).all()) for name, pair in worst.items()}
     table = Table(box=None)
-    table.add_column("matrix")
+    table.add_column("matrix", overflow="fold")
     for heading in ("finite differences", "scalar engine", ""):
         table.add_column(heading, justify="right")
     for name, pair in worst.items():

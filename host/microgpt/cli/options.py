@@ -15,7 +15,7 @@ import click
 
 from microgpt.config import DECAYS, FORMER_NAMES, ORDERS, ModelConfig, TrainConfig
 from microgpt.engines import DTYPES, ENGINES
-from microgpt.runs.plan import Plan
+from microgpt.runs.plan import Plan, PlanError
 
 Command = Callable[..., object]  # the function of a command
 Decorator = Callable[[Command], Command]
@@ -139,6 +139,13 @@ temperature_option = click.option(
     "--temperature", default=0.5, show_default=True, help="0: greedy, the likeliest token."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+
+
+def new_path(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Return the path of --out; raise PlanError if it exists, before anything is computed."""
+    if path and path.exists():
+        raise PlanError(f"{path} exists already: name another with --out")
+    return path
 
 
 def require(extra: str, *modules: str) -> None:

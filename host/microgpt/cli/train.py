@@ -17,6 +17,7 @@ from microgpt.cli.options import (
     dtype_option,
     engine_option,
     model_options,
+    new_path,
     train_options,
 )
 from microgpt.cli.run import INTERRUPTED
@@ -26,16 +27,8 @@ from microgpt.runs.execute import Outcome, Resumed, execute, is_first_process
 from microgpt.runs.folder import new_folder
 from microgpt.runs.plan import Plan, PlanError, read_plan, resumed_plan
 
-
-def _new(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
-    """Return `folder`; raise PlanError if it exists, before anything is computed."""
-    if folder and folder.exists():
-        raise PlanError(f"{folder} exists already: name another with --out")
-    return folder
-
-
 out_option = click.option(
-    "--out", type=PATH, callback=_new, help="The run's folder [default: a new one under runs/]."
+    "--out", type=PATH, callback=new_path, help="The run's folder [default: a new one under runs/]."
 )
 
 

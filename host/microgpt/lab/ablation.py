@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,10 @@ from threadpoolctl import threadpool_limits
 from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.data import charset_of
 from microgpt.engines import create
+from microgpt.errors import ConfigError
 from microgpt.plots.sweep import Losses
-from microgpt.runs.environment import commit, environment
-from microgpt.training import train
+from microgpt.runs.environment import Computation, computation, processor
+from microgpt.training import TrainingError, split, train
 
 Setting = bool | int | float | str
 Vary = Mapping[str, Sequence[Setting]]  # {field of ModelConfig or TrainConfig: its values}
@@ -42,9 +44,10 @@ class Training:
     engine: str = "tensor"
     dtype: str = "float32"
 
-    def key(self, data_sha256: str) -> str:
-        """Return a hash of everything that fixes the result: settings, documents, code."""
-        content = dataclasses.asdict(self) | {"data": data_sha256, "commit": commit()}
+    def key(self, data_sha256: str, computed_with: Computation) -> str:
+        """Return a hash of all that fixes the result: settings, documents, what computes it."""
+        content = dataclasses.asdict(self) | {"data": data_sha256, "computation": computed_with}
+        del content["variant"]  # only a name
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -52,7 +55,8 @@ class Result(Losses):
     """The result of a training as JSON, with the settings of its `Training`.
 
     `final_loss` is the loss of the last step, `mean_loss` the mean over the last steps. The
-    validation loss and the speeds are None where they were not measured.
+    validation loss and the speeds are None where they were not measured. All measures are None
+    if the training diverged.
     """
 
     variant: str
@@ -61,12 +65,13 @@ class Result(Losses):
     engine: str
     dtype: str
     parameters: int
-    final_loss: float
-    mean_loss: float
+    final_loss: float | None
+    mean_loss: float | None
     validation_loss: float | None
     steps_per_s: float | None
     tokens_per_s: float | None
-    environment: dict[str, object]
+    computation: Computation
+    processor: str
 
 
 def trainings(
@@ -80,8 +85,15 @@ def trainings(
     """Return a training for each combination of the values in `vary`, with each of the seeds.
 
     Combinations are in the order of `itertools.product`. There are `seeds` seeds, from that of
-    `config` on. Raises ConfigError for a value that its field does not allow.
+    `config` on. Raises ConfigError for a value that its field does not allow, and for a value that
+    is there twice: its trainings would count as further seeds.
     """
+    if "seed" in vary:
+        raise ConfigError("seed cannot vary: the trainings of a variant differ in it")
+    for field, values in vary.items():
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise ConfigError(f"{field} has the value {_as_text(value)} twice: give it once")
     model_fields = field_names(ModelConfig)
     result = []
     for values in itertools.product(*vary.values()):
@@ -104,30 +116,41 @@ def _as_text(value: Setting) -> str:
 def run_training(training: Training, docs: list[str], last: int) -> Result:
     """Do one training on one thread and return its result; `mean_loss` is over `last` steps.
 
+    It has diverged at the step at which `train` ends with a TrainingError, or the validation loss
+    is not finite.
     The time of the first step, and of steps after which the validation loss was measured, does
     not count in the speeds. Tokens are the positions of documents of average length.
 
-    Raises TrainingError if a loss is not a number.
+    Raises TrainingError if there are too few documents.
     """
     losses: list[float] = []
     validation: dict[int, float] = {}
     seconds = 0.0
     timed = 0
+    diverged: int | None = None
     config = training.train
+    computed_with = computation(training.engine)
+    split(docs, config.validation)  # what it raises is no divergence
     with threadpool_limits(1), np.errstate(all="ignore"):  # an overflow ends in TrainingError
         model = create(
             training.model, charset_of(docs), config.seed, training.engine, training.dtype
         )
         started = time.perf_counter()
-        for record in train(model, docs, config):
-            if record.validation is not None:
-                validation[record.step] = record.validation
-            elif losses:
-                seconds += time.perf_counter() - started
-                timed += 1
-            losses.append(record.loss)
-            started = time.perf_counter()
-    steps_per_s = timed / seconds if timed else None
+        try:
+            for record in train(model, docs, config):
+                if record.validation is not None:
+                    if not math.isfinite(record.validation):
+                        raise TrainingError(f"the validation loss is {record.validation}")
+                    validation[record.step] = record.validation
+                elif losses:
+                    seconds += time.perf_counter() - started
+                    timed += 1
+                losses.append(record.loss)
+                started = time.perf_counter()
+        except TrainingError:
+            diverged = len(losses)
+    whole = diverged is None
+    steps_per_s = timed / seconds if timed and whole else None
     positions = statistics.fmean(min(training.model.block_size, len(doc) + 1) for doc in docs)
     tail = losses[-last:]
     return {
@@ -137,12 +160,14 @@ def run_training(training: Training, docs: list[str], last: int) -> Result:
         "engine": training.engine,
         "dtype": training.dtype,
         "parameters": model.parameter_count,
-        "final_loss": losses[-1],
-        "mean_loss": sum(tail) / len(tail),
-        "validation_loss": validation[max(validation)] if validation else None,
+        "final_loss": losses[-1] if whole else None,
+        "mean_loss": sum(tail) / len(tail) if whole else None,
+        "validation_loss": validation[max(validation)] if validation and whole else None,
         "steps_per_s": steps_per_s,
         "tokens_per_s": steps_per_s and steps_per_s * config.batch * positions,
         "losses": losses,
         "validation_losses": {str(step): loss for step, loss in validation.items()},
-        "environment": {key: it for key, it in environment().items() if key != "command"},
+        "diverged": diverged,
+        "computation": computed_with,
+        "processor": processor(),
     }

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,18 @@ from typing import TypedDict
 from microgpt import files
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.lab.ablation import Result, Vary
-from microgpt.lab.statistics import VariantSummary, by_variant, pairwise, remarks, summary
+from microgpt.lab.statistics import (
+    MEASURES,
+    Difference,
+    VariantSummary,
+    by_variant,
+    divergences,
+    loss_text,
+    pairwise,
+    remarks,
+    summary,
+)
+from microgpt.plots.figures import NO_MATPLOTLIB
 from microgpt.plots.sweep import draw_sweep
 from microgpt.runs.environment import environment
 
@@ -47,31 +59,61 @@ def headings(last: int) -> list[str]:
 
 
 def cells(row: VariantSummary) -> list[str]:
-    """Return a summary as the cells of a table: variant, losses, speeds, parameters."""
+    """Return a summary as the cells of a table: variant, losses, speeds, parameters.
+
+    If all trainings of the variant diverged, the cell of the first loss says at which step.
+    """
     result = [row.variant]
     for name, spread in row.measures.items():
-        places = 4 if name.endswith("loss") else 0
-        text = "-" if spread.mean is None else f"{spread.mean:,.{places}f}"
-        result.append(text if spread.sd is None else f"{text} ± {spread.sd:,.{places}f}")
+        as_text = loss_text if name.endswith("loss") else "{:,.0f}".format
+        text = "-" if spread.mean is None else as_text(spread.mean)
+        result.append(text if spread.sd is None else f"{text} ± {as_text(spread.sd)}")
+    if len(row.diverged) == row.seeds:
+        result[1] = f"diverged at step {min(row.diverged.values())}"
     return [*result, f"{row.parameters:,}"]
 
 
 def write_comparison(folder: Path, results: Sequence[Result], settings: Settings) -> list[str]:
-    """Write the files of a comparison to `folder`; return the remarks on noise."""
+    """Write the files of a comparison to `folder`, which is new; return the remarks on it.
+
+    If a file cannot be written, the folder is removed, and the error raised.
+    """
+    try:
+        return _write(folder, results, settings)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _write(folder: Path, results: Sequence[Result], settings: Settings) -> list[str]:
     rows = summary(results)
-    differences = pairwise(results)
-    lines = remarks(differences, rows[0].seeds)
+    differences: list[Difference] = []
+    try:
+        differences = pairwise(results)
+        noise = remarks(differences, rows[0].seeds)
+    except ImportError:
+        noise = [f"no test of which differences are noise, without scipy: {NO_MATPLOTLIB}"]
+    diverged = divergences(rows)
     content = {
         "settings": dataclasses.asdict(settings),
         "environment": environment(),
+        "computation": results[0]["computation"],
         "variants": [row.as_json() for row in rows],
         "differences": [dataclasses.asdict(difference) for difference in differences],
+        "trainings": [_training(result) for result in results],
     }
-    files.write(folder / "comparison.json", json.dumps(content, indent=2) + "\n")
+    written = json.dumps(content, indent=2, allow_nan=False)
+    files.write(folder / "comparison.json", written + "\n")
     files.write(folder / "comparison.csv", _csv(rows))
-    files.write(folder / "comparison.md", _markdown(rows, lines, settings.last))
-    draw_sweep(folder / "comparison.png", by_variant(results))
-    return lines
+    files.write(folder / "comparison.md", _markdown(rows, diverged, noise, settings.last))
+    picture = draw_sweep(folder / "comparison.png", by_variant(results))
+    return [*diverged, *noise, *([picture] if picture else [])]
+
+
+def _training(result: Result) -> dict[str, object]:
+    """Return a training as comparison.json has it: its variant, its seed and its figures."""
+    about = {"variant": result["variant"], "seed": result["train"]["seed"]}
+    return {**about, **{name: result[name] for name in MEASURES}, "diverged": result["diverged"]}
 
 
 def _csv(rows: Sequence[VariantSummary]) -> str:
@@ -83,9 +125,12 @@ def _csv(rows: Sequence[VariantSummary]) -> str:
     return text.getvalue()
 
 
-def _markdown(rows: Sequence[VariantSummary], lines: Sequence[str], last: int) -> str:
+def _markdown(
+    rows: Sequence[VariantSummary], diverged: Sequence[str], noise: Sequence[str], last: int
+) -> str:
     head = headings(last)
     table = [head, ["---"] + ["---:"] * (len(head) - 1), *map(cells, rows)]
     text = "".join(f"| {' | '.join(line)} |\n" for line in table)
-    text += "\n" + lines[0] + "\n" + "".join(f"\n- {line}" for line in lines[1:])
+    text += "".join(f"\n{line}\n" for line in (*diverged, noise[0]))
+    text += "".join(f"\n- {line}" for line in noise[1:])
     return text.rstrip() + "\n"

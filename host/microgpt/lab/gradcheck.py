@@ -1,6 +1,6 @@
 """Compare gradients with finite differences, which need no derivation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,18 +13,21 @@ TOLERANCE = 1e-6
 SMALLEST_SCALE = 1e-3
 
 
-def gradcheck(model: Model, tokens: Sequence[int]) -> dict[str, float]:
+def gradcheck(
+    model: Model, tokens: Sequence[int], progress: Callable[[], None] = lambda: None
+) -> dict[str, float]:
     """Return {matrix: largest error of its gradient against central differences}; it may be NaN.
 
     Each parameter in turn is changed by STEP in both directions. The errors are relative, as in
     `relative_errors`. `model.weights` must be writable and float64 (engine "tensor"); they are
-    restored.
+    restored. `progress` is called after each parameter.
     """
     _, grads = model.loss_and_grads(tokens)
     slopes = {name: np.empty_like(matrix) for name, matrix in model.weights.items()}
     for name, matrix in slopes.items():
         for index in np.ndindex(matrix.shape):
             matrix[index] = _slope(model, tokens, name, index, STEP)
+            progress()
     scales = _scales(grads)
     for step in SMALLER_STEPS:
         for name, matrix in slopes.items():

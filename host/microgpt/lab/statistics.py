@@ -24,12 +24,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class VariantSummary:
-    """One variant: its parameters, its seeds (how many), and the spread of each measure."""
+    """One variant: its parameters, its seeds (how many), and the spread of each measure.
+
+    `diverged` is {seed: step}; the spreads are over the other seeds.
+    """
 
     variant: str
     parameters: int
     seeds: int
     measures: dict[Measure, Spread]
+    diverged: dict[int, int]
 
     def as_json(self) -> dict[str, str | Number | None]:
         """Return a flat row, with a measure as NAME and NAME_sd."""
@@ -37,6 +41,8 @@ class VariantSummary:
             "variant": self.variant,
             "parameters": self.parameters,
             "seeds": self.seeds,
+            "diverged": len(self.diverged),
+            "diverged_at_step": min(self.diverged.values(), default=None),
         }
         for name, spread in self.measures.items():
             row |= {name: spread.mean, f"{name}_sd": spread.sd}
@@ -70,15 +76,25 @@ def summary(results: Sequence[Result]) -> list[VariantSummary]:
             variant,
             group[0]["parameters"],
             len(group),
-            {name: _spread([result[name] for result in group]) for name in MEASURES},
+            {name: _spread([result[name] for result in finished(group)]) for name in MEASURES},
+            {_seed(it): it["diverged"] for it in group if it["diverged"] is not None},
         )
         for variant, group in by_variant(results).items()
     ]
 
 
+def finished(results: Sequence[Result]) -> list[Result]:
+    """Return the results of the trainings that did not diverge."""
+    return [result for result in results if result["diverged"] is None]
+
+
+def _seed(result: Result) -> int:
+    return int(result["train"]["seed"] or 0)
+
+
 def _spread(values: Sequence[float | None]) -> Spread:
     measured = [value for value in values if value is not None]
-    if len(measured) < len(values):
+    if not measured or len(measured) < len(values):
         return Spread(None, None)
     sd = statistics.stdev(measured) if len(measured) > 1 else None
     return Spread(statistics.fmean(measured), sd)
@@ -91,20 +107,28 @@ def pairwise(results: Sequence[Result]) -> list[Difference]:
     values are multiplied by the number of pairs (Bonferroni correction): if all differences were
     noise, the probability that any is called larger would be at most 1 - CERTAINTY.
 
-    Returns [] if there is only one seed, which says nothing about noise.
+    The samples of a pair are the seeds with which neither diverged; one seed says nothing about
+    noise, so a pair that has fewer than two is left out. Raises ImportError without scipy.
     """
     from scipy.stats import ttest_rel
 
-    groups = by_variant(results)
-    pairs = list(itertools.combinations(groups, 2))
+    groups = {
+        variant: {_seed(result): result for result in finished(group)}
+        for variant, group in by_variant(results).items()
+    }
+    pairs = [
+        (a, b, seeds)
+        for a, b in itertools.combinations(groups, 2)
+        if len(seeds := sorted(groups[a].keys() & groups[b].keys())) > 1
+    ]
     differences = []
-    for a, b in pairs:
+    for a, b, seeds in pairs:
         measure: Measure = "validation_loss"
-        if groups[a][0]["validation_loss"] is None:
+        if any(groups[name][seeds[0]]["validation_loss"] is None for name in (a, b)):
             measure = "mean_loss"
-        before, after = (_losses(groups[name], measure) for name in (a, b))
-        if len(before) < 2:
-            return []
+        before, after = (
+            _losses([groups[name][seed] for seed in seeds], measure) for name in (a, b)
+        )
         # The test is not defined where all differences are 0.
         p = 1.0 if before == after else min(1.0, ttest_rel(before, after).pvalue * len(pairs))
         difference = statistics.fmean(after) - statistics.fmean(before)
@@ -117,13 +141,32 @@ def _losses(group: Sequence[Result], measure: Measure) -> list[float]:
     return [loss for result in group if (loss := result[measure]) is not None]
 
 
+def divergences(rows: Sequence[VariantSummary]) -> list[str]:
+    """Return a sentence for each variant of which a training diverged."""
+    return [
+        f"{row.variant}: {len(row.diverged)} of {row.seeds} seeds diverged and are left out ("
+        + ", ".join(f"seed {seed} at step {step}" for seed, step in row.diverged.items())
+        + ")."
+        for row in rows
+        if row.diverged
+    ]
+
+
+def loss_text(loss: float, sign: str = "") -> str:
+    """Return a loss or a difference of losses with four decimals; a huge one is shortened."""
+    return f"{loss:{sign}.4f}" if abs(loss) < 10_000 else f"{loss:{sign}.4g}"
+
+
 def remarks(differences: Sequence[Difference], seeds: int) -> list[str]:
     """Return sentences that say which differences are larger than the noise."""
     if seeds < 2:
         return ["One seed says nothing about noise: --seeds 5 does."]
+    if not differences:
+        return ["No two variants have two seeds that both finished: no difference can be tested."]
     names = {"validation_loss": "validation loss", "mean_loss": "mean loss"}
     lines = [
-        f"{it.b} against {it.a}: {names[it.measure]} {it.difference:+.4f} (p = {it.p:.2g})"
+        f"{it.b} against {it.a}: {names[it.measure]} {loss_text(it.difference, '+')} "
+        f"(p = {it.p:.2g})"
         for it in differences
         if it.larger_than_noise
     ]

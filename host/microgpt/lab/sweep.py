@@ -7,7 +7,7 @@ its own as soon as it is there, so that a sweep that was interrupted continues w
 import json
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from pathlib import Path
 from microgpt import files
 from microgpt.errors import UserError
 from microgpt.lab.ablation import Result, Training, run_training
+from microgpt.runs.environment import computation
 from microgpt.training import TrainingError
 
 CONNECT_S = 10.0  # how long to wait for a Dask scheduler
@@ -86,20 +87,29 @@ def sweep(
     `docs` are the documents, `data_sha256` is the hash of their file. `progress` is called with
     the number of trainings that are done and the name of the latest one.
 
-    Raises SweepError if a loss is not a number, if a file in `folder` is not a result, or if a
-    worker process dies; a Dask cluster then gives the work to another worker.
+    Raises SweepError if there are too few documents, if a file in `folder` is not a result, if
+    workers do not compute alike, or if a worker process dies; a Dask cluster then gives the work
+    to another worker.
     """
-    paths = {job: folder / f"{job.key(data_sha256)}-{last}.json" for job in jobs}
-    waiting = [job for job, path in paths.items() if not path.exists()]
-    done = len(jobs) - len(waiting)
-    progress(done, "")
-    futures = {run_on.submit(run_training, job, docs, last): job for job in waiting}
+    done = 0
     try:
+        # A worker says what it computes with: one of a cluster need not be like this process.
+        asked = {engine: run_on.submit(computation, engine) for engine in {j.engine for j in jobs}}
+        computed_with = {engine: future.result() for engine, future in asked.items()}
+        keys = {job: job.key(data_sha256, computed_with[job.engine]) for job in jobs}
+        paths = {job: folder / f"{key}-{last}.json" for job, key in keys.items()}
+        waiting = [job for job, path in paths.items() if not path.exists()]
+        done = len(jobs) - len(waiting)
+        progress(done, "")
+        futures = {run_on.submit(run_training, job, docs, last): job for job in waiting}
         for future in as_completed(futures):
             job = futures[future]
-            files.write(paths[job], json.dumps(future.result()))
+            result = future.result()
+            _check(result["computation"], computed_with[job.engine])
+            files.write(paths[job], json.dumps(result, allow_nan=False))
             done += 1
-            progress(done, _name(job))
+            step = result["diverged"]
+            progress(done, _name(job) + ("" if step is None else f" diverged at step {step}"))
     except TrainingError as error:
         raise SweepError(f"{_name(job)}: {error}") from None
     except BrokenProcessPool:
@@ -107,16 +117,30 @@ def sweep(
             f"a worker process died after {done} of {len(jobs)} trainings: "
             "the same command continues from there"
         ) from None
-    return [_read(paths[job]) for job in jobs]
+    return [{**read_result(paths[job]), "variant": job.variant} for job in jobs]
+
+
+def _check(found: Mapping[str, object], expected: Mapping[str, object]) -> None:
+    """Raise SweepError if a worker does not compute with what the first one does."""
+    for name, value in expected.items():
+        if found[name] != value:
+            raise SweepError(
+                f"workers differ in {name}, {value} and {found[name]}: install the same for all; "
+                "finished trainings are kept"
+            )
 
 
 def _name(job: Training) -> str:
     return f"{job.variant} seed={job.train.seed}"
 
 
-def _read(path: Path) -> Result:
+def read_result(path: Path) -> Result:
+    """Return the result of a training in a file; raise SweepError if it is none."""
     try:
         result: Result = json.loads(path.read_bytes())
-    except ValueError:
-        raise SweepError(f"{path} is not the result of a training: remove it") from None
+        whole = Result.__required_keys__ <= result.keys()
+    except (ValueError, AttributeError):
+        whole = False
+    if not whole:
+        raise SweepError(f"{path} is not the result of a training: remove it")
     return result

@@ -7,29 +7,50 @@ from typing import TypedDict
 import numpy as np
 
 from microgpt.plots.curves import SMOOTHED_OVER, smoothed
-from microgpt.plots.figures import loss_axes, new_figure, save
+from microgpt.plots.figures import NO_MATPLOTLIB, loss_axes, new_figure, save
 
 
 class Losses(TypedDict):
-    """The losses of a training: of every step, and {step: validation loss}, steps as text."""
+    """The losses of a training: of every step, and {step: validation loss}, steps as text.
+
+    `diverged` is the step at which the training diverged; the losses are those before it.
+    """
 
     losses: list[float]
     validation_losses: dict[str, float]
+    diverged: int | None
 
 
-def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> None:
+def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> str | None:
     """Draw the training loss of each variant over the steps, and its validation losses as points.
 
     The values of a variant are one a seed: a line is their smoothed mean, the band around it is
-    one standard deviation wide on each side. Raises ImportError without matplotlib.
+    one standard deviation wide on each side. A seed that diverged is a cross at the upper edge,
+    at its step, and is not in the mean. Returns a remark for the user without matplotlib, else
+    None.
     """
-    figure = new_figure(9, 5.5)
+    try:
+        figure = new_figure(9, 5.5)
+    except ImportError:
+        return f"no {path.name}: {NO_MATPLOTLIB}"
     axes = loss_axes(figure)
     lowest, highest = np.inf, -np.inf
-    for number, (name, results) in enumerate(variants.items()):
+    over = 0
+    for number, (name, every) in enumerate(variants.items()):
         color = f"C{number % 10}"
+        results = [result for result in every if result["diverged"] is None]
+        at = [result["diverged"] for result in every if result["diverged"] is not None]
+        if at:
+            label = f"{name}: {len(at)} of {len(every)} seeds diverged"
+            edge = axes.get_xaxis_transform()
+            axes.plot(
+                at, [1] * len(at), "x", color=color, transform=edge, clip_on=False, label=label
+            )
+        if not results:
+            continue
         curves = np.array([smoothed(result["losses"]) for result in results])  # (seeds, steps)
         mean, sd = curves.mean(0), curves.std(0)
+        over = max(over, min(SMOOTHED_OVER, len(mean)))
         steps = np.arange(len(mean))
         axes.plot(steps, mean, color, lw=2, label=name)
         if len(results) > 1:
@@ -42,8 +63,10 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> None:
         # The first losses, before training has an effect, would flatten the rest.
         later = mean[min(SMOOTHED_OVER, len(mean) // 4) :]
         lowest, highest = min(lowest, later.min()), max(highest, later.max())
-    room = 0.15 * (highest - lowest) + 0.02
-    axes.set_ylim(lowest - room, highest + room)
-    axes.set_ylabel(f"loss, mean of the last {SMOOTHED_OVER} steps; points: validation loss")
+    if np.isfinite(highest):  # a variant has a curve
+        room = 0.15 * (highest - lowest) + 0.02
+        axes.set_ylim(lowest - room, highest + room)
+    axes.set_ylabel(f"loss, mean of the last {over} steps; points: validation loss")
     axes.legend(frameon=False, fontsize=10)
     save(figure, path, dpi=130)
+    return None

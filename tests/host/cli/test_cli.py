@@ -13,7 +13,7 @@ import microgpt
 import pytest
 from microgpt.cli.train import train_command
 
-from tests.support.commands import run
+from tests.support.commands import run, without_modules
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 
@@ -159,6 +159,22 @@ def test_an_extra_that_is_not_installed(
     assert result.stderr.endswith(f" here: .venv/bin/pip install -e '.[{extra}]'\n")
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []  # no half of a run
+
+
+def test_without_matplotlib_a_training_has_its_model(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [MICROGPT, "train", "--steps", "5", "--out", "r"],
+        cwd=tmp_path,
+        env=without_modules("matplotlib", folder=tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-2:] == [
+        "no loss.png: .venv/bin/pip install -e '.[plot]'",
+        "the run is in r",
+    ]
+    assert (tmp_path / "r" / "model" / "weights.json").exists()
 
 
 def test_completion() -> None:

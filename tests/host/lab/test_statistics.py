@@ -3,13 +3,20 @@
 import pytest
 from microgpt.lab.ablation import Result
 from microgpt.lab.comparison import cells
-from microgpt.lab.statistics import MEASURES, pairwise, remarks, summary
+from microgpt.lab.statistics import MEASURES, divergences, pairwise, remarks, summary
 
 
 def results(*losses: float | None, variant: str) -> list[Result]:
     measures = dict.fromkeys(MEASURES, 1.0)
-    facts = {"variant": variant, "parameters": 4192, **measures}
-    return [facts | {"validation_loss": loss} for loss in losses]
+    facts = {"variant": variant, "parameters": 4192, "diverged": None, **measures}
+    return [
+        facts | {"validation_loss": loss, "train": {"seed": seed}}
+        for seed, loss in enumerate(losses)
+    ]
+
+
+def diverged(result: Result, step: int) -> Result:
+    return result | dict.fromkeys(MEASURES) | {"diverged": step}
 
 
 def test_noise_and_what_is_larger() -> None:
@@ -36,6 +43,36 @@ def test_without_a_validation_loss_the_mean_loss_is_compared() -> None:
     (difference,) = pairwise(results(None, None, variant="a") + results(None, None, variant="b"))
     assert difference.measure == "mean_loss"
     assert difference.p == 1
+
+
+def test_what_diverged_is_in_no_statistic() -> None:
+    a = results(2.0, 2.3, 2.6, 2.2, 2.4, variant="a")
+    b = results(2.1, 2.401, 2.7, 2.299, 2.5, variant="b")
+    c = results(2.0, 2.1, 2.0, 2.1, 2.0, variant="c")
+    b[3] = diverged(b[3], 17)
+    c = [diverged(result, step) for step, result in enumerate(c, 5)]
+    row_a, row_b, row_c = summary(a + b + c)
+    assert row_b.measures["validation_loss"].mean == pytest.approx((2.1 + 2.401 + 2.7 + 2.5) / 4)
+    assert (row_b.seeds, row_b.diverged) == (5, {3: 17})
+    assert (row_b.as_json()["diverged"], row_b.as_json()["diverged_at_step"]) == (1, 17)
+    assert row_a.as_json()["diverged_at_step"] is None
+    assert cells(row_c) == ["c", "diverged at step 5", "-", "-", "-", "-", "4,192"]
+    assert divergences([row_a, row_b]) == [
+        "b: 1 of 5 seeds diverged and are left out (seed 3 at step 17)."
+    ]
+    # The pairs are of the same seeds: b without its fourth against a without its fourth.
+    (difference,) = pairwise(a + b + c)
+    assert (difference.a, difference.b) == ("a", "b")
+    assert difference.difference == pytest.approx((0.1 + 0.101 + 0.1 + 0.1) / 4)
+    assert difference.larger_than_noise
+    assert remarks(pairwise(a + c), 5) == [
+        "No two variants have two seeds that both finished: no difference can be tested."
+    ]
+
+
+def test_the_mean_loss_is_compared_if_only_one_has_a_validation_loss() -> None:
+    both = results(2.0, 2.1, variant="a") + results(None, None, variant="b")
+    assert [difference.measure for difference in pairwise(both)] == ["mean_loss"]
 
 
 def test_a_summary_and_its_row_in_the_table() -> None:

@@ -97,15 +97,24 @@ def test_what_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     remark = draw_curves(path, [curve("r", 5)])
     assert remark == "no loss.png: .venv/bin/pip install -e '.[plot]'"
+    whole = Losses(losses=[3.0, 2.0], validation_losses={}, diverged=None)
+    remark = draw_sweep(path, {"a": [whole]})
+    assert remark == "no loss.png: .venv/bin/pip install -e '.[plot]'"
     assert not path.exists()
 
 
 def test_the_losses_of_a_sweep(tmp_path: Path, figures: list[Figure]) -> None:
-    one: Losses = {"losses": [3.0, 2.0, 2.0], "validation_losses": {"2": 2.5, "10": 2.0}}
-    other: Losses = {"losses": [3.0, 3.0, 1.0], "validation_losses": {"2": 2.7, "10": 2.2}}
-    without: Losses = {"losses": [3.0, 2.0, 1.0], "validation_losses": {}}
+    validation = ({"2": 2.5, "10": 2.0}, {"2": 2.7, "10": 2.2})
+    one, other, without = (
+        Losses(losses=losses, validation_losses=measured, diverged=None)
+        for losses, measured in (
+            ([3.0, 2.0, 2.0], validation[0]),
+            ([3.0, 3.0, 1.0], validation[1]),
+            ([3.0, 2.0, 1.0], {}),
+        )
+    )
     path = tmp_path / "comparison.png"
-    draw_sweep(path, {"lr=0.1": [one, other], "lr=0.2": [without]})
+    assert draw_sweep(path, {"lr=0.1": [one, other], "lr=0.2": [without]}) is None
     assert path.read_bytes().startswith(b"\x89PNG")
     axes = figures[0].axes[0]
     assert labels(figures[0]) == ["lr=0.1", "lr=0.2"]
@@ -114,6 +123,23 @@ def test_the_losses_of_a_sweep(tmp_path: Path, figures: list[Figure]) -> None:
     assert list(points.get_xdata()) == [2, 10]
     assert list(points.get_ydata()) == pytest.approx([2.6, 2.1])
     assert list(axes.lines[0].get_ydata()) == pytest.approx([3, (2.5 + 3) / 2, (7 + 7) / 6])
+    assert axes.get_ylabel().startswith("loss, mean of the last 3 steps")
+
+
+def test_what_diverged_in_a_sweep_is_a_cross_at_its_step(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    whole = Losses(losses=[3.0, 2.0, 1.0], validation_losses={}, diverged=None)
+    broken = Losses(losses=[3.0, 1e30], validation_losses={}, diverged=2)
+    path = tmp_path / "comparison.png"
+    assert draw_sweep(path, {"a": [whole, broken], "b": [broken, broken]}) is None
+    axes = figures[0].axes[0]
+    assert labels(figures[0]) == ["a: 1 of 2 seeds diverged", "a", "b: 2 of 2 seeds diverged"]
+    cross, mean, crosses = axes.lines
+    assert (list(cross.get_xdata()), list(crosses.get_xdata())) == ([2], [2, 2])
+    assert list(mean.get_ydata()) == [3.0, 2.5, 2.0]
+    assert axes.get_ylim()[1] < 4
+    assert draw_sweep(path, {"b": [broken]}) is None  # a picture without a curve
 
 
 def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:

@@ -1,5 +1,6 @@
 """What a run writes down of its environment, also where something of it cannot be had."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -25,6 +26,25 @@ def test_outside_a_repository_there_is_none_either(
 ) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nothing"))
     assert environment.commit() is None
+
+
+def test_a_repository_is_read_and_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    file = tmp_path / "file"
+    file.write_text("content")
+    git("init")
+    git("add", "file")
+    os.utime(file, (1, 1))  # git status would write the new time to its index
+    index = tmp_path / ".git" / "index"
+    before = index.read_bytes()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
+    assert environment.environment()["dirty"]
+    assert index.read_bytes() == before
 
 
 def test_what_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
