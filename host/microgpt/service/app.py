@@ -25,9 +25,9 @@ from microgpt.engines.base import Model
 from microgpt.files import packaged
 from microgpt.runs.folder import RUNS
 from microgpt.sampling import stream_document
-from microgpt.service import recordings
 from microgpt.service.middleware import Limits, ServiceMiddleware
 from microgpt.service.pool import Job, OverloadError, Pool
+from microgpt.service.recordings import Recordings
 from microgpt.service.schemas import (
     LARGEST_SEED,
     AnyChatRequest,
@@ -40,6 +40,7 @@ from microgpt.service.schemas import (
     Runs,
     Samples,
     chat_request,
+    encodable,
 )
 
 PAGE = packaged("microgpt.web", "service")
@@ -81,7 +82,7 @@ def create_app(model: Model, runs: Path = RUNS, limits: Limits | None = None) ->
     _report_errors(app)
     app.add_middleware(ServiceMiddleware, limits=limits)
     app.include_router(_model_routes(model, pool), prefix=PREFIX)
-    app.include_router(_run_routes(runs), prefix=PREFIX)
+    app.include_router(_run_routes(Recordings(runs)), prefix=PREFIX)
 
     @app.get("/healthz")
     async def health() -> Health:
@@ -181,13 +182,13 @@ def _event(data: dict[str, str], name: str = "") -> str:
     return (f"event: {name}\n" if name else "") + f"data: {json.dumps(data)}\n\n"
 
 
-def _run_routes(runs: Path) -> APIRouter:
+def _run_routes(recordings: Recordings) -> APIRouter:
     router = APIRouter()
 
     @router.get("/runs")
     def list_runs() -> Runs:
         """List the recorded runs, the latest first."""
-        return Runs(runs=recordings.list_runs(runs))
+        return Runs(runs=recordings.list())
 
     @router.get(
         "/runs/{name}",
@@ -195,7 +196,7 @@ def _run_routes(runs: Path) -> APIRouter:
     )
     def read_run(name: str, offset: Annotated[int, Query(ge=0, le=LARGEST_SEED)] = 0) -> RunLog:
         """Return the steps and names in a run's log from a byte offset on."""
-        found = recordings.read_from(runs, name, offset)
+        found = recordings.read(name, offset)
         if found is None:
             raise HTTPException(404, "there is no such run")
         return found
@@ -237,10 +238,5 @@ def _report_errors(app: FastAPI) -> None:
 
 def _field_problem(error: dict[str, Any]) -> dict[str, object]:
     """Return a FieldProblem from pydantic's description, without the value that was refused."""
-    loc = [part if isinstance(part, int) else _printable(str(part)) for part in error["loc"]]
-    return {"loc": loc, "msg": _printable(error["msg"]), "type": error["type"]}
-
-
-def _printable(text: str) -> str:
-    """Return `text` with surrogates, which UTF-8 cannot encode, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    loc = [part if isinstance(part, int) else encodable(str(part)) for part in error["loc"]]
+    return {"loc": loc, "msg": encodable(error["msg"]), "type": error["type"]}

@@ -13,6 +13,14 @@ from microgpt.sampling import MAX_TEMPERATURE
 LARGEST_SEED = 2**53 - 1  # larger integers lose digits in JavaScript
 
 
+def encodable(text: str) -> str:
+    """Return `text` with lone surrogates, which UTF-8 cannot encode, as their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+Text = Annotated[str, BeforeValidator(encodable)]  # in an answer: what was read from a file
+
+
 class Strict(BaseModel):
     """A request's body, which has exactly these fields and types."""
 
@@ -48,14 +56,14 @@ class GenerateRequest(Strict):
 class Samples(BaseModel):
     """Generated documents."""
 
-    samples: list[str]
+    samples: list[Text]
 
 
 class Reply(BaseModel):
     """The assistant's message."""
 
     role: Literal["assistant"]
-    content: str
+    content: Text
 
 
 class Problem(BaseModel):
@@ -87,9 +95,9 @@ class Health(BaseModel):
 class RunSummary(BaseModel):
     """A run of a board or of this computer: the `mean` of its last losses, `bytes` in its log."""
 
-    name: str
-    trained_on: str
-    started: str | None
+    name: Text
+    trained_on: Text
+    started: Text | None
     seed: int | None
     parameters: int | None
     steps: int | None
@@ -117,7 +125,7 @@ class RunLog(BaseModel):
     """A part of a run's log; `offset` is where the next begins, `more` whether it is there yet."""
 
     steps: list[LoggedStep]
-    names: list[str]
+    names: list[Text]
     offset: int
     more: bool
 
