@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -31,7 +31,7 @@ from microgpt.service.recordings import Recordings
 from microgpt.service.schemas import (
     LARGEST_SEED,
     AnyChatRequest,
-    GenerateRequest,
+    AnyGenerateRequest,
     Health,
     Invalid,
     Problem,
@@ -41,15 +41,18 @@ from microgpt.service.schemas import (
     Samples,
     chat_request,
     encodable,
+    generate_request,
 )
 
 PAGE = packaged("microgpt.web", "service")
 PREFIX = "/microgpt/v1"
+JSON = "application/json"
 Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type of a route's other answers
 INVALID: Responses = {422: {"model": Invalid, "description": "A field is refused"}}
 COMPUTED: Responses = INVALID | {
     408: {"model": Problem, "description": "The body did not come in time"},
     413: {"model": Problem, "description": "The body is too large"},
+    415: {"model": Problem, "description": "The body is not declared as JSON"},
     503: {"model": Problem, "description": "Out of time, or too busy"},
 }
 
@@ -90,6 +93,7 @@ def create_app(
 def _model_routes(model: Model, pool: Pool) -> APIRouter:
     router = APIRouter()
     facts = info.about(model)
+    generate_body = generate_request(model)
     chat_body = chat_request(model)
 
     @router.get("/model")
@@ -97,26 +101,34 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
         """Return facts about the model: sizes, vocabulary, memory."""
         return facts
 
-    @router.post("/generate", responses=COMPUTED)
-    async def generate(request: GenerateRequest) -> Samples:
+    async def declared(request: Request) -> None:
+        """Refuse a body that is not declared as JSON, which a page elsewhere can send unasked."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            raise HTTPException(415, f"send JSON, with the header Content-Type: {JSON}")
+
+    @router.post("/generate", dependencies=[Depends(declared)], responses=COMPUTED)
+    async def generate(
+        body: generate_body,  # type: ignore[valid-type] # FastAPI reads this class, made for the model
+    ) -> Samples:
         """Generate documents."""
+        request: AnyGenerateRequest = body
 
         def work() -> list[str]:
             rng = random.Random(request.seed)
             return [
-                "".join(stream_document(model, request.temperature, rng, check=check))
+                "".join(stream_document(model, request.temperature, rng, request.prompt, check))
                 for _ in range(request.num_samples)
             ]
 
         return Samples(samples=await pool.run(work))
 
-    def able() -> None:
+    async def able() -> None:
         if not facts["can_chat"]:
             raise HTTPException(409, "this model cannot chat: train one with microgpt train --chat")
 
     @router.post(
         "/chat",
-        dependencies=[Depends(able)],
+        dependencies=[Depends(declared), Depends(able)],
         response_model=Reply,
         responses=COMPUTED
         | {

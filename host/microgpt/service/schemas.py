@@ -1,6 +1,6 @@
 """The bodies of requests and answers; FastAPI validates and documents them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -45,12 +45,13 @@ Temperature = Annotated[
 ]
 
 
-class GenerateRequest(Strict):
-    """How many documents to generate, and how."""
+class AnyGenerateRequest(Strict):
+    """How many documents to generate, and how, for any model."""
 
     num_samples: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 1
     temperature: Temperature = 0.5
     seed: Seed = 42
+    prompt: str = ""
 
 
 class Samples(BaseModel):
@@ -146,16 +147,30 @@ class AnyChatRequest(Strict):
     stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
 
 
+def generate_request(model: Model) -> type[AnyGenerateRequest]:
+    """Return the body of a generate request, with a prompt limited to what the model can read."""
+    charset = model.tokenizer.charset
+
+    class GenerateRequest(AnyGenerateRequest):
+        """How many documents to generate, and how."""
+
+        prompt: Annotated[
+            str,
+            Field(
+                max_length=model.config.block_size - 1,
+                description="What each document begins with.",
+                json_schema_extra={"pattern": f"^{_any_of(charset)}*$"},
+            ),
+            AfterValidator(_known(charset)),
+        ] = ""
+
+    return GenerateRequest
+
+
 def chat_request(model: Model) -> type[AnyChatRequest]:
     """Return the body of a chat request, with messages limited to what the model can read."""
     charset = model.tokenizer.charset
     able = conversations.can_chat(model.tokenizer)  # a model that is not able refuses every body
-
-    def known(text: str) -> str:
-        unknown = sorted(set(text) - set(charset)) if able else []
-        if unknown:
-            raise ValueError(f"{', '.join(map(ascii, unknown))} not in the vocabulary")
-        return text
 
     class ChatMessage(AnyChatMessage):
         """What the user or the assistant said."""
@@ -167,7 +182,7 @@ def chat_request(model: Model) -> type[AnyChatRequest]:
                 max_length=longest_message(model) if able else None,
                 json_schema_extra={"pattern": f"^{_any_of(charset)}+$"} if able else None,
             ),
-            AfterValidator(known),
+            AfterValidator(_known(charset) if able else str),
         ]
 
     class ChatRequest(AnyChatRequest):
@@ -176,6 +191,18 @@ def chat_request(model: Model) -> type[AnyChatRequest]:
         messages: Annotated[list[ChatMessage], Field(min_length=1)]
 
     return ChatRequest
+
+
+def _known(charset: str) -> Callable[[str], str]:
+    """Return a validator of texts that refuses other characters than these."""
+
+    def known(text: str) -> str:
+        unknown = sorted(set(text) - set(charset))
+        if unknown:
+            raise ValueError(f"{', '.join(map(ascii, unknown))} not in the vocabulary")
+        return text
+
+    return known
 
 
 def _any_of(charset: str) -> str:
