@@ -22,7 +22,7 @@ from microgpt.chat.session import Chat
 from microgpt.engines.base import Model
 from microgpt.files import packaged
 from microgpt.runs.folder import RUNS
-from microgpt.sampling import stream_document
+from microgpt.sampling import SamplingError, stream_document
 from microgpt.service.events import EVENT, OUT_OF_TIME, EventStream
 from microgpt.service.hosts import Hosts
 from microgpt.service.middleware import Limits, ServiceMiddleware
@@ -203,6 +203,10 @@ def _report_errors(app: FastAPI) -> None:
     @app.exception_handler(TimeoutError)
     async def too_late(*_: object) -> JSONResponse:
         return problem(503, OUT_OF_TIME)
+
+    @app.exception_handler(SamplingError)
+    async def not_finite(_: object, error: SamplingError) -> JSONResponse:
+        return problem(500, str(error))
 
     @app.exception_handler(OverloadError)
     async def too_busy(*_: object) -> JSONResponse:

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from microgpt.sampling import SamplingError
+
 OUT_OF_TIME = "out of time: ask for less, or again later"
 EVENT = {  # the schema of an event
     "type": "object",
@@ -21,8 +23,8 @@ EVENT = {  # the schema of an event
 class EventStream(Response):
     """Sends the pieces of a reply as events, then an event with the whole reply.
 
-    An error before the first piece is raised, so that it is answered with a status. After it, the
-    end of the time is an event, since the status has been sent.
+    An error before the first piece is raised, so that it is answered with a status. After it, it is
+    an event, since the status has been sent.
     """
 
     media_type = "text/event-stream"
@@ -51,10 +53,11 @@ class EventStream(Response):
                         await send(start)
                     content.append(piece)
                     await put(_event({"content": piece}))
-        except TimeoutError:
+        except (TimeoutError, SamplingError) as error:
             if not content:
                 raise
-            return await put(_event({"detail": OUT_OF_TIME}, "error"), more=False)
+            detail = OUT_OF_TIME if isinstance(error, TimeoutError) else str(error)
+            return await put(_event({"detail": detail}, "error"), more=False)
         if not content:
             await send(start)
         return await put(_event({"role": "assistant", "content": "".join(content)}, "done"), False)

@@ -53,14 +53,21 @@ class Pool:
                 for piece in work():
                     from_thread.run_sync(sender.send_nowait, piece)
 
+            failures: list[Exception] = []  # raised below: the group would wrap it in another
+
             async def run() -> None:
                 with sender:
-                    await to_thread.run_sync(produce, limiter=self._threads)
+                    try:
+                        await to_thread.run_sync(produce, limiter=self._threads)
+                    except Exception as error:
+                        failures.append(error)
 
             with sender, pieces:
                 async with create_task_group() as tasks:
                     tasks.start_soon(run)
                     yield pieces
+            if failures:
+                raise failures[0]
 
     @contextmanager
     def _request(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt.chat.conversations import Message
+from microgpt.chat.conversations import SPECIAL_TOKENS, Message
 from microgpt.chat.session import Chat
 
 httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
@@ -173,6 +173,23 @@ def test_docs_and_page_load_nothing_from_another_host(names: httpx.Client) -> No
     docs = names.get("/docs").text
     assert "https://" not in docs
     assert names.get(docs.split('script src="')[1].split('"')[0]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("generate", {}), ("chat", HI), ("chat", HI | {"stream": True})]
+)
+def test_a_model_whose_logits_are_not_finite(path: str, body: dict) -> None:
+    model = microgpt.create(microgpt.ModelConfig(block_size=32), special_tokens=SPECIAL_TOKENS)
+    model.weights["lm_head"][:] = float("nan")
+    transport = httpx.ASGITransport(create_app(model, Path("nothing")))
+
+    async def scenario() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return await http.post(f"/microgpt/v1/{path}", json=body)
+
+    response = asyncio.run(scenario())
+    assert response.status_code == 500
+    assert response.json()["detail"].startswith("the logits are not finite: ")
 
 
 def test_an_internal_error_shows_no_path_and_no_code(
