@@ -155,11 +155,19 @@ def test_the_longest_message_leaves_room_for_a_reply(talker: microgpt.Model) -> 
 
 def test_the_service_has_the_same_limits(model: microgpt.Model, talker: microgpt.Model) -> None:
     pydantic = pytest.importorskip("pydantic", reason="needs the extra [serve]")
-    from microgpt.service.schemas import GenerateRequest, chat_request
+    from microgpt.service.schemas import chat_request, generate_request
 
     body = chat_request(talker)
-    assert GenerateRequest(temperature=100).temperature == 100
-    assert GenerateRequest(temperature=0).temperature == 0
+    request = generate_request(model)
+    assert request(temperature=100).temperature == 100
+    assert request(temperature=0).temperature == 0
+    longest = "a" * (model.config.block_size - 1)
+    assert request(prompt=longest).prompt == longest
+    for prompt in (longest + "a", "Ü"):
+        with pytest.raises(pydantic.ValidationError):
+            request(prompt=prompt)
+        with pytest.raises(microgpt.UserError):
+            microgpt.generate(model, prompt=prompt)
     for content, taken in (("a" * 16, True), ("a" * 17, False), ("Ü", False)):
         messages = [{"role": "user", "content": content}]
         if taken:
@@ -169,7 +177,7 @@ def test_the_service_has_the_same_limits(model: microgpt.Model, talker: microgpt
                 body.model_validate({"messages": messages})
     for temperature in (-1e-9, 100.001, float("inf"), float("nan")):
         with pytest.raises(pydantic.ValidationError):
-            GenerateRequest(temperature=temperature)
+            request(temperature=temperature)
         with pytest.raises(pydantic.ValidationError):
             body.model_validate({"messages": messages[:1], "temperature": temperature})
 

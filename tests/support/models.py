@@ -38,3 +38,16 @@ def names_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("names") / "model"
     model.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chat model that at temperature 0 fills its long block, which takes it many seconds."""
+    config = microgpt.ModelConfig(n_embd=64, n_layer=4, block_size=4096)
+    special = conversations.SPECIAL_TOKENS
+    model = microgpt.create(config, special_tokens=special)
+    for token in (0, *map(model.tokenizer.special, special)):
+        model.weights["lm_head"][token] = 0  # never the likeliest
+    folder = tmp_path_factory.mktemp("slow") / "model"
+    model.save(folder)
+    return folder

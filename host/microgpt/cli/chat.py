@@ -1,9 +1,11 @@
 """The commands that talk with a model: chat, serve."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 import microgpt
 from microgpt.cli.console import console
@@ -41,16 +43,22 @@ def chat_command(folder: Path, temperature: float, seed: int, engine: str) -> No
 
 
 @click.command("serve")
+@click.argument("folder", type=PATH, required=False)
 @click.option(
     "--model",
-    "folder",
     type=PATH,
     envvar="MODEL_DIR",
-    required=True,
     show_envvar=True,
-    help="Folder of a model or a run.",
+    help="FOLDER, if it is not given as an argument.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: the whole network.")
+@click.option(
+    "--allow-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="A host name in browsers' addresses of the service, beside localhost and --host.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -64,17 +72,31 @@ def chat_command(folder: Path, temperature: float, seed: int, engine: str) -> No
     "--runs", "root", type=PATH, default=RUNS, help="Folder of recorded runs [default: runs]."
 )
 @engine_option
-def serve_command(folder: Path, host: str, port: int, root: Path, engine: str) -> None:
+def serve_command(
+    folder: Path | None,
+    model: Path | None,
+    host: str,
+    allowed: Sequence[str],
+    port: int,
+    root: Path,
+    engine: str,
+) -> None:
     """Serve a model over HTTP, with a page for the browser.
 
-    Example: microgpt serve --model runs/first
+    FOLDER is the model's, or that of a run.
+
+    Example: microgpt serve runs/first
     """
+    source = click.get_current_context().get_parameter_source("model")
+    if folder and source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("give the model's folder as FOLDER or with --model, not both")
+    chosen = folder or model
+    if chosen is None:
+        raise click.UsageError("Missing argument 'FOLDER'")
     require("serve", "fastapi", "fastapi_offline", "uvicorn")
     from microgpt.service.server import serve
 
-    model = microgpt.load(folder, engine=engine)
-
     def announce(url: str) -> None:
-        console.print(f"serving {folder} at {url}", markup=False)
+        console.print(f"serving {chosen} at {url}", markup=False)
 
-    serve(model, host, port, root, announce)
+    serve(microgpt.load(chosen, engine=engine), host, port, root, announce, allowed)

@@ -4,16 +4,14 @@ The model computes in a bounded pool of threads, so that the event loop never wa
 request has its own random generator and KV cache, so that its answer depends on its seed only.
 """
 
-import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -24,14 +22,16 @@ from microgpt.chat.session import Chat
 from microgpt.engines.base import Model
 from microgpt.files import packaged
 from microgpt.runs.folder import RUNS
-from microgpt.sampling import stream_document
-from microgpt.service import recordings
+from microgpt.sampling import SamplingError, stream_document
+from microgpt.service.events import EVENT, OUT_OF_TIME, EventStream
+from microgpt.service.hosts import Hosts
 from microgpt.service.middleware import Limits, ServiceMiddleware
-from microgpt.service.pool import Job, OverloadError, Pool
+from microgpt.service.pool import OverloadError, Pool, check
+from microgpt.service.recordings import Recordings
 from microgpt.service.schemas import (
     LARGEST_SEED,
     AnyChatRequest,
-    GenerateRequest,
+    AnyGenerateRequest,
     Health,
     Invalid,
     Problem,
@@ -40,48 +40,42 @@ from microgpt.service.schemas import (
     Runs,
     Samples,
     chat_request,
+    encodable,
+    generate_request,
 )
 
 PAGE = packaged("microgpt.web", "service")
 PREFIX = "/microgpt/v1"
-OUT_OF_TIME = "out of time: ask for less, or again later"
-EVENT = {  # the schema of an event of a streamed reply
-    "type": "object",
-    "properties": {
-        "event": {"enum": ["message", "done", "error"]},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
-    "required": ["data"],
-}
+JSON = "application/json"
 Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type of a route's other answers
 INVALID: Responses = {422: {"model": Invalid, "description": "A field is refused"}}
 COMPUTED: Responses = INVALID | {
+    408: {"model": Problem, "description": "The body did not come in time"},
     413: {"model": Problem, "description": "The body is too large"},
+    415: {"model": Problem, "description": "The body is not declared as JSON"},
     503: {"model": Problem, "description": "Out of time, or too busy"},
 }
 
 
-def create_app(model: Model, runs: Path = RUNS, limits: Limits | None = None) -> FastAPI:
-    """Return the service of `model` as an ASGI application; `runs` is the folder of the runs."""
+def create_app(
+    model: Model, runs: Path = RUNS, limits: Limits | None = None, hosts: Hosts | None = None
+) -> FastAPI:
+    """Return the service of `model` as an ASGI application; `runs` is the folder of the runs.
+
+    Requests may name the `hosts`, by default the loopback names.
+    """
     limits = limits or Limits()
     pool = Pool(limits.threads, limits.waiting, limits.seconds)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        pool.close()
-
     app = FastAPIOffline(
         title="microgpt",
         summary="Generate names or other documents, chat, and read the logs of recorded runs.",
-        lifespan=lifespan,
         redoc_url=None,
     )
     app.state.pool = pool
     _report_errors(app)
-    app.add_middleware(ServiceMiddleware, limits=limits)
+    app.add_middleware(ServiceMiddleware, limits=limits, hosts=hosts or Hosts())
     app.include_router(_model_routes(model, pool), prefix=PREFIX)
-    app.include_router(_run_routes(runs), prefix=PREFIX)
+    app.include_router(_run_routes(Recordings(runs)), prefix=PREFIX)
 
     @app.get("/healthz")
     async def health() -> Health:
@@ -99,6 +93,7 @@ def create_app(model: Model, runs: Path = RUNS, limits: Limits | None = None) ->
 def _model_routes(model: Model, pool: Pool) -> APIRouter:
     router = APIRouter()
     facts = info.about(model)
+    generate_body = generate_request(model)
     chat_body = chat_request(model)
 
     @router.get("/model")
@@ -106,26 +101,34 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
         """Return facts about the model: sizes, vocabulary, memory."""
         return facts
 
-    @router.post("/generate", responses=COMPUTED)
-    async def generate(request: GenerateRequest) -> Samples:
-        """Generate documents."""
+    async def declared(request: Request) -> None:
+        """Refuse a body that is not declared as JSON, which a page elsewhere can send unasked."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            raise HTTPException(415, f"send JSON, with the header Content-Type: {JSON}")
 
-        def work(job: Job) -> list[str]:
+    @router.post("/generate", dependencies=[Depends(declared)], responses=COMPUTED)
+    async def generate(
+        body: generate_body,  # type: ignore[valid-type] # FastAPI reads this class, made for the model
+    ) -> Samples:
+        """Generate documents."""
+        request: AnyGenerateRequest = body
+
+        def work() -> list[str]:
             rng = random.Random(request.seed)
             return [
-                "".join(stream_document(model, request.temperature, rng, check=job.check))
+                "".join(stream_document(model, request.temperature, rng, request.prompt, check))
                 for _ in range(request.num_samples)
             ]
 
         return Samples(samples=await pool.run(work))
 
-    def able() -> None:
+    async def able() -> None:
         if not facts["can_chat"]:
             raise HTTPException(409, "this model cannot chat: train one with microgpt train --chat")
 
     @router.post(
         "/chat",
-        dependencies=[Depends(able)],
+        dependencies=[Depends(declared), Depends(able)],
         response_model=Reply,
         responses=COMPUTED
         | {
@@ -138,56 +141,31 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
     )
     async def chat(
         body: chat_body,  # type: ignore[valid-type] # FastAPI reads this class, made for the model
-    ) -> Reply | StreamingResponse:
+    ) -> Reply | Response:
         """Reply to a conversation; if it is longer than the block, its oldest turns are dropped."""
         request: AnyChatRequest = body
 
-        def work(job: Job) -> Iterator[str]:
+        def work() -> Iterator[str]:
             talk = Chat(model, request.temperature, request.seed)
             for message in request.messages:
                 talk.say(conversations.Message(message.role, message.content))
-            yield from talk.reply(job.check)
+            yield from talk.reply(check)
 
-        if not request.stream:
-            content = await pool.run(lambda job: "".join(work(job)))
-            return Reply(role="assistant", content=content)
-        pieces = pool.stream(work)
-        first = await anext(pieces, None)  # an error before the first piece still gets a status
-        return StreamingResponse(
-            _events(first, pieces),
-            media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
-        )
+        if request.stream:
+            return EventStream(pool.stream(work))
+        content = await pool.run(lambda: "".join(work()))
+        return Reply(role="assistant", content=content)
 
     return router
 
 
-async def _events(first: str | None, pieces: AsyncGenerator[str, None]) -> AsyncIterator[str]:
-    """Yield a reply as server-sent events; an error is an event, since the status has been sent."""
-    content = []
-    try:
-        while first is not None:
-            content.append(first)
-            yield _event({"content": first})
-            first = await anext(pieces, None)
-        yield _event({"role": "assistant", "content": "".join(content)}, "done")
-    except TimeoutError:
-        yield _event({"detail": OUT_OF_TIME}, "error")
-    finally:
-        await pieces.aclose()
-
-
-def _event(data: dict[str, str], name: str = "") -> str:
-    return (f"event: {name}\n" if name else "") + f"data: {json.dumps(data)}\n\n"
-
-
-def _run_routes(runs: Path) -> APIRouter:
+def _run_routes(recordings: Recordings) -> APIRouter:
     router = APIRouter()
 
     @router.get("/runs")
     def list_runs() -> Runs:
         """List the recorded runs, the latest first."""
-        return Runs(runs=recordings.list_runs(runs))
+        return Runs(runs=recordings.list())
 
     @router.get(
         "/runs/{name}",
@@ -195,7 +173,7 @@ def _run_routes(runs: Path) -> APIRouter:
     )
     def read_run(name: str, offset: Annotated[int, Query(ge=0, le=LARGEST_SEED)] = 0) -> RunLog:
         """Return the steps and names in a run's log from a byte offset on."""
-        found = recordings.read_from(runs, name, offset)
+        found = recordings.read(name, offset)
         if found is None:
             raise HTTPException(404, "there is no such run")
         return found
@@ -226,6 +204,10 @@ def _report_errors(app: FastAPI) -> None:
     async def too_late(*_: object) -> JSONResponse:
         return problem(503, OUT_OF_TIME)
 
+    @app.exception_handler(SamplingError)
+    async def not_finite(_: object, error: SamplingError) -> JSONResponse:
+        return problem(500, str(error))
+
     @app.exception_handler(OverloadError)
     async def too_busy(*_: object) -> JSONResponse:
         return problem(503, "too busy: again later", {"Retry-After": "1"})
@@ -237,10 +219,5 @@ def _report_errors(app: FastAPI) -> None:
 
 def _field_problem(error: dict[str, Any]) -> dict[str, object]:
     """Return a FieldProblem from pydantic's description, without the value that was refused."""
-    loc = [part if isinstance(part, int) else _printable(str(part)) for part in error["loc"]]
-    return {"loc": loc, "msg": _printable(error["msg"]), "type": error["type"]}
-
-
-def _printable(text: str) -> str:
-    """Return `text` with surrogates, which UTF-8 cannot encode, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    loc = [part if isinstance(part, int) else encodable(str(part)) for part in error["loc"]]
+    return {"loc": loc, "msg": encodable(error["msg"]), "type": error["type"]}

@@ -1,114 +1,88 @@
-"""Run work in a bounded pool of threads, with a bounded queue and a time limit."""
+"""Run work in a bounded number of threads, with a bounded queue and a time limit.
 
-import asyncio
-import threading
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+The work calls `check` often, which ends it when nobody waits for its result any more.
+"""
+
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
+from anyio import (
+    CancelScope,
+    CapacityLimiter,
+    create_memory_object_stream,
+    create_task_group,
+    fail_after,
+    from_thread,
+    to_thread,
+)
+
 Result = TypeVar("Result")
+
+check = from_thread.check_cancelled  # raises in the thread of a request that is over
 
 
 class OverloadError(Exception):
     """The queue is full, or the service is ending."""
 
 
-class Job:
-    """A request's work, which stops when it is cancelled or its time is over."""
-
-    def __init__(self, seconds: float) -> None:
-        self._deadline = time.monotonic() + seconds
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """Let the next `check` raise, because nobody waits for the result."""
-        self._cancelled = True
-
-    def check(self) -> None:
-        """Raise TimeoutError if the job is cancelled or its time is over."""
-        if self._cancelled or self.seconds_left <= 0:
-            raise TimeoutError
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds until the time limit, negative after it."""
-        return self._deadline - time.monotonic()
-
-
 class Pool:
-    """Runs functions of a `Job` in threads; they have to call its `check` often."""
+    """Runs functions in threads; what awaits the result can be cancelled, which ends the work."""
 
     def __init__(self, threads: int, waiting: int, seconds: float) -> None:
-        """Run at most `threads` jobs and let `waiting` more wait, each for `seconds` in total."""
-        self._executor = ThreadPoolExecutor(threads, "model")
-        self._places = threading.Semaphore(threads + waiting)
+        """Run at most `threads` works and let `waiting` more wait, each for `seconds` in total."""
+        self._threads = CapacityLimiter(threads)
+        self._places = threads + waiting
         self._seconds = seconds
-        self._jobs: set[Job] = set()
+        self._requests: set[CancelScope] = set()
         self._ending = False
 
-    async def run(self, work: Callable[[Job], Result]) -> Result:
-        """Return work(job); raise OverloadError if the queue is full, TimeoutError if too late."""
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Return work(); raise OverloadError if the queue is full, TimeoutError if too late."""
+        with self._request():
+            return await to_thread.run_sync(work, limiter=self._threads)
 
-        def begin(job: Job) -> Result:
-            job.check()  # it may have waited too long
-            return work(job)
+    @asynccontextmanager
+    async def stream(self, work: Callable[[], Iterator[str]]) -> AsyncIterator[AsyncIterator[str]]:
+        """Give the pieces of work() as they come; raise as `run` does, also between pieces."""
+        with self._request():
+            sender, pieces = create_memory_object_stream[str](math.inf)
 
-        job = Job(self._seconds)
-        future = self._submit(begin, job)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), job.seconds_left)
-        finally:
-            job.cancel()
+            def produce() -> None:
+                for piece in work():
+                    from_thread.run_sync(sender.send_nowait, piece)
 
-    async def stream(self, work: Callable[[Job], Iterator[str]]) -> AsyncGenerator[str, None]:
-        """Yield the pieces of work(job) as they come; raise as `run` does, also between pieces."""
-        job = Job(self._seconds)
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+            failures: list[Exception] = []  # raised below: the group would wrap it in another
 
-        def put(piece: str | BaseException | None) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+            async def run() -> None:
+                with sender:
+                    try:
+                        await to_thread.run_sync(produce, limiter=self._threads)
+                    except Exception as error:
+                        failures.append(error)
 
-        def produce(job: Job) -> None:
-            try:
-                job.check()
-                for piece in work(job):
-                    job.check()
-                    put(piece)
-                put(None)
-            except Exception as error:
-                put(error)
+            with sender, pieces:
+                async with create_task_group() as tasks:
+                    tasks.start_soon(run)
+                    yield pieces
+            if failures:
+                raise failures[0]
 
-        self._submit(produce, job)
-        try:
-            while (piece := await asyncio.wait_for(pieces.get(), job.seconds_left)) is not None:
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
-        finally:
-            job.cancel()
-
-    def _submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
-        if self._ending or not self._places.acquire(blocking=False):
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        """Hold a place until the block ends; raise OverloadError or TimeoutError as `run` does."""
+        if self._ending or len(self._requests) >= self._places:
             raise OverloadError
-
-        def done(_: Future[Result]) -> None:
-            self._jobs.discard(job)
-            self._places.release()
-
-        self._jobs.add(job)
-        future = self._executor.submit(work, job)
-        future.add_done_callback(done)
-        return future
+        with fail_after(self._seconds) as scope:
+            self._requests.add(scope)
+            try:
+                yield
+            finally:
+                self._requests.discard(scope)
 
     def end(self) -> None:
-        """Accept no more work, and cancel all jobs: each raises TimeoutError at its next check."""
+        """Accept no more work, and let all that is under way raise TimeoutError."""
         self._ending = True
-        for job in list(self._jobs):
-            job.cancel()
-
-    def close(self) -> None:
-        """End all work and release the threads, without waiting for them."""
-        self.end()
-        self._executor.shutdown(wait=False)
+        for scope in self._requests:
+            scope.deadline = -math.inf

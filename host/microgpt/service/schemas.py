@@ -1,6 +1,6 @@
 """The bodies of requests and answers; FastAPI validates and documents them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,6 +11,14 @@ from microgpt.engines.base import Model
 from microgpt.sampling import MAX_TEMPERATURE
 
 LARGEST_SEED = 2**53 - 1  # larger integers lose digits in JavaScript
+
+
+def encodable(text: str) -> str:
+    """Return `text` with lone surrogates, which UTF-8 cannot encode, as their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+Text = Annotated[str, BeforeValidator(encodable)]  # in an answer: what was read from a file
 
 
 class Strict(BaseModel):
@@ -37,25 +45,26 @@ Temperature = Annotated[
 ]
 
 
-class GenerateRequest(Strict):
-    """How many documents to generate, and how."""
+class AnyGenerateRequest(Strict):
+    """How many documents to generate, and how, for any model."""
 
     num_samples: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 1
     temperature: Temperature = 0.5
     seed: Seed = 42
+    prompt: str = ""
 
 
 class Samples(BaseModel):
     """Generated documents."""
 
-    samples: list[str]
+    samples: list[Text]
 
 
 class Reply(BaseModel):
     """The assistant's message."""
 
     role: Literal["assistant"]
-    content: str
+    content: Text
 
 
 class Problem(BaseModel):
@@ -87,9 +96,9 @@ class Health(BaseModel):
 class RunSummary(BaseModel):
     """A run of a board or of this computer: the `mean` of its last losses, `bytes` in its log."""
 
-    name: str
-    trained_on: str
-    started: str | None
+    name: Text
+    trained_on: Text
+    started: Text | None
     seed: int | None
     parameters: int | None
     steps: int | None
@@ -117,7 +126,7 @@ class RunLog(BaseModel):
     """A part of a run's log; `offset` is where the next begins, `more` whether it is there yet."""
 
     steps: list[LoggedStep]
-    names: list[str]
+    names: list[Text]
     offset: int
     more: bool
 
@@ -138,16 +147,30 @@ class AnyChatRequest(Strict):
     stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
 
 
+def generate_request(model: Model) -> type[AnyGenerateRequest]:
+    """Return the body of a generate request, with a prompt limited to what the model can read."""
+    charset = model.tokenizer.charset
+
+    class GenerateRequest(AnyGenerateRequest):
+        """How many documents to generate, and how."""
+
+        prompt: Annotated[
+            str,
+            Field(
+                max_length=model.config.block_size - 1,
+                description="What each document begins with.",
+                json_schema_extra={"pattern": f"^{_any_of(charset)}*$"},
+            ),
+            AfterValidator(_known(charset)),
+        ] = ""
+
+    return GenerateRequest
+
+
 def chat_request(model: Model) -> type[AnyChatRequest]:
     """Return the body of a chat request, with messages limited to what the model can read."""
     charset = model.tokenizer.charset
     able = conversations.can_chat(model.tokenizer)  # a model that is not able refuses every body
-
-    def known(text: str) -> str:
-        unknown = sorted(set(text) - set(charset)) if able else []
-        if unknown:
-            raise ValueError(f"{', '.join(map(ascii, unknown))} not in the vocabulary")
-        return text
 
     class ChatMessage(AnyChatMessage):
         """What the user or the assistant said."""
@@ -159,7 +182,7 @@ def chat_request(model: Model) -> type[AnyChatRequest]:
                 max_length=longest_message(model) if able else None,
                 json_schema_extra={"pattern": f"^{_any_of(charset)}+$"} if able else None,
             ),
-            AfterValidator(known),
+            AfterValidator(_known(charset) if able else str),
         ]
 
     class ChatRequest(AnyChatRequest):
@@ -168,6 +191,18 @@ def chat_request(model: Model) -> type[AnyChatRequest]:
         messages: Annotated[list[ChatMessage], Field(min_length=1)]
 
     return ChatRequest
+
+
+def _known(charset: str) -> Callable[[str], str]:
+    """Return a validator of texts that refuses other characters than these."""
+
+    def known(text: str) -> str:
+        unknown = sorted(set(text) - set(charset))
+        if unknown:
+            raise ValueError(f"{', '.join(map(ascii, unknown))} not in the vocabulary")
+        return text
+
+    return known
 
 
 def _any_of(charset: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt.chat.conversations import Message
+from microgpt.chat.conversations import SPECIAL_TOKENS, Message
 from microgpt.chat.session import Chat
 
 httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
@@ -24,6 +24,14 @@ def test_generate(names: httpx.Client, names_folder: Path) -> None:
     body = {"num_samples": 50, "temperature": 1.5, "seed": 7}
     response = names.post("/microgpt/v1/generate", json=body)
     assert response.json() == {"samples": microgpt.generate(model, 50, 1.5, 7)}
+
+
+def test_generate_goes_on_from_a_prompt(names: httpx.Client, names_folder: Path) -> None:
+    model = microgpt.load(names_folder)
+    for prompt in ("em", "a" * 15, ""):
+        body = {"num_samples": 3, "temperature": 1.5, "seed": 7, "prompt": prompt}
+        response = names.post("/microgpt/v1/generate", json=body)
+        assert response.json() == {"samples": microgpt.generate(model, 3, 1.5, 7, prompt)}
 
 
 def test_chat(talker: httpx.Client) -> None:
@@ -78,6 +86,10 @@ def test_model_and_health(names: httpx.Client, talker: httpx.Client) -> None:
         ("generate", {"temperature": float("nan")}, "temperature"),
         ("generate", {"seed": -1}, "seed"),
         ("generate", {"seed": 1.5}, "seed"),
+        ("generate", {"prompt": "a" * 128}, "prompt"),
+        ("generate", {"prompt": "aÜ"}, "prompt"),
+        ("generate", {"prompt": "\ud800"}, "prompt"),
+        ("generate", {"prompt": None}, "prompt"),
         ("generate", {"sed": 1}, "sed"),
         ("generate", {"\ud800": 1}, "body"),
         ("generate", [], "body"),
@@ -114,6 +126,18 @@ def test_a_body_that_is_no_object(names: httpx.Client, content: bytes) -> None:
     assert response.json()["detail"][0]["loc"][0] == "body"
 
 
+@pytest.mark.parametrize("path", ["generate", "chat"])
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_is_not_declared_as_json(
+    talker: httpx.Client, path: str, kind: str | None
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    response = talker.post(f"/microgpt/v1/{path}", content=json.dumps(HI), headers=headers)
+    assert response.status_code == 415
+    expected = {"detail": "send JSON, with the header Content-Type: application/json"}
+    assert response.json() == expected
+
+
 def test_a_model_that_cannot_chat(names: httpx.Client) -> None:
     for body in (HI, HI | {"stream": True}, {"messages": [{"role": "user", "content": "Ü!"}]}):
         response = names.post("/microgpt/v1/chat", json=body)
@@ -143,11 +167,29 @@ def test_errors_show_no_path_and_no_code(names: httpx.Client, path: str, status:
 
 
 def test_docs_and_page_load_nothing_from_another_host(names: httpx.Client) -> None:
-    page = names.get("/")
-    assert "default-src 'self'" in page.headers["content-security-policy"]
+    for path in ("/", "/docs", "/healthz", "/microgpt/v1/generate"):
+        policy = names.get(path).headers["content-security-policy"].split("; ")
+        assert {"default-src 'self'", "frame-ancestors 'none'"} <= {*policy}
     docs = names.get("/docs").text
     assert "https://" not in docs
     assert names.get(docs.split('script src="')[1].split('"')[0]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("generate", {}), ("chat", HI), ("chat", HI | {"stream": True})]
+)
+def test_a_model_whose_logits_are_not_finite(path: str, body: dict) -> None:
+    model = microgpt.create(microgpt.ModelConfig(block_size=32), special_tokens=SPECIAL_TOKENS)
+    model.weights["lm_head"][:] = float("nan")
+    transport = httpx.ASGITransport(create_app(model, Path("nothing")))
+
+    async def scenario() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return await http.post(f"/microgpt/v1/{path}", json=body)
+
+    response = asyncio.run(scenario())
+    assert response.status_code == 500
+    assert response.json()["detail"].startswith("the logits are not finite: ")
 
 
 def test_an_internal_error_shows_no_path_and_no_code(
@@ -161,7 +203,7 @@ def test_an_internal_error_shows_no_path_and_no_code(
 
     async def scenario() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return await http.post("/microgpt/v1/generate", json={})
 
     response = asyncio.run(scenario())

@@ -2,18 +2,23 @@
 
 import signal
 import subprocess
-import sys
+from contextlib import suppress
 from pathlib import Path
 
-import microgpt
 import pytest
-from microgpt.chat.conversations import SPECIAL_TOKENS
 
 from tests.support.commands import run
-from tests.support.services import Service
+from tests.support.services import MICROGPT, Service, limited, running, serving
 
 httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
+
+HOST = b"Host: localhost\r\n\r\n"
+# The server asks for the body, which then does not come.
+HALF = (
+    b"POST /microgpt/v1/generate HTTP/1.1\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 100\r\nExpect: 100-continue\r\n" + HOST
+)
 
 
 def test_addresses_that_cannot_be_used(names_service: Service, names_folder: Path) -> None:
@@ -30,29 +35,65 @@ def test_addresses_that_cannot_be_used(names_service: Service, names_folder: Pat
         assert result.stderr.count("\n") == 1
 
 
-def test_ctrl_c_does_not_wait_for_what_still_computes(tmp_path: Path) -> None:
-    config = microgpt.ModelConfig(n_embd=64, n_layer=4, block_size=4096)
-    model = microgpt.create(config, special_tokens=SPECIAL_TOKENS)
-    for token in (0, *map(model.tokenizer.special, SPECIAL_TOKENS)):
-        model.weights["lm_head"][token] = 0  # never the likeliest: a reply fills the block
-    model.save(tmp_path / "slow")
-    command = [Path(sys.executable).with_name("microgpt"), "serve", "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--model", tmp_path / "slow"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        url = process.stdout.readline().split()[-1]
+def test_ctrl_c_does_not_wait_for_what_still_computes(slow_folder: Path) -> None:
+    with running([MICROGPT, "serve", "--port", 0, "--model", slow_folder]) as service:
+        url = f"{service.url}/microgpt/v1/chat"
         body = {"messages": [{"role": "user", "content": "hi"}], "temperature": 0, "stream": True}
-        with httpx.stream("POST", f"{url}/microgpt/v1/chat", json=body, timeout=60) as response:
+        with httpx.stream("POST", url, json=body, timeout=60) as response:
             lines = response.iter_lines()
             assert next(lines).startswith("data: ")
-            process.send_signal(signal.SIGINT)
+            service.process.send_signal(signal.SIGINT)
             assert "event: error" in lines
-        _, errors = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.communicate()
-    assert (process.returncode, errors) == (0, "")
+        assert service.process.wait(timeout=20) == 0
+        assert service.log.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("signals", "code"),
+    [([signal.SIGINT], 0), ([signal.SIGTERM], -signal.SIGTERM), ([signal.SIGINT] * 2, 0)],
+)
+def test_a_client_that_stops_in_the_middle_does_not_keep_the_service(
+    names_folder: Path, signals: list[signal.Signals], code: int
+) -> None:
+    with limited(names_folder, reading=600) as (service, _):
+        half = [service.connect(HALF) for _ in range(3)]
+        assert all(b"100 Continue" in connection.recv(1000) for connection in half)
+        idle = service.connect(b"GET / HT")
+        large = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\n"
+        unread = service.connect((large + HOST) * 20, buffer=4096)
+        unread.recv(1)
+        for number in signals:
+            service.process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                service.process.wait(timeout=0.3)
+        assert service.process.wait(timeout=15) == code
+        assert service.log.read_text() == ""
+        for connection in (*half, idle, unread):
+            connection.close()
+
+
+def test_serve_takes_the_model_s_folder_as_an_argument_an_option_or_from_the_environment(
+    names_folder: Path,
+) -> None:
+    model = {"MODEL_DIR": str(names_folder)}
+    for words, environment in [
+        (["--model", names_folder], {}),
+        ([], model),
+        ([names_folder], {"MODEL_DIR": "nothing"}),
+    ]:
+        command = ["env", *(f"{k}={v}" for k, v in environment.items()), MICROGPT, "serve"]
+        with running([*command, *words, "--port", 0]) as service:
+            assert httpx.get(f"{service.url}/healthz").status_code == 200
+    result = run("serve", names_folder, "--model", names_folder, code=2)
+    assert "not both" in result.stderr
+    result = run("serve", code=2)
+    assert result.stderr == "error: Missing argument 'FOLDER' (see microgpt serve --help)\n"
+
+
+def test_allow_host_lets_a_name_in(names_folder: Path, tmp_path: Path) -> None:
+    with serving(
+        names_folder, tmp_path, "--allow-host", "pc.lan", "--allow-host", "gpt.example"
+    ) as s:
+        for host, status in [("PC.lan:80", 200), ("gpt.example", 200), ("other.lan", 400)]:
+            response = httpx.get(f"{s.url}/healthz", headers={"Host": host})
+            assert response.status_code == status
