@@ -121,6 +121,8 @@ def ablate_command(
     vary = vary or ABLATION
     jobs = trainings(model, config, vary, seeds, engine, dtype)
     docs = data.read_docs(path)
+    for line in data.remarks(path, docs, min(job.model.block_size for job in jobs)):
+        click.echo(line, err=True)
     sha256 = data.sha256_of(path)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     with executor(workers, scheduler) as run_on, _progress(len(jobs)) as progress:
