@@ -1,5 +1,6 @@
 """The page in a real Chromium, at the real service."""
 
+import itertools
 import json
 import os
 import shutil
@@ -128,38 +129,90 @@ def chat_page(chromium: webdriver.Chrome, chat_service: Running) -> Page:
     return Page(chromium, chat_service.url)
 
 
-def test_names(page: Page, names_folder: Path) -> None:
+def test_documents(page: Page, names_folder: Path) -> None:
     assert "4,192 parameters" in page.the("#model").text
-    page.slide("#names-temperature", 1.2)
-    assert page.the("#names-form output").text == "1.20"
-    page.fill("#names-form [name=num_samples]", 7)
-    page.fill("#names-form [name=seed]", 5)
-    page.press("#names-form [type=submit]")
+    page.slide("#documents-temperature", 1.2)
+    assert page.the("#documents-form output").text == "1.20"
+    page.fill("#documents-form [name=num_samples]", 7)
+    page.fill("#documents-form [name=seed]", 5)
+    page.press("#documents-form [type=submit]")
     expected = microgpt.generate(microgpt.load(names_folder), 7, 1.2, 5)
     page.until(lambda: page.texts("#samples li") == [text or "(nothing)" for text in expected])
-    page.press("#names-dice")
-    page.until(lambda: page.the("#names-form [name=seed]").get_property("value") != "5")
-    page.fill("#names-form [name=num_samples]", 70)  # the form itself refuses it
-    page.press("#names-form [type=submit]")
+    page.fill("#documents-form [name=prompt]", "Má")  # folded to the vocabulary
+    page.press("#documents-form [type=submit]")
+    begun = microgpt.generate(microgpt.load(names_folder), 7, 1.2, 5, "ma")
+    page.until(lambda: page.texts("#samples li") == begun)
+    page.press("#documents-dice")
+    page.until(lambda: page.the("#documents-form [name=seed]").get_property("value") != "5")
+    page.fill("#documents-form [name=num_samples]", 70)  # the form itself refuses it
+    page.press("#documents-form [type=submit]")
     assert page.driver.execute_script("return document.querySelector(':invalid') !== null")
+
+
+def test_why_documents_are_not_generated_is_a_sentence(page: Page) -> None:
+    errors = {
+        "r2": "'2' is not in the vocabulary: the model knows a-z.",
+        "a" * 16: "A prompt is at most 15 characters, not 16.",
+    }
+    for prompt, error in errors.items():
+        page.fill("#documents-form [name=prompt]", prompt)
+        page.press("#documents-form [type=submit]")
+        page.until(lambda error=error: page.the("#documents-error").text == error)
+        assert page.the("#documents-form [name=prompt]").get_property("value") == prompt
+    page.driver.get_log("browser")  # which lists answers of 422
 
 
 def test_a_model_that_cannot_chat_says_so(page: Page) -> None:
     page.until(lambda: page.the("#chat-none").is_displayed())
+    assert "microgpt train --chat" in page.the("#chat-none").text
     assert not page.the("#chat-form").is_displayed()
+
+
+def test_a_model_that_chats_shows_the_chat_and_no_documents(chat_page: Page) -> None:
+    page = chat_page
+    page.size(390, 844)  # where the header links to the sections
+    page.until(lambda: page.the("#chat-form").is_displayed())
+    assert not page.the("#documents").is_displayed()
+    links = page.driver.find_elements(By.CSS_SELECTOR, "nav a")
+    assert [link.text for link in links if link.is_displayed()] == ["Runs", "Chat"]
+
+
+def test_documents_have_one_name(page: Page) -> None:
+    words = page.driver.execute_script("return document.body.innerText").lower()
+    assert page.the("#documents").is_displayed()
+    assert "names" not in words
+    assert page.the("#documents h2").text == "Documents"
+
+
+def test_the_unit_of_the_loss_is_explained(page: Page) -> None:
+    assert "in nats, against the step: 0 if " in page.texts("figcaption")[0]
+
+
+@pytest.mark.parametrize("model", ["page", "chat_page"])
+def test_every_input_has_a_label(model: str, request: pytest.FixtureRequest) -> None:
+    page: Page = request.getfixturevalue(model)
+    unlabelled = """
+        return [...document.querySelectorAll("input")].filter(
+          (e) => !e.labels.length && !e.ariaLabel).map((e) => e.outerHTML)"""
+    assert page.driver.execute_script(unlabelled) == []
 
 
 def test_chat(chat_page: Page) -> None:
     page = chat_page
     page.until(lambda: page.the("#chat-form").is_displayed())
     page.slide("#chat-temperature", 0)
-    for text, reply in (("hi", "hello! what is your name?"), ("ada", "nice to meet you, ada.")):
+    for text, reply in (("Hi", "hello! what is your name?"), ("ada", "nice to meet you, ada.")):
         page.the("#chat-form [name=content]").send_keys(text, Keys.ENTER)
         page.until(lambda text=text, reply=reply: page.texts("#messages li")[-2:] == [text, reply])
         page.until(lambda: page.the("#chat-form [type=submit]").is_enabled())
-    page.the("#chat-form [name=content]").send_keys("Ü", Keys.ENTER)
-    page.until(lambda: page.the("#chat-error").text.startswith("content: '\\xdc' not in"))
-    assert page.the("#chat-form [name=content]").get_property("value") == "Ü"
+    unknown = "<|user|>"
+    page.the("#chat-form [name=content]").send_keys(unknown, Keys.ENTER)
+    page.until(
+        lambda: page.the("#chat-error").text.startswith(
+            "'<', '|', '>' are not in the vocabulary: the model knows 2 3 a-p r-z"
+        )
+    )
+    assert page.the("#chat-form [name=content]").get_property("value") == unknown
     assert len(page.texts("#messages li")) == 4
     page.press("#chat-reset")
     page.until(lambda: page.texts("#messages li") == [])
@@ -272,6 +325,47 @@ def test_each_run_that_is_drawn_has_a_colour_of_its_own(page: Page, runs_folder:
         shutil.rmtree(folder)
 
 
+AXIS = """
+    const canvas = document.createElement("canvas");
+    canvas.style = `display: block; height: 260px; width: ${arguments[0]}px`;
+    document.body.append(canvas);
+    const labels = [];
+    const context = canvas.getContext("2d");
+    context.fillText = function (text, x, y) {
+      const { width } = this.measureText(text);
+      const left = { left: x, center: x - width / 2, right: x - width }[this.textAlign];
+      labels.push({ text, y, left, right: left + width });
+    };
+    const points = [...arguments[1]].map((step) => ({ step, loss: 3, mean: 3 }));
+    const done = arguments[2];
+    import("/page/chart.js").then(({ Chart }) => {
+      new Chart(canvas, document.createElement("p")).draw(
+        [{ name: "a", colour: "--curve-1", points, live: false }]);
+      const bottom = Math.max(...labels.map((label) => label.y));
+      const edge = canvas.clientWidth;
+      canvas.remove();
+      done([labels.filter((label) => label.y === bottom), edge]);
+    });"""
+
+
+@pytest.mark.parametrize("width", [250, 700])
+@pytest.mark.parametrize("steps", [1, 2, 7, 50, 1000, 1001, 12_345, 1_000_000])
+def test_the_axis_of_steps_begins_at_0_and_ends_at_their_number(
+    page: Page, steps: int, width: int
+) -> None:
+    logged = [0, steps - 1] if steps > 1 else [0]
+    drawn, edge = page.driver.execute_async_script(AXIS, width, logged)
+    labels = sorted(drawn, key=lambda label: label["left"])
+    numbers = [int(label["text"].replace(",", "")) for label in labels]
+    assert numbers[0] == 0
+    assert numbers[-1] == steps
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) >= min(steps + 1, 3)
+    for before, after in itertools.pairwise(labels):
+        assert after["left"] - before["right"] > 6
+    assert labels[-1]["right"] <= edge
+
+
 def test_the_reading_under_the_pointer(page: Page, runs_folder: Path) -> None:
     run = BoardRun(runs_folder, seed=3)
     run.train(range(900))
@@ -314,8 +408,6 @@ def test_a_phone(chat_page: Page, width: int) -> None:
     widths = "return [document.documentElement.scrollWidth, window.innerWidth]"
     content, window = page.driver.execute_script(widths)
     assert content <= window == width
-    page.press("#names-form [type=submit]")
-    page.until(lambda: len(page.texts("#samples li")) == 20)
     small = """
         return [...document.querySelectorAll("button, input:not([type=checkbox])")]
           .filter((e) => e.offsetParent && e.getBoundingClientRect().height < 24)
