@@ -54,11 +54,15 @@ def _use(driver: webdriver.Chrome, url: str) -> None:
         driver.find_element(By.CSS_SELECTOR, "#chat-form [name=content]").send_keys(text)
         button = driver.find_element(By.CSS_SELECTOR, "#chat-form [type=submit]")
         button.click()
-        wait.until(lambda d, n=number: _count(d, "#messages .assistant:not(.writing)") == n)
+        _wait_for(wait, "#messages .assistant:not(.writing)", number)
     curve = driver.find_element(By.ID, "curve")
     driver.execute_script("window.scrollTo(0, 0)")
     webdriver.ActionChains(driver).move_to_element(curve).perform()
     wait.until(lambda d: d.find_element(By.ID, "reading").is_displayed())
+
+
+def _wait_for(wait: WebDriverWait[webdriver.Chrome], selector: str, count: int) -> None:
+    wait.until(lambda driver: _count(driver, selector) == count)
 
 
 def _count(driver: webdriver.Chrome, selector: str) -> int:

@@ -1,10 +1,6 @@
-"""The page in a real Chromium, at the real service."""
+"""The page: documents, a chat, its themes and its sizes."""
 
-import itertools
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import microgpt
@@ -12,121 +8,14 @@ import pytest
 from microgpt.chat.conversations import Message
 from microgpt.chat.session import Chat
 
-from tests.support.board_run import BoardRun
-from tests.support.services import Service as Running
-
 pytest.importorskip("selenium", reason="needs Selenium: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
 
 # ruff: noqa: E402 - imports that need Selenium
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER),
-    reason="needs chromium and chromedriver: on Debian, apt install chromium chromium-driver",
-)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
-class Page:
-    """A tab with the page in it."""
-
-    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
-        self.driver = driver
-        self.url = url
-        self.size(1280, 900)
-        driver.get_log("browser")
-        driver.get_log("performance")
-        driver.get(url)
-        self.until(lambda: self.the("#model").get_attribute("textContent"))
-
-    def size(self, width: int, height: int) -> None:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def the(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector: str) -> list[str]:
-        """The texts of all elements; those of a list that is drawn anew at the same moment too."""
-        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
-        return self.driver.execute_script(script, selector)
-
-    def until(self, condition: Callable[[], object]) -> None:
-        WebDriverWait(self.driver, 30, 0.05).until(lambda _: condition())
-
-    def press(self, selector: str) -> None:
-        self.driver.execute_script("arguments[0].click()", self.the(selector))
-
-    def fill(self, selector: str, value: object) -> None:
-        field = self.the(selector)
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(str(value))
-
-    def slide(self, selector: str, value: float) -> None:
-        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
-        self.driver.execute_script(script, self.the(selector), value)
-
-    def colour(self) -> str:
-        return self.the("body").value_of_css_property("background-color")
-
-    def theme(self) -> str | None:
-        return self.the("html").get_attribute("data-theme")
-
-    def dark(self, dark: bool) -> None:
-        """What the system asks for."""
-        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-
-    def requests(self) -> list[dict]:
-        """What was asked for since the page was opened, or since the last look."""
-        messages = [
-            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
-        ]
-        return [
-            message["params"]["request"]
-            for message in messages
-            if message["method"] == "Network.requestWillBeSent"
-        ]
-
-    def hosts(self) -> set[str]:
-        """The hosts that were asked for anything since the page was opened."""
-        urls = [request["url"] for request in self.requests()]
-        return {url.split("/")[2] for url in urls if not url.startswith("data:")}
-
-
-@pytest.fixture
-def page(chromium: webdriver.Chrome, names_service: Running) -> Iterator[Page]:
-    page = Page(chromium, names_service.url)
-    yield page
-    assert page.hosts() == {page.url.split("/")[2]}
-    # "rendering": advice about reading a canvas back, which is this test's doing
-    log = page.driver.get_log("browser")
-    assert [entry for entry in log if entry["source"] != "rendering"] == []
-
-
-@pytest.fixture
-def chat_page(chromium: webdriver.Chrome, chat_service: Running) -> Page:
-    return Page(chromium, chat_service.url)
+from tests.support.page import Page
 
 
 def test_documents(page: Page, names_folder: Path) -> None:
@@ -251,134 +140,6 @@ def test_a_long_conversation_is_sent_as_far_as_it_fits_a_block(
         reply = "".join(talk.reply())
         assert page.texts("#messages li")[-1] == reply
     assert len(sent) < len(talk.messages) - 2
-
-
-def test_the_curve_of_a_run_grows_while_it_is_recorded(page: Page, runs_folder: Path) -> None:
-    old, now = BoardRun(runs_folder, seed=1), BoardRun(runs_folder, seed=2)
-    old.train(range(900))
-    old.finish()
-    now.train(range(100))
-
-    def last(run: BoardRun) -> int | None:
-        """The last step of a run that is drawn, None if the run is not."""
-        label = page.the("#curve").get_attribute("aria-label")
-        start = f"{run.folder.name}: mean loss "
-        drawn = [part.split()[-1] for part in label.split("; ") if part.startswith(start)]
-        return int(drawn[0]) if drawn else None
-
-    def ink() -> int:
-        """The number of pixels that the mean of the run `now` is drawn with."""
-        script = """
-            const canvas = document.getElementById("curve");
-            const run = [...document.querySelectorAll("#runs-list li")].find(
-              (li) => li.querySelector("b").textContent === arguments[0]);
-            const probe = getComputedStyle(run.querySelector("input")).backgroundColor;
-            const [r, g, b] = probe.match(/\\d+/g).map(Number);
-            const { width, height } = canvas;
-            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-            let count = 0;
-            for (let i = 0; i < data.length; i += 4)
-              if (Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 9
-                  && data[i + 3] > 128) count++;
-            return count;"""
-        return page.driver.execute_script(script, now.folder.name)
-
-    page.until(lambda: last(now) == 99)
-    assert page.the("#live").text == "esp32 is training"
-    page.until(lambda: last(old) == 899)  # drawn beside it
-    before = ink()
-    assert before > 30
-    for end in (200, 500, 800):
-        now.train(range(end - 100, end))
-        page.until(lambda end=end: last(now) == end - 1)
-    assert ink() > 2 * before
-    now.train(range(800, 1000))
-    page.until(lambda: last(now) == 999 and not page.the("#live").is_displayed())
-    now.make_up("arona")
-    page.until(lambda: "arona" in page.texts("#made-up")[0])
-    now.finish()
-
-    boxes = page.driver.find_elements(By.CSS_SELECTOR, "#runs-list input")
-    rows = page.texts("#runs-list b")
-    page.driver.execute_script("arguments[0].click()", boxes[rows.index(old.folder.name)])
-    page.until(lambda: last(old) is None and last(now))
-
-    shutil.rmtree(now.folder)
-    page.until(lambda: now.folder.name not in page.texts("#runs-list b"))
-
-
-def test_each_run_that_is_drawn_has_a_colour_of_its_own(page: Page, runs_folder: Path) -> None:
-    colours = """
-        return [...document.querySelectorAll("#runs-list input:checked")].map(
-          (box) => getComputedStyle(box).backgroundColor)"""
-    for number in range(10):  # more than there are colours
-        folder = runs_folder / f"ended-{number}"
-        folder.mkdir()
-        started = {"started": f"2100-01-01T00:00:0{number}+00:00"}
-        (folder / "run.json").write_text(json.dumps(started))
-        (folder / "log.jsonl").write_text('{"step": 0, "loss": 3.3}\n')
-        os.utime(folder / "log.jsonl", (0, 0))
-        if number > 6:
-            page.until(lambda name=folder.name: name in page.texts("#runs-list b"))
-            page.until(lambda: len(set(page.driver.execute_script(colours))) == 3)
-    for folder in runs_folder.glob("ended-*"):
-        shutil.rmtree(folder)
-
-
-AXIS = """
-    const canvas = document.createElement("canvas");
-    canvas.style = `display: block; height: 260px; width: ${arguments[0]}px`;
-    document.body.append(canvas);
-    const labels = [];
-    const context = canvas.getContext("2d");
-    context.fillText = function (text, x, y) {
-      const { width } = this.measureText(text);
-      const left = { left: x, center: x - width / 2, right: x - width }[this.textAlign];
-      labels.push({ text, y, left, right: left + width });
-    };
-    const points = [...arguments[1]].map((step) => ({ step, loss: 3, mean: 3 }));
-    const done = arguments[2];
-    import("/page/chart.js").then(({ Chart }) => {
-      new Chart(canvas, document.createElement("p")).draw(
-        [{ name: "a", colour: "--curve-1", points, live: false }]);
-      const bottom = Math.max(...labels.map((label) => label.y));
-      const edge = canvas.clientWidth;
-      canvas.remove();
-      done([labels.filter((label) => label.y === bottom), edge]);
-    });"""
-
-
-@pytest.mark.parametrize("width", [250, 700])
-@pytest.mark.parametrize("steps", [1, 2, 7, 50, 1000, 1001, 12_345, 1_000_000])
-def test_the_axis_of_steps_begins_at_0_and_ends_at_their_number(
-    page: Page, steps: int, width: int
-) -> None:
-    logged = [0, steps - 1] if steps > 1 else [0]
-    drawn, edge = page.driver.execute_async_script(AXIS, width, logged)
-    labels = sorted(drawn, key=lambda label: label["left"])
-    numbers = [int(label["text"].replace(",", "")) for label in labels]
-    assert numbers[0] == 0
-    assert numbers[-1] == steps
-    assert numbers == sorted(set(numbers))
-    assert len(numbers) >= min(steps + 1, 3)
-    for before, after in itertools.pairwise(labels):
-        assert after["left"] - before["right"] > 6
-    assert labels[-1]["right"] <= edge
-
-
-def test_the_reading_under_the_pointer(page: Page, runs_folder: Path) -> None:
-    run = BoardRun(runs_folder, seed=3)
-    run.train(range(900))
-    run.finish()
-    page.until(lambda: f"{run.folder.name}: " in page.the("#curve").get_attribute("aria-label"))
-    script = """
-        const canvas = document.getElementById("curve");
-        canvas.dispatchEvent(new PointerEvent("pointermove", {
-          clientX: canvas.getBoundingClientRect().left + canvas.clientWidth / 2 }));"""
-    page.driver.execute_script(script)
-    page.until(lambda: page.the("#reading").is_displayed())
-    assert page.the("#reading").text.startswith("step 4")
-    assert run.folder.name in page.the("#reading").text
 
 
 def test_dark_and_light(page: Page) -> None:
