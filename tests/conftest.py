@@ -74,6 +74,7 @@ MARKS = {
         "host/service/test_pool.py::test_a_client_that_has_gone_gives_its_place_in_the_queue_back",
         "host/service/test_recordings.py::test_the_memory_to_list_a_long_log_is_bounded",
         "host/service/test_server.py",
+        "host/test_data.py::test_train_and_ablate_count_the_documents_that_are_cut",
         "host/test_files.py::test_a_kill_at_any_call_leaves_the_old_or_the_new_content",
         "tools/emulation/test_checkpoint_damage.py",
         "tools/image/test_image.py",

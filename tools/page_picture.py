@@ -16,14 +16,14 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 SIZE = (1280, 1000)
 PATIENCE_S = 30
-SAID = ("hi", "ada")
+SAID = ("Hi", "Ada")
 
 
 @click.command()
 @click.argument("url")
 @click.argument("target", type=PATH)
 def page_picture(url: str, target: Path) -> None:
-    """Generate documents, chat, point at the chart, and write the page as the PNG file TARGET.
+    """Chat, point at the chart, and write the page as the PNG file TARGET.
 
     Example: python tools/page_picture.py http://127.0.0.1:8080 docs/page.png
     """
@@ -50,18 +50,19 @@ def _use(driver: webdriver.Chrome, url: str) -> None:
     driver.get(url)
     wait = WebDriverWait(driver, PATIENCE_S)
     wait.until(lambda d: d.find_element(By.ID, "model").text and _count(d, "#runs-list li") > 1)
-    driver.execute_script("document.forms['names-form'].num_samples.value = 3")
-    driver.find_element(By.CSS_SELECTOR, "#names-form [type=submit]").click()
-    wait.until(lambda d: _count(d, "#samples li") == 3)
     for number, text in enumerate(SAID, 1):
         driver.find_element(By.CSS_SELECTOR, "#chat-form [name=content]").send_keys(text)
         button = driver.find_element(By.CSS_SELECTOR, "#chat-form [type=submit]")
         button.click()
-        wait.until(lambda d, n=number: _count(d, "#messages .assistant:not(.writing)") == n)
+        _wait_for(wait, "#messages .assistant:not(.writing)", number)
     curve = driver.find_element(By.ID, "curve")
     driver.execute_script("window.scrollTo(0, 0)")
     webdriver.ActionChains(driver).move_to_element(curve).perform()
     wait.until(lambda d: d.find_element(By.ID, "reading").is_displayed())
+
+
+def _wait_for(wait: WebDriverWait[webdriver.Chrome], selector: str, count: int) -> None:
+    wait.until(lambda driver: _count(driver, selector) == count)
 
 
 def _count(driver: webdriver.Chrome, selector: str) -> int:

@@ -1,6 +1,7 @@
 """Read documents from a text file, one a line, and choose those of the validation set."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from microgpt.errors import UserError
@@ -29,6 +30,31 @@ def read_docs(path: Path) -> list[str]:
     if not docs:
         raise DataError(f"{path} holds no documents")
     return docs
+
+
+def remarks(path: Path, docs: list[str], block_size: int) -> list[str]:
+    """Return a line for each way in which the documents of a file may not be learned as expected.
+
+    A document's first block_size characters are learned; where it ends, only if it is shorter.
+    """
+    lines = []
+    if _is_json(docs[0]):
+        lines.append(f"{path} is JSON, learned as plain text: conversations need train --chat")
+    cut = sum(len(doc) >= block_size for doc in docs)
+    if cut:
+        lines.append(
+            f"cut after {block_size} characters to fit a block of {block_size}: "
+            f"{cut:,} of {len(docs):,} documents"
+        )
+    return lines
+
+
+def _is_json(line: str) -> bool:
+    """Return whether a line is a JSON object or array."""
+    try:
+        return isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def charset_of(docs: list[str]) -> str:

@@ -72,8 +72,9 @@ def generate(
     """Return `num_samples` documents that begin with `prompt`; the seed fixes them.
 
     A document has at most block_size characters, a prompt at most block_size - 1. `temperature` is
-    from 0, which is greedy, to MAX_TEMPERATURE. Raises SamplingError for a value out of range,
-    VocabularyError for a character that is not in the vocabulary.
+    from 0, which is greedy, to MAX_TEMPERATURE. The prompt is folded to the vocabulary, "Emma" to
+    "emma". Raises SamplingError for a value out of range, VocabularyError for a character that
+    `Tokenizer.fold` cannot fold.
     """
     if num_samples < 1:
         raise SamplingError(f"num_samples must be at least 1, not {num_samples!r}")
@@ -90,17 +91,14 @@ def stream_document(
 ) -> Iterator[str]:
     """Yield `prompt`, then each character that the model generates, until the document ends.
 
-    A special token is yielded as its name. For `check` see `Decoder`, for the limits and the other
-    errors `generate`.
+    A special token is yielded as its name. For `check` see `Decoder`, for the limits, the folding
+    of the prompt and the other errors `generate`.
     """
     check_temperature(temperature)
     tokenizer = model.tokenizer
     decoder = Decoder(model, check)
+    prompt = folded_prompt(model, prompt)
     tokens = [tokenizer.bos, *tokenizer.characters(prompt)]
-    if len(tokens) > decoder.block_size:
-        raise SamplingError(
-            f"a prompt is at most {decoder.block_size - 1} characters, not {len(tokens) - 1}"
-        )
     yield prompt
     while len(tokens) <= decoder.block_size:
         token = draw(decoder.read(tokens), temperature, rng)
@@ -108,6 +106,20 @@ def stream_document(
             return
         yield tokenizer.decode([token], special=True)
         tokens.append(token)
+
+
+def folded_prompt(model: Model, prompt: str) -> str:
+    """Return a prompt in characters of the vocabulary.
+
+    Raises VocabularyError for a character that `Tokenizer.fold` cannot fold, SamplingError if the
+    prompt is longer than block_size - 1.
+    """
+    longest = model.config.block_size - 1
+    if len(prompt) <= longest:
+        prompt = model.tokenizer.fold(prompt)  # which can be longer
+    if len(prompt) > longest:
+        raise SamplingError(f"a prompt is at most {longest} characters, not {len(prompt)}")
+    return prompt
 
 
 def check_temperature(temperature: float) -> None:

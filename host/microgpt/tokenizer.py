@@ -1,8 +1,18 @@
 """Character-level tokenizer, for any character set, BOS first or last, and special tokens."""
 
-from collections.abc import Sequence
+import itertools
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 from microgpt.errors import UserError
+
+LISTED = 20  # characters or ranges that a message names
+PUNCTUATION = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4`", "'")  # quotes, prime, accents
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")  # hyphens, dashes, minus
+)
+INVISIBLE = ("Mn", "Me", "Cf")  # categories: combining marks, joiners, marks of direction
 
 
 class VocabularyError(UserError):
@@ -53,6 +63,32 @@ class Tokenizer:
                 f"{error.args[0]!r} in {text!r} is not in the vocabulary"
             ) from None
 
+    def fold(self, text: str) -> str:
+        """Return what a user typed, in characters of the vocabulary.
+
+        A character that the vocabulary lacks becomes the first of these that it has: the other
+        case, the character without its accents, plain punctuation for typographic, a space for
+        other white space. Raises VocabularyError, which says what the vocabulary has, if there is
+        none of these or if nothing remains of `text`.
+        """
+        if self._has(text):
+            return text
+        text = unicodedata.normalize("NFC", text)
+        known = {c: next(filter(self._has, _forms(c)), None) for c in dict.fromkeys(text)}
+        unknown = [character for character, form in known.items() if form is None]
+        if not unknown and not any(known.values()):
+            unknown = list(known)  # nothing but invisible ones
+        if unknown:
+            verb = "is" if len(unknown) == 1 else "are"
+            raise VocabularyError(
+                f"{_first(list(map(repr, unknown)), ', ')} {verb} not in the vocabulary: "
+                f"the model knows {_ranges(self.charset)}"
+            )
+        return "".join(known[character] or "" for character in text)
+
+    def _has(self, text: str) -> bool:
+        return all(character in self._tokens for character in text)
+
     def special(self, name: str) -> int:
         """Return the number of a special token; raise VocabularyError if it is unknown."""
         try:
@@ -72,3 +108,31 @@ class Tokenizer:
             names[token - first] if token >= first else self._characters.get(token, "")
             for token in tokens
         )
+
+
+def _forms(character: str) -> Iterator[str]:
+    """Yield what a character can be folded to: the closest form first, "" last if invisible."""
+    decomposed = unicodedata.normalize("NFKD", character.translate(PUNCTUATION))
+    plain = "".join(c for c in decomposed if unicodedata.category(c) not in INVISIBLE)
+    for form in (character, decomposed, plain):
+        yield from (form, form.lower(), form.upper(), form.casefold())
+    if character.isspace():
+        yield " "
+
+
+def _ranges(charset: str) -> str:
+    """Return the characters in words: three or more consecutive letters or digits as a-z."""
+    words = []
+    ordered = sorted(charset.replace(" ", ""), key=lambda c: (not c.isalnum(), c))
+    # In a run of consecutive characters, number and place differ by the same; others stand alone.
+    places = [ord(c) - i if c.isalnum() else -1 - i for i, c in enumerate(ordered)]
+    for _, group in itertools.groupby(zip(ordered, places, strict=True), lambda pair: pair[1]):
+        run = [c if c.isprintable() else repr(c) for c, _ in group]
+        words += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else run
+    return _first(words, " ") + (" and spaces" if " " in charset else "")
+
+
+def _first(words: list[str], separator: str) -> str:
+    """Return the first LISTED words as a text, and the number of the others."""
+    more = len(words) - LISTED
+    return separator.join(words[:LISTED]) + (f" and {more:,} more" if more > 0 else "")

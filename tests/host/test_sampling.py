@@ -10,6 +10,7 @@ import pytest
 from microgpt.chat.conversations import SPECIAL_TOKENS, Message
 from microgpt.chat.session import Chat, longest_message
 from microgpt.sampling import Decoder, SamplingError, draw, stream_document
+from microgpt.tokenizer import VocabularyError
 
 TINY = (1e-3, 1e-30, 1e-308, 1e-320)
 
@@ -132,6 +133,12 @@ def test_a_greedy_reply_draws_no_random_number(talker: microgpt.Model) -> None:
     list(talk.reply())
 
 
+def test_a_prompt_is_folded_to_the_vocabulary(model: microgpt.Model) -> None:
+    assert microgpt.generate(model, 3, prompt="Má") == microgpt.generate(model, 3, prompt="ma")
+    with pytest.raises(VocabularyError, match="'1' is not in the vocabulary: the model knows a-z"):
+        microgpt.generate(model, 1, prompt="r1")
+
+
 def test_a_prompt_has_up_to_block_size_minus_1_characters(model: microgpt.Model) -> None:
     longest = "abcdefghijklmno"
     (text,) = microgpt.generate(model, 1, 0, prompt=longest)
@@ -163,7 +170,7 @@ def test_the_service_has_the_same_limits(model: microgpt.Model, talker: microgpt
     assert request(temperature=0).temperature == 0
     longest = "a" * (model.config.block_size - 1)
     assert request(prompt=longest).prompt == longest
-    for prompt in (longest + "a", "Ü"):
+    for prompt in (longest + "a", "2"):
         with pytest.raises(pydantic.ValidationError):
             request(prompt=prompt)
         with pytest.raises(microgpt.UserError):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from microgpt import Tokenizer
+from microgpt.tokenizer import VocabularyError
 from ugpt import tokenizer as device
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -36,6 +37,79 @@ def test_emma() -> None:
 def test_an_unknown_character_is_named() -> None:
     with pytest.raises(ValueError, match="'E' in 'Emma'"):
         Tokenizer(LETTERS).encode("Emma")
+
+
+SMALL = "abcdefghijklmnoprstuvwxyz !,.?"  # without q
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("hi", "hi"),
+        ("", ""),
+        ("Hi There", "hi there"),
+        ("ZOÉ", "zoe"),
+        ("zoe\u0301", "zoe"),  # an accent of its own
+        ("stra\N{LATIN SMALL LETTER SHARP S}e", "strasse"),
+        ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i"),
+        ("no\N{HORIZONTAL ELLIPSIS}", "no..."),
+        ("a\N{NO-BREAK SPACE}b\tc\nd", "a b c d"),
+        ("\N{FULLWIDTH LATIN CAPITAL LETTER A}", "a"),
+        ("a\N{ZERO WIDTH JOINER}b", "ab"),
+    ],
+)
+def test_what_a_user_types_is_folded_to_the_vocabulary(text: str, folded: str) -> None:
+    assert Tokenizer(SMALL).fold(text) == folded
+
+
+@pytest.mark.parametrize(
+    ("charset", "text", "folded"),
+    [
+        ("ABC", "abc", "ABC"),
+        ("é", "\u0065\u0301", "é"),
+        ("e\u0301", "É", "e\u0301"),
+        ("eéE", "É", "é"),  # the other case before the character without its accent
+        ("i'm", "i\N{RIGHT SINGLE QUOTATION MARK}m", "i'm"),
+        ('"-', "\N{LEFT DOUBLE QUOTATION MARK}\N{EM DASH}", '"-'),
+        ("\N{EM DASH}-", "\N{EM DASH}", "\N{EM DASH}"),
+    ],
+)
+def test_folding_changes_no_more_than_it_must(charset: str, text: str, folded: str) -> None:
+    assert Tokenizer(charset).fold(text) == folded
+
+
+@given(st.text())
+def test_what_is_folded_can_be_encoded(text: str) -> None:
+    tokenizer = Tokenizer(SMALL)
+    try:
+        folded = tokenizer.fold(text)
+    except VocabularyError:
+        return
+    assert tokenizer.decode(tokenizer.encode(folded)) == folded
+    assert bool(folded) == bool(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("hi \N{GRINNING FACE}!", "'\N{GRINNING FACE}' is"),
+        ("<|user|>", "'<', '|', '>' are"),
+        ("q\N{CYRILLIC SMALL LETTER ZHE}q", "'q', '\N{CYRILLIC SMALL LETTER ZHE}' are"),
+        ("\x1b\ud800", r"'\x1b', '\ud800' are"),
+        ("\N{ZERO WIDTH JOINER}", r"'\u200d' is"),  # nothing remains
+    ],
+)
+def test_what_cannot_be_folded_is_named_and_what_the_model_knows(text: str, unknown: str) -> None:
+    with pytest.raises(VocabularyError) as error:
+        Tokenizer(SMALL).fold(text)
+    knows = "not in the vocabulary: the model knows a-p r-z ! , . ? and spaces"
+    assert str(error.value) == f"{unknown} {knows}"
+
+
+def test_a_large_vocabulary_is_named_in_part() -> None:
+    charset = "".join(map(chr, range(0x4E00, 0x6E00, 2)))
+    with pytest.raises(VocabularyError, match=r"^.{40,100} and 4,076 more$"):
+        Tokenizer(charset).fold("a")
 
 
 @pytest.mark.parametrize(("charset", "bos"), [("", 0), ("aa", 0), ("ab", 1), ("ab", 3)])

@@ -145,8 +145,8 @@ def test_a_prompt(names_folder: Path) -> None:
     assert name.startswith(longest)
     with pytest.raises(ValueError, match="at most 15 characters, not 16"):
         microgpt.generate(model, prompt="a" * 16)
-    with pytest.raises(ValueError, match="'Ü' in 'Ü' is not in the vocabulary"):
-        microgpt.generate(model, prompt="Ü")
+    with pytest.raises(ValueError, match="'2' is not in the vocabulary: the model knows a-z"):
+        microgpt.generate(model, prompt="2")
 
 
 @pytest.mark.parametrize("engine", ["scalar", "tensor"])

@@ -18,6 +18,9 @@ from microgpt.training import Document
 
 CONVERSATIONS = packaged("microgpt.datasets", "conversations.jsonl")
 
+# {option of train: its default for a chat model}; such a model learns the shipped ones by heart.
+DEFAULTS = {"n_embd": 32, "block_size": 128, "steps": 2500}
+
 Role = Literal["user", "assistant"]
 ROLES: tuple[Role, Role] = ("user", "assistant")
 END_TURN = "<|end_turn|>"

@@ -20,19 +20,31 @@ HELP = f"""\
 /reset              start a new conversation
 /save [FILE]        append the conversation to FILE ({SAVED}) as a line to train on
 /temperature [T]    show or set the temperature of replies; 0: always the likeliest
-/quit               leave, as does Ctrl-D; Ctrl-C stops a reply"""
+/say TEXT           say TEXT to the model, also if it is a command: /say help
+/help, help         list the commands
+/quit, quit, exit   leave, as does Ctrl-D; Ctrl-C stops a reply"""
+WITHOUT_SLASH = ("help", "quit", "exit")  # commands that newcomers try without one
+SAY = "/say"
+LEAVE = ("/quit", "/exit")
 
 
 def talk(chat: Chat) -> None:
     """Reply to each line of the terminal, which has a history, or of a pipe, until it ends."""
     for line in _lines():
         text = line.strip()
+        name, _, argument = text.partition(" ")
+        name = name.lower()
+        if text.lower() in WITHOUT_SLASH:
+            name = f"/{name}"
         try:
-            if text == "/quit":
+            if name in LEAVE:
                 return
-            if text.startswith("/"):
-                click.echo(_command(chat, text))
-            elif text:
+            if name == SAY:
+                text = argument.strip()
+            elif name.startswith("/"):
+                click.echo(_command(chat, name, argument.strip()))
+                continue
+            if text:
                 _answer(chat, text)
         except UserError as error:
             click.echo(f"error: {error}", err=True)
@@ -65,12 +77,11 @@ def _answer(chat: Chat, text: str) -> None:
     click.echo()
 
 
-def _command(chat: Chat, text: str) -> str:
+def _command(chat: Chat, name: str, argument: str) -> str:
     """Execute a command and return what to print; raise UserError if that is impossible."""
-    name, _, argument = text.partition(" ")
     if name not in COMMANDS:
         raise ChatError(f"{name} is not a command: /help lists them")
-    return COMMANDS[name](chat, argument.strip())
+    return COMMANDS[name](chat, argument)
 
 
 def _reset(chat: Chat, _: str) -> str:

@@ -24,6 +24,20 @@ class ChatError(UserError):
     """A model cannot chat, a message is too long, or a command at the prompt cannot be executed."""
 
 
+def understood(model: Model, text: str) -> str:
+    """Return a message's text as the model reads it, in the characters of its vocabulary.
+
+    Raises VocabularyError for a character that `Tokenizer.fold` cannot fold, ChatError if the text
+    is too long.
+    """
+    longest = longest_message(model)
+    if len(text) <= longest:
+        text = model.tokenizer.fold(text)  # which can be longer
+    if len(text) > longest:
+        raise ChatError(f"a message is at most {longest} characters here, not {len(text)}")
+    return text
+
+
 class Chat:
     """A conversation with a model; the seed and the user's messages determine all replies."""
 
@@ -55,18 +69,10 @@ class Chat:
         self._decoder.restart()
 
     def say(self, message: Message) -> None:
-        """Add a message to the conversation.
-
-        Raises VocabularyError for an unknown character, ChatError if the message is too long.
-        """
-        tokens = message_tokens(self.model.tokenizer, message)
-        longest = longest_message(self.model)
-        if len(message.content) > longest:
-            raise ChatError(
-                f"a message is at most {longest} characters here, not {len(message.content)}"
-            )
+        """Add a message to the conversation, as `understood` returns its text."""
+        message = Message(message.role, understood(self.model, message.content))
         self.messages.append(message)
-        self._turns.append(tokens)
+        self._turns.append(message_tokens(self.model.tokenizer, message))
 
     def reply(self, check: Callable[[], None] = lambda: None) -> Iterator[str]:
         """Yield the characters of the assistant's reply, which ends with the block at the latest.

@@ -34,7 +34,7 @@ def chat_command(folder: Path, temperature: float, seed: int, engine: str) -> No
 
     Type /help for its commands.
 
-    Example: microgpt chat runs/first --temperature 0.2
+    Example: microgpt chat runs/talk --temperature 0.2
     """
     from microgpt.chat.prompt import talk
     from microgpt.chat.session import Chat

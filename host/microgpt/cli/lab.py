@@ -130,6 +130,8 @@ def ablate_command(
     jobs = trainings(model, config, vary, seeds, engine, dtype)
     last = min(last, max(job.train.steps for job in jobs))
     docs = data.read_docs(path)
+    for line in data.remarks(path, docs, min(job.model.block_size for job in jobs)):
+        click.echo(line, err=True)
     sha256 = data.sha256_of(path)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     with executor(workers, scheduler) as run_on, _progress(len(jobs)) as progress:

@@ -62,9 +62,9 @@ def train_options(*names: str, **defaults: float) -> Decorator:
 
 
 def _train_option(name: str, default: object) -> Decorator:
-    words = [_option(name)]
+    words = [option_word(name)]
     if name in FORMER_NAMES:
-        words.append(_option(FORMER_NAMES[name]))
+        words.append(option_word(FORMER_NAMES[name]))
     return click.option(
         *words,
         name,
@@ -80,7 +80,7 @@ def model_options(command: Command) -> Command:
     names = []
     options: list[Decorator] = []
     for field in dataclasses.fields(ModelConfig):
-        word = _option(field.name)
+        word = option_word(field.name)
         if isinstance(field.default, bool):
             word += "/--no-" + word.removeprefix("--")
         names.append(field.name)
@@ -91,7 +91,8 @@ def model_options(command: Command) -> Command:
     return _collected(ModelConfig, "model", names, options)(command)
 
 
-def _option(field: str) -> str:
+def option_word(field: str) -> str:
+    """Return the option for a field of ModelConfig or TrainConfig."""
     return "--" + field.replace("_", "-")
 
 

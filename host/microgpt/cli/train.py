@@ -18,6 +18,7 @@ from microgpt.cli.options import (
     engine_option,
     model_options,
     new_path,
+    option_word,
     train_options,
 )
 from microgpt.cli.run import INTERRUPTED
@@ -30,6 +31,13 @@ from microgpt.runs.plan import Plan, PlanError, read_plan, resumed_plan
 out_option = click.option(
     "--out", type=PATH, callback=new_path, help="The run's folder [default: a new one under runs/]."
 )
+
+
+def _chat_defaults(context: click.Context, _: click.Parameter, chat: bool) -> bool:
+    """Let the options that are not given have the defaults of a chat model, if `chat`."""
+    if chat:
+        context.default_map = {**(context.default_map or {}), **conversations.DEFAULTS}
+    return chat
 
 
 def _refuse_conflicts(command: Command) -> Command:
@@ -56,7 +64,13 @@ def _refuse_conflicts(command: Command) -> Command:
 @_refuse_conflicts
 @data_option
 @click.option(
-    "--chat", is_flag=True, help="Data are conversations, JSON Lines [default: the shipped ones]."
+    "--chat",
+    is_flag=True,
+    is_eager=True,
+    callback=_chat_defaults,
+    help="Data are conversations, JSON Lines [default: the shipped ones]. Defaults are then "
+    + ", ".join(f"{option_word(name)} {value}" for name, value in conversations.DEFAULTS.items())
+    + ".",
 )
 @click.option("--assistant-only", is_flag=True, help="Learn only the assistant's messages.")
 @click.option("--strict", is_flag=True, help="Refuse conversations with a malformed line.")
@@ -94,6 +108,7 @@ def train_command(
 
     \b
     Examples: microgpt train --steps 2000 --n-embd 32 --lr 0.003 --out runs/first
+              microgpt train --chat --out runs/talk
               microgpt train --from runs/first --steps 500 --lr 0.001
               microgpt train --repeat runs/first
     """

@@ -64,14 +64,16 @@ class Plan:
     ) -> tuple[Model, Sequence[str | Document]]:
         """Return the model before the first step and the documents.
 
-        `report` is called with a line about each part of the data that is left out. `model` is the
-        model of a checkpoint, if the run continues from one. Raises UserError if documents or
-        model cannot be used.
+        `report` is called with a line about each part of the data that is cut, left out or may
+        be meant otherwise. `model` is the model of a checkpoint, if the run continues from one.
+        Raises UserError if documents or model cannot be used.
         """
         docs: Sequence[str | Document]
         if not self.chat:
             docs = texts = data.read_docs(self.data)
             model = model or self._first_model(texts)
+            for line in data.remarks(self.data, texts, model.config.block_size):
+                report(line)
         else:
             talks = self._conversations(report)
             texts = ["".join(message.content for message in talk) for talk in talks]
@@ -119,14 +121,13 @@ class Plan:
         """Return the conversations as documents, and report what does not fit the block."""
         size = model.config.block_size
         chats = conversations.chat_documents(model.tokenizer, talks, size, self.assistant_only)
-        if chats.cut:
-            report(
-                f"cut at a turn to fit a block of {size}: {chats.cut} of {len(talks)} conversations"
-            )
-        if chats.too_long:
-            report(
-                f"left out, not even two turns fit: {chats.too_long} of {len(talks)} conversations"
-            )
+        what = {
+            f"cut at a turn to fit a block of {size}": chats.cut,
+            "left out, not even two turns fit": chats.too_long,
+        }
+        for line, count in what.items():
+            if count:
+                report(f"{line}: {count:,} of {len(talks):,} conversations")
         return chats.documents
 
     def content(

@@ -1,14 +1,14 @@
 """The bodies of requests and answers; FastAPI validates and documents them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from microgpt.chat import conversations
-from microgpt.chat.session import longest_message
+from microgpt.chat.session import longest_message, understood
 from microgpt.engines.base import Model
-from microgpt.sampling import MAX_TEMPERATURE
+from microgpt.sampling import MAX_TEMPERATURE, folded_prompt
 
 LARGEST_SEED = 2**53 - 1  # larger integers lose digits in JavaScript
 
@@ -149,19 +149,15 @@ class AnyChatRequest(Strict):
 
 def generate_request(model: Model) -> type[AnyGenerateRequest]:
     """Return the body of a generate request, with a prompt limited to what the model can read."""
-    charset = model.tokenizer.charset
+    longest = model.config.block_size - 1
 
     class GenerateRequest(AnyGenerateRequest):
         """How many documents to generate, and how."""
 
         prompt: Annotated[
             str,
-            Field(
-                max_length=model.config.block_size - 1,
-                description="What each document begins with.",
-                json_schema_extra={"pattern": f"^{_any_of(charset)}*$"},
-            ),
-            AfterValidator(_known(charset)),
+            Field(description=f"What each document begins with: at most {longest} characters."),
+            AfterValidator(lambda text: folded_prompt(model, text)),
         ] = ""
 
     return GenerateRequest
@@ -169,20 +165,18 @@ def generate_request(model: Model) -> type[AnyGenerateRequest]:
 
 def chat_request(model: Model) -> type[AnyChatRequest]:
     """Return the body of a chat request, with messages limited to what the model can read."""
-    charset = model.tokenizer.charset
     able = conversations.can_chat(model.tokenizer)  # a model that is not able refuses every body
+
+    def read(text: str) -> str:
+        return understood(model, text) if able else text
 
     class ChatMessage(AnyChatMessage):
         """What the user or the assistant said."""
 
         content: Annotated[
             str,
-            Field(
-                min_length=1,
-                max_length=longest_message(model) if able else None,
-                json_schema_extra={"pattern": f"^{_any_of(charset)}+$"} if able else None,
-            ),
-            AfterValidator(_known(charset) if able else str),
+            Field(min_length=1, description=f"At most {longest_message(model)} characters."),
+            AfterValidator(read),
         ]
 
     class ChatRequest(AnyChatRequest):
@@ -191,22 +185,3 @@ def chat_request(model: Model) -> type[AnyChatRequest]:
         messages: Annotated[list[ChatMessage], Field(min_length=1)]
 
     return ChatRequest
-
-
-def _known(charset: str) -> Callable[[str], str]:
-    """Return a validator of texts that refuses other characters than these."""
-
-    def known(text: str) -> str:
-        unknown = sorted(set(text) - set(charset))
-        if unknown:
-            raise ValueError(f"{', '.join(map(ascii, unknown))} not in the vocabulary")
-        return text
-
-    return known
-
-
-def _any_of(charset: str) -> str:
-    """Return a regular expression for one of these characters that every dialect reads alike."""
-    plain = (c.isalnum() or c == " " or not c.isascii() for c in charset)
-    pairs = zip(charset, plain, strict=True)
-    return "[" + "".join(c if is_plain else f"\\u{ord(c):04x}" for c, is_plain in pairs) + "]"

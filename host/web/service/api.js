@@ -22,16 +22,23 @@ async function request(path, options) {
     response = await fetch(`${PREFIX}/${path}`, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("the service does not answer");
+    throw new Error("The service does not answer: is it still running?");
   }
   if (response.ok) return response;
   const { detail } = await response.json().catch(() => ({ detail: response.statusText }));
-  throw new Error(Array.isArray(detail) ? detail.map(ofField).join("; ") : detail);
+  throw new Error(Array.isArray(detail) ? detail.map(ofField).join(" ") : sentence(detail));
 }
 
+/** Return why a field was refused: the service's own words, or those of its library with the field. */
 function ofField({ loc, msg }) {
+  const own = msg.startsWith("Value error, ");
   const field = loc.filter((part) => typeof part === "string" && part !== "body").at(-1);
-  return `${field ?? "request"}: ${msg.replace("Value error, ", "")}`;
+  return sentence(own ? msg.slice("Value error, ".length) : `${field ?? "request"}: ${msg}`);
+}
+
+export function sentence(text) {
+  const end = /[.!?]$/.test(text) ? "" : ".";
+  return text.charAt(0).toUpperCase() + text.slice(1) + end;
 }
 
 /** Yield the server-sent events of a Response as {event, data}; data is parsed JSON. */

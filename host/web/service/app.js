@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { startChat } from "./chat.js";
-import { startNames } from "./names.js";
+import { startDocuments } from "./documents.js";
 import { startRuns } from "./runs.js";
 
 const $ = (id) => document.getElementById(id);
@@ -27,12 +27,14 @@ $("theme").addEventListener("click", () => {
 
 document.addEventListener("themechange", startRuns().draw);
 
-const model = await get("model").catch((error) => ($("names-error").textContent = error.message));
+const model = await get("model").catch((error) => ($("chat-error").textContent = error.message));
 if (model.parameters) {
   $("model").textContent =
     `${model.parameters.toLocaleString("en")} parameters, ${model.vocab_size} tokens, ` +
     `block of ${model.block_size}`;
-  if (model.can_chat) $("names-title").textContent = "Documents";
-  startNames();
+  for (const part of document.querySelectorAll("#documents, nav [href='#documents']")) {
+    part.hidden = model.can_chat; // its documents are conversations
+  }
+  startDocuments(model.block_size);
   startChat(model.can_chat, model.block_size);
 }

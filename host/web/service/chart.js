@@ -1,7 +1,8 @@
 // Draw loss curves on a canvas: losses thin, their mean thick, and the values at the pointer.
 
 const MARGIN = { left: 40, right: 14, top: 12, bottom: 26 };
-const TICKS = 5;
+const TICKS = 5; // at most, and one at the end of the steps
+const GAP = 12; // pixels between the labels of two steps
 const DENSE = 400; // points in a curve above which they are drawn fainter
 
 export class Chart {
@@ -47,11 +48,11 @@ export class Chart {
 
   /** Return the ranges of the axes, and functions from a step and a loss to a pixel. */
   axes(width, height) {
-    let steps = 10;
+    let steps = 1;
     let low = Infinity;
     let high = -Infinity;
     for (const { points } of this.curves) {
-      steps = Math.max(steps, points.at(-1).step);
+      steps = Math.max(steps, points.at(-1).step + 1);
       for (const { loss, mean } of points) {
         low = Math.min(low, mean);
         // The range covers the means and most losses, not those of a few hard documents.
@@ -60,9 +61,9 @@ export class Chart {
       }
     }
     if (low > high) [low, high] = [0, 4];
-    const unit = tick(high - low || 1);
+    const unit = tick(high - low || 1, TICKS);
     low = Math.max(0, Math.floor(low / unit) * unit);
-    high = Math.ceil(high / unit) * unit;
+    high = Math.max(Math.ceil(high / unit) * unit, low + unit);
     const right = width - MARGIN.right;
     const bottom = height - MARGIN.bottom;
     const x = (step) => MARGIN.left + (step / steps) * (right - MARGIN.left);
@@ -85,10 +86,21 @@ export class Chart {
       context.fillText(loss.toFixed(digits), MARGIN.left - 8, y);
     }
     context.textBaseline = "top";
-    const unit = tick(axes.steps);
-    for (let step = 0; step <= axes.steps; step += unit) {
-      context.textAlign = step === 0 ? "left" : axes.x(step) > axes.right - 16 ? "right" : "center";
-      context.fillText(step.toLocaleString("en"), axes.x(step), axes.bottom + 8);
+    const text = (step) => step.toLocaleString("en");
+    const width = (step) => context.measureText(text(step)).width;
+    const label = (step, align, x) => {
+      context.textAlign = align;
+      context.fillText(text(step), x, axes.bottom + 8);
+    };
+    const last = width(axes.steps);
+    const edge = axes.right + Math.min(last / 2, MARGIN.right);
+    label(0, "left", MARGIN.left);
+    label(axes.steps, "right", edge);
+    const most = Math.floor((axes.right - MARGIN.left) / (last + GAP));
+    const unit = Math.max(1, tick(axes.steps, Math.max(1, Math.min(TICKS, most))));
+    for (let step = unit; step < axes.steps; step += unit) {
+      const x = axes.x(step);
+      if (x + width(step) / 2 + GAP <= edge - last) label(step, "center", x);
     }
   }
 
@@ -120,7 +132,7 @@ export class Chart {
     const inside = pointer !== null && pointer >= MARGIN.left && pointer <= axes.right;
     reading.hidden = !inside || !this.curves.length;
     if (reading.hidden) return;
-    const step = Math.round(axes.stepAt(pointer));
+    const step = Math.min(Math.round(axes.stepAt(pointer)), axes.steps - 1);
     context.strokeStyle = colour("--quiet");
     context.setLineDash([3, 3]);
     segment(context, pointer, MARGIN.top, pointer, axes.bottom);
@@ -175,10 +187,10 @@ function disc(context, x, y, radius) {
   context.fill();
 }
 
-/** Return the distance between ticks of an axis of this length: 1, 2 or 5 times a power of ten. */
-function tick(length) {
-  const power = 10 ** Math.floor(Math.log10(length / TICKS));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((unit) => length / unit <= TICKS);
+/** Return the distance between at most `most` ticks of an axis: 1, 2 or 5 times a power of ten. */
+function tick(length, most) {
+  const power = 10 ** Math.floor(Math.log10(length / most));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((unit) => length / unit <= most);
 }
 
 /** Return the point whose step is closest; the steps of `points` ascend. */

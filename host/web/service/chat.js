@@ -1,6 +1,6 @@
 // Chat: keeps the conversation, sends the part that fits a block, and shows the streamed reply.
 
-import { events, post } from "./api.js";
+import { events, post, sentence } from "./api.js";
 
 const form = document.getElementById("chat-form");
 const list = document.getElementById("messages");
@@ -46,7 +46,7 @@ async function say(content) {
     body.temperature = temperature.valueAsNumber;
     body.seed = seed.valueAsNumber;
     for await (const { event, data } of events(await post("chat", body, own.signal))) {
-      if (event === "error") throw new Error(data.detail);
+      if (event === "error") throw new Error(sentence(data.detail));
       if (event === "message") answer.textContent += data.content;
       list.scrollTop = list.scrollHeight;
     }

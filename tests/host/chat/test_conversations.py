@@ -18,6 +18,8 @@ from microgpt.chat.conversations import (
     conversation_document,
     read_conversations,
 )
+from microgpt.chat.session import Chat
+from microgpt.cli.train import train_command
 from microgpt.data import DataError, charset_of
 from microgpt.tokenizer import Tokenizer
 from microgpt.training import split
@@ -170,6 +172,33 @@ def test_train_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = train("--out", "shipped")
     assert "cut at a turn" in shipped.stderr
     run("train", "--strict", cwd=tmp_path, code=1)
+
+
+def test_train_chat_alone_makes_a_model_that_chats(tmp_path: Path) -> None:
+    run("train", "--chat", "--out", "talk", cwd=tmp_path)
+    model = microgpt.load(tmp_path / "talk")
+    talks, _ = read_conversations(CONVERSATIONS)
+    for conversation in talks:
+        chat = Chat(model, temperature=0)
+        for question, answer in zip(conversation[::2], conversation[1::2], strict=True):
+            chat.say(question)
+            assert "".join(chat.reply()) == answer.content
+
+
+def test_options_that_are_given_win_over_the_defaults_of_chat() -> None:
+    words = ["--chat", "--n-embd", "16", "--stop-after", "7"]
+    context = train_command.make_context("train", words)
+    given = {name: context.params[name] for name in ("n_embd", "n_head", "block_size", "steps")}
+    assert given == {"n_embd": 16, "n_head": 4, "block_size": 128, "steps": 2500}
+    context = train_command.make_context("train", ["--steps", "9", "--chat"])
+    assert context.params["steps"] == 9
+    plain = train_command.make_context("train", [])
+    assert [plain.params[name] for name in ("n_embd", "block_size", "steps")] == [16, 16, 1000]
+
+
+def test_help_shows_the_defaults_of_chat() -> None:
+    shown = " ".join(run("train", "--help").stdout.split())
+    assert "Defaults are then --n-embd 32, --block-size 128, --steps 2500." in shown
 
 
 def test_held_out_conversations_count_as_the_assistant_s_part_alone(tmp_path: Path) -> None:

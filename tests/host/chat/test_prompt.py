@@ -4,7 +4,9 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import microgpt
 import pexpect
@@ -69,8 +71,8 @@ def test_a_terminal(chat_folder: Path, tmp_path: Path) -> None:
     child.send("/reset\r")
     child.expect("a new conversation")
     child.expect("you> ")
-    child.send("Ü\r")
-    child.expect("error: 'Ü' in 'Ü' is not in the vocabulary")
+    child.send("\N{GRINNING FACE}\r")
+    child.expect("error: '\N{GRINNING FACE}' is not in the vocabulary: the model knows 2 3 a-p r-z")
     child.expect("you> ")
     child.send("\x03")
     child.expect("you> ")
@@ -102,6 +104,33 @@ def test_a_pipe(chat_folder: Path, tmp_path: Path) -> None:
         "error: cannot write no/a: No such file or directory",
     ]
     assert len(json.loads((tmp_path / "chat.jsonl").read_text())) == 2
+
+
+@pytest.mark.parametrize("word", ["/quit", "/exit", "quit", "exit", "Exit"])
+def test_words_that_leave(memorised: microgpt.Model, word: str) -> None:
+    assert said(memorised, f"{word}\nhi\n") == []
+
+
+@pytest.mark.parametrize("word", ["/help", "help", "Help"])
+def test_words_that_help(memorised: microgpt.Model, word: str) -> None:
+    assert said(memorised, f"{word}\n") == prompt.HELP.splitlines()
+
+
+def test_a_command_s_word_can_be_said(memorised: microgpt.Model) -> None:
+    (reply,) = said(memorised, "/say help\n/say\n")
+    assert reply.startswith("say hi, or ask what a token")
+
+
+def test_capitals_are_answered(memorised: microgpt.Model) -> None:
+    assert said(memorised, "Hi\n") == ["hello! what is your name?"]
+
+
+def said(model: microgpt.Model, lines: str) -> list[str]:
+    """Return the lines that a chat prints for these lines from a pipe."""
+    printed = io.StringIO()
+    with mock.patch.object(sys, "stdin", io.StringIO(lines)), redirect_stdout(printed):
+        prompt.talk(Chat(model, temperature=0))
+    return printed.getvalue().splitlines()
 
 
 def test_a_programming_error_is_not_an_error_of_the_user(

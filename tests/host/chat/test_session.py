@@ -23,6 +23,13 @@ def test_greedy_replies_of_a_model_that_memorised_are_exact(memorised: microgpt.
         assert chat.messages == talk
 
 
+def test_a_message_is_folded_to_the_vocabulary(memorised: microgpt.Model) -> None:
+    chat = Chat(memorised, temperature=0)
+    assert ask(chat, "Hi") == "hello! what is your name?"
+    assert ask(chat, "ÁDA") == "nice to meet you, ada."
+    assert [message.content for message in chat.messages[::2]] == ["hi", "ada"]
+
+
 def counted(model: microgpt.Model, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that every token which `model` computes from now on is appended to."""
     tokens: list[int] = []
@@ -134,10 +141,12 @@ def test_a_reply_ends_with_the_block() -> None:
 
 def test_a_message_that_cannot_be_said(memorised: microgpt.Model) -> None:
     chat = Chat(memorised)
-    with pytest.raises(ValueError, match="'Ü' in 'Ü' is not in the vocabulary"):
-        chat.say(Message("user", "Ü"))
+    with pytest.raises(ValueError, match="'<', '|', '>' are not in the vocabulary: the model kno"):
+        chat.say(Message("user", "<|user|>"))
     with pytest.raises(ValueError, match="at most 124 characters here, not 125"):
         chat.say(Message("user", "a" * 125))
+    with pytest.raises(ValueError, match="at most 124 characters here, not 125"):
+        chat.say(Message("user", "a" * 123 + "\N{LATIN SMALL LETTER SHARP S}"))
     assert chat.messages == []
     assert ask(chat, "a" * 124) is not None
 

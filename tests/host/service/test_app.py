@@ -28,7 +28,7 @@ def test_generate(names: httpx.Client, names_folder: Path) -> None:
 
 def test_generate_goes_on_from_a_prompt(names: httpx.Client, names_folder: Path) -> None:
     model = microgpt.load(names_folder)
-    for prompt in ("em", "a" * 15, ""):
+    for prompt in ("em", "Má", "a" * 15, ""):
         body = {"num_samples": 3, "temperature": 1.5, "seed": 7, "prompt": prompt}
         response = names.post("/microgpt/v1/generate", json=body)
         assert response.json() == {"samples": microgpt.generate(model, 3, 1.5, 7, prompt)}
@@ -40,6 +40,27 @@ def test_chat(talker: httpx.Client) -> None:
     messages = [*HI["messages"], response.json(), {"role": "user", "content": "ada"}]
     response = talker.post("/microgpt/v1/chat", json={"messages": messages, "temperature": 0})
     assert response.json()["content"] == "nice to meet you, ada."
+
+
+def test_what_a_user_types_is_folded_to_the_vocabulary(talker: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "HÍ"}], "temperature": 0}
+    response = talker.post("/microgpt/v1/chat", json=body)
+    assert response.json() == {"role": "assistant", "content": "hello! what is your name?"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("<|user|>", "'<', '|', '>' are not in the vocabulary: the model knows 2 3 a-p r-z ! , ."),
+        ("a" * 125, "a message is at most 124 characters here, not 125"),
+    ],
+)
+def test_a_message_that_cannot_be_read_says_why(
+    talker: httpx.Client, content: str, message: str
+) -> None:
+    body = {"messages": [{"role": "user", "content": content}]}
+    (problem,) = talker.post("/microgpt/v1/chat", json=body).json()["detail"]
+    assert problem["msg"].startswith(f"Value error, {message}")
 
 
 def test_a_conversation_longer_than_the_block(
@@ -87,7 +108,8 @@ def test_model_and_health(names: httpx.Client, talker: httpx.Client) -> None:
         ("generate", {"seed": -1}, "seed"),
         ("generate", {"seed": 1.5}, "seed"),
         ("generate", {"prompt": "a" * 128}, "prompt"),
-        ("generate", {"prompt": "aÜ"}, "prompt"),
+        ("generate", {"prompt": "<|user|>"}, "prompt"),
+        ("generate", {"prompt": "a" * 126 + "\N{LATIN SMALL LETTER SHARP S}"}, "prompt"),
         ("generate", {"prompt": "\ud800"}, "prompt"),
         ("generate", {"prompt": None}, "prompt"),
         ("generate", {"sed": 1}, "sed"),
@@ -98,7 +120,7 @@ def test_model_and_health(names: httpx.Client, talker: httpx.Client) -> None:
         ("chat", {"messages": [{"role": "system", "content": "hi"}]}, "role"),
         ("chat", {"messages": [{"role": "user"}]}, "content"),
         ("chat", {"messages": [{"role": "user", "content": ""}]}, "content"),
-        ("chat", {"messages": [{"role": "user", "content": "Ü"}]}, "content"),
+        ("chat", {"messages": [{"role": "user", "content": "\N{GRINNING FACE}"}]}, "content"),
         ("chat", {"messages": [{"role": "user", "content": "\ud800"}]}, "content"),
         ("chat", {"messages": [{"role": "user", "content": "<|end_turn|>"}]}, "content"),
         ("chat", {"messages": [{"role": "user", "content": "a" * 125}]}, "content"),
@@ -139,7 +161,11 @@ def test_a_body_that_is_not_declared_as_json(
 
 
 def test_a_model_that_cannot_chat(names: httpx.Client) -> None:
-    for body in (HI, HI | {"stream": True}, {"messages": [{"role": "user", "content": "Ü!"}]}):
+    for body in (
+        HI,
+        HI | {"stream": True},
+        {"messages": [{"role": "user", "content": "\N{GRINNING FACE}"}]},
+    ):
         response = names.post("/microgpt/v1/chat", json=body)
         assert response.status_code == 409
         assert "cannot chat" in response.json()["detail"]

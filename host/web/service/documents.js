@@ -1,17 +1,18 @@
-// Generate documents; with most models they are names.
+// Generate documents.
 
 import { post } from "./api.js";
 
-const form = document.getElementById("names-form");
+const form = document.getElementById("documents-form");
 const samples = document.getElementById("samples");
-const error = document.getElementById("names-error");
+const error = document.getElementById("documents-error");
 
-export function startNames() {
+export function startDocuments(blockSize) {
+  form.prompt.placeholder = `what each begins with, up to ${blockSize - 1} characters`;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     generate();
   });
-  document.getElementById("names-dice").addEventListener("click", () => {
+  document.getElementById("documents-dice").addEventListener("click", () => {
     form.seed.value = Math.floor(Math.random() * 1e6);
     generate();
   });
@@ -27,6 +28,7 @@ async function generate() {
       num_samples: form.num_samples.valueAsNumber,
       temperature: form.temperature.valueAsNumber,
       seed: form.seed.valueAsNumber,
+      prompt: form.prompt.value,
     });
     samples.replaceChildren(...(await response.json()).samples.map(item));
   } catch (problem) {

@@ -1,0 +1,56 @@
+"""The page in a real Chromium, at the real service."""
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.services import Service
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+    from tests.support.page import Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> "Iterator[Chrome]":
+    if not (CHROMIUM and DRIVER):
+        pytest.skip(
+            "needs chromium and chromedriver: on Debian, apt install chromium chromium-driver"
+        )
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(chromium: "Chrome", names_service: Service) -> "Iterator[Page]":
+    """The page of a model that generates documents and cannot chat."""
+    from tests.support.page import Page
+
+    page = Page(chromium, names_service.url)
+    yield page
+    assert page.hosts() == {page.url.split("/")[2]}
+    # "rendering": advice about reading a canvas back, which is a test's doing
+    log = page.driver.get_log("browser")
+    assert [entry for entry in log if entry["source"] != "rendering"] == []
+
+
+@pytest.fixture
+def chat_page(chromium: "Chrome", chat_service: Service) -> "Page":
+    """The page of a model that chats."""
+    from tests.support.page import Page
+
+    return Page(chromium, chat_service.url)
