@@ -6,6 +6,7 @@ never a part of either.
 """
 
 import errno
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,17 @@ def packaged(package: str, name: str = "") -> Path:
     """Return the path of a file or a folder in the data of an installed package."""
     with as_file(files(package) / name) as path:
         return path
+
+
+def new_folder(path: Path) -> Path:
+    """Create and return `path`, or the first of `path-2`, `path-3`, ... that does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with suppress(FileExistsError):  # another process can create it at any time
+            folder.mkdir()
+            break
+    return folder
 
 
 @contextmanager
