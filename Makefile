@@ -21,15 +21,15 @@ QUICK := -m "not (slow or browser or torch or board)" \
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml tools/setup.sh
+$(READY): pyproject.toml firmware/ugpt/version.py tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot
 	@touch $@
 
-$(READY_DEV): pyproject.toml tools/setup.sh
+$(READY_DEV): pyproject.toml firmware/ugpt/version.py tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 
-run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 NAMES=list.txt RESUME=1]
+run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 NAMES= RESUME=1]
 	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(NAMES_FLAG) \
 		$(if $(RESUME),--resume)
 
@@ -62,15 +62,14 @@ selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT
 	@$(BIN)/microgpt-board selftest
 
 replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [NAMES= LR=]
-	@$(BIN)/microgpt-board replay "$(or $(RUN),$(error name it: make replay RUN=runs/...))" $(NAMES_FLAG) \
+	@$(BIN)/microgpt-board replay $(if $(RUN),"$(RUN)") $(NAMES_FLAG) \
 		$(if $(LR),--lr $(LR))
 
-pull: $(READY) ## the board's checkpoint as a model folder [MODEL=models/board PORT=, or virtual]
-	@$(BIN)/microgpt-board pull "$(or $(MODEL),models/board)"
+pull: $(READY) ## the board's checkpoint as a new model folder [MODEL=models/board PORT=, or virtual]
+	@$(BIN)/microgpt-board pull $(if $(MODEL),"$(MODEL)")
 
 push: $(READY) ## a model onto the board, which generates names: MODEL=folder [TRAIN=1 PORT=]
-	@$(BIN)/microgpt-board push "$(or $(MODEL),$(error name it: make push MODEL=folder))" \
-		$(if $(TRAIN),--train)
+	@$(BIN)/microgpt-board push $(if $(MODEL),"$(MODEL)") $(if $(TRAIN),--train)
 
 reset-training: $(READY) ## remove the board's checkpoints: the next run starts at step 0 [PORT=, or virtual]
 	@$(BIN)/microgpt-board reset

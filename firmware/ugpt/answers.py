@@ -3,113 +3,113 @@
 Written by `python -m microgpt_board.proof.answers`.
 """
 
-RNG = (11355432, 13543, 2978398847, 0, 303066076)
+RNG = (3411182454, 9929, 1854693134, 2, 1570985301)
 ANSWERS = {
-    "rng": "itehPq2SCT8vcMM8kj0VvpZtFL88g1q/tVIkP99Dgb8vzmY/",
+    "rng": "tKCRPkNeIz80kJY/D61XPYnbyj8wFHk/sjjOP3AzMT8qhd2+",
     "embed": (
-        "oPP/v273878AauK+rhGKv35SZT8ywKK/QAkVvf7MJT9MnqW+sGbZPiKoR79cItk/CLYcvgBdtTtCPMu/QITqPLp/"
-        "Tj+ww5E9/mLSv7yyvT62BSo/hJldP0ioIL4/Qao/MmRLv/sYo7/JlIC/3DgSP4CVor1eFR4/"
+        "xGGavuingD9g+Ck+gDqTvRAHED84VQg+/M+9v/dBpz/I4We+DJM1P91w7b+U78a+qJsyP2z6yL7Kh0g/EOHFvgAO"
+        "Rz5eF70/UiMfv1SfDT9Iczy+3occv+b/p79sTYa+7GrGPgjxLr8IJjM/EOekvi6ktj8sj7G/"
     ),
     "embed_backward": (
-        "QOd/v+zuZ7/AUdE+AC7jvQi2Fb6wgUa/INScvVocQL+IojQ+EPiKPZDOLr4cl7y+AAAAAAAAAAAAAAAAAAAAAAAA"
-        "AAAAAAAAUH2kvmDITT5GOHC/qAFRPxVaoT8oniC/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-        "AAAAAAAAAAAAAAAAYAimPtBO4z403nO/CBzwvnQuND8wyis+QOd/v+zuZ7/AUdE+AC7jvQi2Fb6wgUa/YA8bPwwm"
-        "1r58/QG/OKt+PzyuLj+0zpk+YAimPtBO4z403nO/CBzwvnQuND8wyis+CE5tvx6FHj+Uddy+QKY2vu4FFD+ChW2/"
-        "INScvVocQL+IojQ+EPiKPZDOLr4cl7y+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        "XO97P2SdY7+mvDc/yog1v0BqdT5CPwY/EAG9vQDxyz44GF+++ENtPphrMT8Qv+i+AAAAAAAAAAAAAAAAAAAAAAAA"
+        "AAAAAAAAtHD3PjjyD7+orxI+NJgDP25LEL/InZQ/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        "AAAAAAAAAAAAAAAAeGoOP0APib3s4NW+qCxvPxC8Zj6y0n0/XO97P2SdY7+mvDc/yog1v0BqdT5CPwY/RjQjP0Li"
+        "KL/G2Xs/9LS7vvaLNL8YPQ4/eGoOP0APib3s4NW+qCxvPxC8Zj6y0n0/sO8dvlCAxz3cLVe/rnJhPyACET54/ho/"
+        "EAG9vQDxyz44GF+++ENtPphrMT8Qv+i+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
     ),
     "rmsnorm": (
-        "wbnDv/NWq79QGAm/XdVZP8RkWj/ufLm+X+CHP1/Y2b6Rzvq+fQDbP4vrnb/D4Ug9dGK8P7TI1r9+dwq/w5jKPvbG"
-        "LL8oO6y+joyrvagvHD/R8Rq/zt23P70+sL8+qJE/suXJvvAmyz7CAoc/JRG9v+lKjL+6tIu//9LDPz30AUDICTFA"
-        "sDXsP/N+3D8="
+        "a7fHP20z5T8YwMc+tPV3vkXau77ky+29VYNAv1woOb+o1Iw/llEivxeNnz/DFKk/r4SlvxNc1z6e0pc/j3toP6+S"
+        "fD0QJrG/vBVPv4b0lL4ER7i/u+FYv+lAuz9NHxM/i04bP0ITYL9Kmak/eiILv4vFnj+Il5A/nU/uPyul1T+Rpdg/"
+        "893xP4YD3D8="
     ),
     "rmsnorm_backward": (
-        "4BD5vl5zwb4ck6c/yI7hPtyrnb+rTbS+dhnNP+37EL2R09O/x616v3AnPz90n7Y/4P5rv/1Bab80/Mi+D0ZyvyW3"
-        "I7/m+qc/MnvOvr7jt70pkT4/J3cXv0vhsb9IOgW/Bf4rvtSZGj9CIJK/bRI4v2amOr9w0mE/"
+        "AcdnP894d77OS5k+X4DgP6vPrD9uy8I/gLG6v91Gjr6zA7e+sT9ov2hK+L8I0jU/yJmmPwSLUDxVqcI+yo0dP+5f"
+        "Z7+I2AW//42DvXkb8T9Z4IM++nP4vp1cjr4uHsA/sjNJvrmVOD5RU+A9qLrbvqpClT662dG+"
     ),
     "linear": (
-        "bnq/Pz1MPz/fgZ6/ePyPPpPtND9rDZk/nQG8PHaxlL+mQrs9WMlaP6/BPD9QpCk/6sKLP53y/r5Sthe+6+cBQNMm"
-        "GcClWJa/wsKwvk4F6z4kfYm/9uT7vo3FID8k7iM+WJMVv/i7zT37X6g+Vv7xvqnzLz/MnZ2+LQhHvgbrFL4QkLq+"
-        "MCLoPUU6Sb8cdKy+34GdP/pJXT/iZTy/YJ5yvTa3Dz82qwQ/VCwbvfwHlb6mqxC/"
+        "1sa0v4lw776l0X++LLXCPz+tiz91Dl6+whGaPxgLlT+Rccg+3agavmpBTb61QY6+lbQHPxZSYz96VBM/HYQuP23+"
+        "vj5Vu5o/w72dv2PDvr/vvkS/ZTImP+/92j+ahki/AvfmP6nntT9kwx2/6t2MP8ZXoj+03DY/rOk7vyA4kr82vaM+"
+        "DlHKvx6Oj79yu2g/WDe9Pvmicr9AqjA+0RY0v5vXCj/9sgA/P1GZvmTKgb66958+"
     ),
     "linear_backward_x": (
-        "CdQwQBDZAkA2Zak+oAeVvymGuz/g4Ze/BBEEwIcz4z5Bgtc/RGrCvq49ID8uS3Q/zAZ1v+ktb76vbzg/vy6MP7en"
-        "fr+JD+s/5OccvwkEKb8bd7q9F8ndvnOJ2z6PNJa98QTfPutrP79Uq5G+9gJZP006WL/rKBe/"
+        "+66Uv4DiCMBNuro+7Hrpv2963r6bV46/kSiIv6LOEr+3IC4/6XFMP5v67b4o4go/2p6Ov0T0bb+/yOu+Vm71PR+Y"
+        "1b9njTQ/YJZ1Pp7uUj8qxDi/4NWIP6cf+j7m2wM/PeWfvr400L7ysSE/anKNP+GePb8BesQ/"
     ),
     "linear_backward_w": (
-        "yfkbP9umSj/QQZ6/4robvjgjq77lLrU+qfGfP64Zoj8uFVW+s1ZbP8Djf79gJWs/3ociP/bi2z49ZoU/cJMkP9ix"
-        "mL++FY09J/CGv/jLtL7iWiU/Blp3v18KdL9RYNa/wiE+P5KP4D4PgLS++9Njv0+ZzT1iBwm/mXkMv2WzkL5KFiW/"
-        "paGyvrw1kD9jbYg9Q5NHv2n6f7+ym7Q+HWKAPkaKoz9gtI8+xOy8viClUD78WoY/6eOgP4SskL8k894+iDw3v8xH"
-        "175WkCU+jjcWP6GRHj/BGAE/"
+        "bfmEPjZuh78yDDS/DdPLP688Ej92hYI/UTSgPx3WZj+WZrO/oXEHQK4j174CuUY9dpvRPhUUyD7U00u/R8Y3P8xO"
+        "G7+YFfQ+fPQ3P4k2Wb8wwfC+umi2P7lC8z7n4Hs/PAwCP6/zCj/hgy4+M1K+vPLjhr3dBADADQ2Fv6Am9L5RXWE+"
+        "62eAv3AkUL5IXm4/g17YPiwc9L+WTOM+SpcpP+JXkD8o5Xm9ZieTPk4WBT9AUeI+PY47v2Lwnb49CRI/UOFhPxHW"
+        "fL/Q+H6/UTYXQNtuJD+OyW0/"
     ),
-    "add": "nrH/vw7zs7/wUdG+0jGKP34UXT9w/nW+AD4OvvoQFz8=",
-    "relu": "AAAAAAAAAAAAAAAAwF9+PwAAAAAAAAAAAAAAAAAxSD4=",
-    "relu_backward": "AAAAAAAAAAAAAAAAOLHYvgAAAAAAAAAAAAAAAGx22T4=",
+    "add": "mJmvPoCkmzxMLq++XWeBP+ZVmj+5646/gjaJv8Arp7w=",
+    "relu": "AAAAAAAAAACooLw+iMZJPwAAAAAAAAAAAAAAAHCr4j0=",
+    "relu_backward": "AAAAAAAAAADAvem8ethnPwAAAAAAAAAAAAAAAGIWRz8=",
     "attention": (
-        "xN6PPpR4XT+wElI+QFQEP8Qd9b60fgq/IsURPyK+AL665qI+X+LSPglrB784Zua+mgrUPjn5FL5zmak+n5CFPpgn"
-        "u77Hxgm+R3TFPsbOhT7HvPI9H3LuPY/9Db/DMG+8wFiRPs0lXj7DcUI9dpWYvHWqGL9cqH08"
+        "sDUavzi2Ib6cISQ/ONLLPkD1574Cil6/HrI2vfEszz3DGw8/TN6FPfYXxz2GECW/H7ZjPJSP/D17nRU/Pxs5PmgY"
+        "xr2LRja/F396Pt9N3T3W5xo/8NtfPs98r74Ogs++5ybfvPgoAD5RuvM+oOKEPlJQl76TDgW/"
     ),
     "attention_backward": (
-        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAtC6RPdd9Cj3LcYc9nVvqPd/WRL6R1UY9Shg+vzozxb6wyo8/xLDQvk02"
-        "lL+TooW+DvA2vrSFZD3GwY09BXTbvGMe9zwPgwE85yHSvejZN70ZvyC937gXPZdYM71AAje8RFohPhjljD5xtTc/"
-        "6LlcPSMPRr4b0ro+h/qBvSAShbzmPK29c5ePPUR5Wr3Dytc77Gt6PWL0gL0OuEk9PSpivMkrfzxsdp28VI4sPTHd"
-        "AL41SzW97RuTvZ4x5r13RKk+A1uwPf5ZOryNZc484W+LPDt1g73JHXC8XAqLvOjXyDyWXPy8srYBvoIIRT4EWk87"
-        "ThWFPkMHMr0Rf8k9FjwFvkBxor7DONs+ArYXPjj8Tb3Nxow9kea1PSbz373lm928WgFMvOHYSj0/rjm9BSs0vDKO"
-        "5TzXnq68jBHWPKhIeLx4e9y9Cbq7vd0oh73CBx4+"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAlfsPvG6A6DzqEuK7VQLrPE2lPD3CmGc8LYVdvktA+r7/hJA/XYtyvhIW"
+        "TD6tICS+KQiGPb4CJz23XIa9hf3LOx3pEb2e5cY82N1uPYyeLbxLNty9sdQqvld1Cb6MAY29YC+bvrQpML+c9Jg+"
+        "d6hWvvbdBT/FsoC+u+QLOoLbOzwZlMW4AtvPvAFKUry2yw+8ksPSvJWdGLyF9wc9mFagPM4nRTwEcyg8bexrvnIQ"
+        "8r4h7KG7efW9PW8cgj5pS9i9awJePfBFkLyT22q9/FXmvQ9Tgr3Cx6m9ESWsu1wZh7speXg790TXPeEsYj1aNRo9"
+        "8RaLvnUP8L1Ks6I+CR8xPqovcz4pHfm95iyBPR3//bwYbwy9rM0hvuqBwb1GJaS9EPGXvBxwjrvul549enFcPHdy"
+        "qzxeVt473sSBvtyfSL6QihA+cwODPFABnT0Rf529"
     ),
     "cross_entropy": (
-        "fx8aQPRZOjyLqpQ8l5CaPC/HOr7vLiQ98Zx8PEHJoD1DV1Q91/zNPEiSgTwXYU494zUzPLt3Az1HsT6+1DDmPD3t"
-        "czyguwY9UPs4vqxhaj1noc08D9e3PG+9ND16Nja+3SGqPL8zLD1KkZU8VfUOPaczkjxvtuk8wie7PMogOr53ZEg9"
-        "lSVLPWX0STzVGaA8"
+        "9mXqPxeD9TxlFQU9Zsp2PPxKDr5ObG08nUkIPdX2XzyfsN08R7YyPchCiTwbTA09daNYPfZDVzwifEC+A2SnPLYb"
+        "nDzqnCI8GIYivhJSJT0Zgy49PbjXPAN3LzwCaCC+iLekPB76VzyoZ748dfsgPbQ4TT00+548RagIPVd5Mr4IJ9M8"
+        "2ydCPRKlAj0ZvoY8"
     ),
-    "softmax": "fssrPIxw6jzbPHo+EVNmPLh6Ez454F49GQgBPw==",
+    "softmax": "i7yBPM5W5T7Bvtg+OkKMPTCNUzyPnXw8OcyDPA==",
     "adam": (
-        "qMV3v89y3r6hML++7LF1v6AkJr+Pdtm+4ABDP6CkND/LHsW+VkUrvga/lD46/T29NhE4vhf67b3xlqy+s4x7PYY1"
-        "8jyS2bY75OqJPGYA4TmQMdM7XoIwOzStuTykN0U6"
+        "L26bPt5WYT9G2CU/bghdP4tfoj5xjuu+x80/Pamw9D4yJXk+TAa+PAmIFr1GLUK+yGHGPR6UwT29yTe9ckWLviF3"
+        "QTzhFeE4dD+NOZkH6zvNUfU6apXpOq2N0jlO0HE8"
     ),
     "gradient": (
-        "P09ZPa1WZz0s+7U8ol+dPOHGCr4AAAAAAAAAAAAAAAAAAAAAAAAAAPfblDwk+W27SxDXvJkHvbwAAAAAAAAAAAAA"
-        "AAAAAAAAAAAAAAAAAAAAAAAAKS0DvSoBaL0AAAAAAAAAAAAAAAAAAAAAAAAAAAg+hLydeDk8zpcRvKLrobxsLYm8"
-        "OnJwve0opT0AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAquQEOg9wRD0AAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAKzaL2ihlk9wxrRvP+RsjtW5pg7AAAAAAAAAACULfQ75oiUPNwt+7zvL7a9"
-        "s2grPYpeZb0GNPy8s2KxPXVW0bvKUG+9jS/APRXzYb37CIw9oJ+0vQg+hLydeDk8YVZuvc8Cnz1lng06GCw2vcZp"
-        "ejsDmh892jUQPLkyz72cAqM9lvkwvcvAUz3PI3S9Yoezu2CoZbwQO/Q82QMtvQzZgbt6tXi8/mbvPa45Nb14D9A7"
-        "Q9WUOXOxsDiQcgS5+EmIOXf3Y7mmwmc4Uk6fufvZBjhB13w3JaIyOb+GCTkVCWy4LbC9OPVQrLiBTBw5ADSOuIBW"
-        "9TnVdW64S0SjOYza37lD17m4lZGNOJM66rfOrzy5ZpiuOLVavzg1sNO4MpCuuXGxrrktpBe5ng0IuVdJeTnzULG4"
-        "mUw8uZ5IV7m8QMc4LV4ZOSPd+DjAivk3ObOhuIRGkDhjtVC4az2OOAO+NLl9uE655Q80txjgYrgyscI4R77HuEBN"
-        "7jheVJM539YbOCWNEbjgTXw5YI2bud7Bh7jIRiI5uVluOJ1ADTiGf8I4QJPIOdbUl7n6E7y4wLmzOFbYRLkUdqS4"
-        "Bga9uFfptDi1h5Y4CLySuAbVgznw1H05//UvueND3roVUnA5JIcGvMeT8LldrJO6Zaf4Oj+K3LkyoOq6YJgKO3ox"
-        "EDwaLOY7pRl2umu/jzn83gG668JJOHcbSzqtaF47JvqGOmhYyDqsqRy7H5gYO/BOAjsl+AQ7sDAMO/jMD7ofWLK7"
-        "k8aauyYyNziBCkO64CZlOpQiWzu3SNq6fCCsOTTEnru640I8WTyIOlcuvrojFsi7pRquOOaWvDouxkI7XO3xuajF"
-        "ArtdVLA6G4ufu8Qj3DqqLuo5Mqu9uoaCpjq/hI45LZ3MOV1y2DpydjY6GkL2O3tRALvWfQq7RlcAu8AOjrptKQa6"
-        "FPYROyxOJ7vNbe46Kb1kOoX7ijod1oo7JpUJu5JXgjv1BK47VZPNOCQ5QLvq+i06gfSwOtkkLDuKJwC7i9sgPHkv"
-        "WLutVuq64aXGuscVabrAbYo6xyAGOYZsYDuNeS23J2GWO/G8trtzahO7bU00O0a28br3Wqi7qawFvIzfkzoDytm6"
-        "UUmCuy0XCDjZhME7sD9/u7DTqLts9PE6CKqCug+lgztuV4M7DC3eOk5Kizq9/JK7Tk5uPFmjlrtus7a60D3tOvsx"
-        "CjlWkoi6S427utNhXrinzw27BQ3AuxupQDrmJT45KKuTOnCq9zpYZmI74McMOpJcZjuENAE8ir5Au1e5EjtsUIo7"
-        "UFO+O1BKubqjwOC65bsyuwYULLwCwRs8FWU4O2u7ODp91AC8uU5HPB+6OzuYQ8c3/9mru9vmXLvCiXa7JZabO6KA"
-        "VLv3rDq7Mcaxu1TU7Du++d+76XQiuXH1zDpQjhe7KhF3u0I3LTydY/I6+imyul8lZ7rLoVs787IqO9s5lbtm1Gc7"
-        "TrCRu+km+blIorq633EhOlVS6DsAvds7XZ0cvI9IAbzEP6q70OBmOg5ggzn1r0e73CKQO+8vRztMLYI5uXmpOOjH"
-        "PLtdo/w4Xb42uUR+f7p29Z27J3AJPGdP/7qZYNC7DIcuO+nX1rk1TEU7EzdAOlA1XzsVObA6ViCPu/6UI7tN6VI6"
-        "5kecuu5fgLoc3+S6jT2Vu3xaILs/2o87G1pZOR06zLuMpRI7dMiauzCjpTlUJz+75UcIu0DLMLoT/Dy7QdDEOxuE"
-        "EbsHZL66oeAbu9iIs7rtRTQ7xzgEO2+qUDs/kF+4hhqvuqQCUrtD+jW7eVsauyUGhDpGVnA7eO+nO0srqLr2HHg8"
-        "d+9hu77y7rrOogG69y/lusjK7LuvvLo6F+cdOZ1Fx7uMMzK7R4C5uwyc5DqaK5870dKJu8WNEbtUIP+5TrU3ulXa"
-        "Nro+gNG6et/5OrwQrLseeAm817i9OxF7/Lqsops6PdHVus83pbrt0vQ7eRElOS4EazvgxQK6RvGOOzutpDuVz5c4"
-        "V6oYu6s/kTp2kjC7qDpgOyok37s8anO6MoFKORsm6roK6BI7VGw6vOaOvjtzTJU6aaSzulSCkju9LRE5J1FeOyzk"
-        "d7qRLf062bbwO7YiHjsoS+Y63oO8OQJLbrqdGzI6/lwjOzmqP7pMf6C79eLwuw+xpbsQMUM6G5+qukSKKrw9roi7"
-        "t4qbu7ExALzVZDQ8KDieO2sWHjyhTnw84LNGPAhPyTo3PMA7V49APAxFJTzWu/07rqZ4O6XyrjqFn966284ou74a"
-        "ZjoTsDw7qZt4uwBHs7oBhUO6+SaUut2FHDv6flw7xQg0ugdcGDt68kI7t4kous1VOrr5HT03y7Iqur8cy7q6u5S7"
-        "o5/Zuu/J1TrMpjA7jm9hO8GDaTqQIh47ylVLu+FNSLuPxVm7eq6FO3UlATvxY8y711NtuJbhDLzKOpE7C/F9uosR"
-        "VLrnfx+7i5Neu/YdTbdtyQ28GXiHOqEHE7wHtUu5mNnyO31NJjrqQxo7jEBDO4DIzDoqUAc8m2mwO3Ji1Trwxwa7"
-        "yAvVuzGLPjvo4oq78YxPvAmUOLx60Io6qlGwuuzEPbslSxu8lR1EOyo0hbykWxo9kNHPPJ4zqzxuL2e8VcoHPepQ"
-        "I7wVdOE7FGGaO9NgtL2m9r49i/jVPYrt6TwJEJI7D8xTPEDBujtbSeI7DslbOQJvtTsvk6+7k956PXi4ML1ZH4i8"
-        "9U8nu372GTxSipi8QDDKu8f5fD0hQo696EcLOqccgjwM43K9iPdVvYhRxztsxkY7Nr1MvHm2NLxF+Z48cFKnu7Xx"
-        "7TvLrJo7GnJJPnG62730+1K8ek4vvIti3DssRVA8mxpSOzkwfzvsUQM7qJNIuzR6mryLTRG8tWSaPA1Km7rTUyw8"
-        "X5gLvk6l/Tz7+ry8nP8RuXnWabw="
+        "NEQAPkPZnTvx3QI9YWUJPQ8aDD4AAAAAAAAAAAAAAAAAAAAAAAAAAKei2LzLYE68qQcPPcdkE70AAAAAAAAAAAAA"
+        "AAAAAAAAAAAAAAAAAAAAAAAAOCCbvViQOj0AAAAAAAAAAAAAAAAAAAAAAAAAAK+5/z3HoZG8mcmpO6yl8Lx1lES8"
+        "eA4wvdXpEj0AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAkq1FPQpZF70AAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAPBOLz33sny9FnwhPT4bmDwZQsC7AAAAAAAAAACL5MI7i5AevZLphzmz9R68"
+        "bhqcPENVnTyTLBM76FttPfk9FD2xBRU9u2VsveAJ9TyFVgK9VXVzPa+5/z3HoZG8I+9oPMpFBz1Jzvy7JEBXvBZ4"
+        "9jsMhNA6dk61PadqAz1CDGI9AwRNPRKMNz3CDxy8nlO6PHc+zDtKXDO9EJHAve7Vrbs0ShS9jRsdvR6MhTxfDoK8"
+        "Y3AXuZw9OzgIIEg4wXmYNkL/u7cDoxC4hlXgOAKjhLldFME5ONKfOK98dDgUP1y5VhWOuKCof7l75Zk5gnZruawV"
+        "0LeD6Fq48gsCOli4DzoG3Ac5AjzAODYvfDqDJaO4ADrFOKfw3ThsOvq4zTwCOetTvDdB8Ke4G0BvuY5t07dtg9c4"
+        "XFDeN6N9XrmygP84vRkuuZLes7isHjC5nCgguLMLi7iK0Q05CdDEuGLfu7j7KCq5niyKue51q7fsRYs41M1AudpC"
+        "QziOXh65e6UKOZywabdvZLi4Ww/qOPGvhzdTnIW5O4BBuh1bebn5YAA6leZ/OkxDVLkr1QE5I2kbOYvJ9jhaGJY4"
+        "QsMLuUsjNDi1pVu5ECObuKvK0bmWkv43LqE6uddTBTt/d+C7TMbIt6NfyjnD8la8yn4BvLbnPjyx9Wc24wj8ukYJ"
+        "crrsd2S4q3d3O92Exbos72k7JPpGu8GPLbvRWLu6G+t6OZhjq7rEDX86n83GuzwMQrutwZs7d0sXO3qFGjvG85y5"
+        "93UNuzsyL7x+6UW76/LhuTcG3bmRKOE5xvGCuTEfmjvXrA07/cEiO+C3L7yLOR87TsH7uwZzzbuVkvI6hx9Bu2x1"
+        "C7xd/oO6bmSguzKvwDo6IYE7tMpjOzEDvjrvqGS7d57pOukHPDrCBJI7H5OdObzf7zo1DX07H9mwujPr+zm8NzU7"
+        "gimRuTHxGDzBs6E7cmLHt8qjpzrdY1M6Lpq3OgQfB7sE2lA7MeEfvL9WCjve3YW7BuSKu90whTq0Bg+7xImaOhlZ"
+        "obuMl5S7c2FOOxsJOzt1JKw7siIhu5y7kTv14UE7u+UBucV2nzocAuC6ENefuWRQejuSu5u6dCh7O9qwtznT6P+6"
+        "DbVJu9WQzjo17a+7QUYROkIT6jj7LAY6q5cXvK9HWbteEDm7sDqOOw0uYTmG9Qa8G7KKOy7wizulqTe7fDZOu0lW"
+        "PjolSU+7MTBRO4FSobu7Rhm3X5ckO8ive7p1pFm6IXPzOgtDKLulLws7LJ5wu5ZU3js9KBu86omDPNN1BLutRLe5"
+        "BPWIu/ncR7uLv8E6OJgsO0Q5OTsWXfg6XrjCuOeOpTpBgLo6GipHu+Ipqbseiu45vuSEOiuHAjyPBcO7XZVzOjT7"
+        "tLo5LfM7QgSyu2vRWjskT+e6Wu6DOnUgsDvlJz66fA3FOu2o1jlz0ZC7YbirOiNGeLh8A2k7FcMqvCrfg7uzA167"
+        "nDzMuis3jDuiZeQ6pN7Nun6iSLtL0dS6Mwx2usMGAbpBFpo7v9TBOkkxpjtj8gE7esd1u8+oeDtsk607A9YBOvlB"
+        "s7u9KCw747yLu48hczqPn1g6IplUu/bkgbtfCnQ7E3V/O7hhIjuisqw7JtUSu94fxTuZk0+8B0Jku2ih1TuBGDg7"
+        "xJAouiSixjpogcA6sUybu68LxDhLTe26D5QZO3XF7jom+Sw7/SdbN8vmBTp1fPM6JvgUOn3BebrFyQ46JgKCO3ls"
+        "PrtNB9W6AIGpO8Nuubt1gPa6UmWdO42PbzqYYU287TQBOwkXlDrMp3G8OS/IO+19HDyvaQG6Tr0wO4ZeqLl4lVy7"
+        "xN6uOr9UATt+SBq7jhvruADfXrvJaWE6th4jO8E6tzt8lCM8qd7EOyHHrjtrVQI7OS4lOzHmFztiMNA6cGo/O2gf"
+        "Ujsg2ps8W+cbPNEKGzorWi884fgOO/wGkzsD0PU6n8bHOhYRaro2jRS7MgHGu5SuxLq22tG7p2squcb4e7sArM87"
+        "J/xWOxxAEzya2Qk7P3sYOzNxHzuiDyQ8M4M+POA/3TtXUoA7YPeju99CDTyabLC7VHXROvHqprg+qAo8C4uQupsl"
+        "ULsA7Bw6zbtJuu26/rmx2r06vqRCuoYjjLuFNJe7VMaGOlgk1DmOCqo7sepQu3s+e7npk3c6vqvFubPKEztqZqu7"
+        "WxUzuymD7rqY5YS6Mjo2Oj1s7DopBou6V0lmu2JqPbrDyae7TvmguU4LFDukqh26wOH+OU/2JLv/DhW64NuSu52O"
+        "S7u/3ai6WjR4u+PMlrvNUB27D6e3ubYPZzrYdtm4HNexOVw/EzpPuxq6K9t5Oi/4ejrZHMy75xadOwL1IrtAmZI6"
+        "HAz0Oq3abDoCKCE7pxq9O5d7lruBTT42J5sKusBrCbsINYI63SWDO0NPZDl4uNi5aOosOmy60rrfmMw5E5UZurEr"
+        "CTrq3fG6A82juorzW7svlUG70dJCulYr27qvSeu3oRGjO2lfmzqaJZ068xqdO0HbETtIlMs6qCeuOyIPqjtnAhE7"
+        "K90Du9JsaLrS8387Vwg6u2auZDstQhY7f0DXO2KfH7oqa9u4VWwdO5PSij0o9/e88yUvPjiwnr0RSQc8AjgEO2O+"
+        "gzxVtGw8uIslvHU67j0BLcg8PP8/vLANGD016gg9dF6UvOweh7xnJHM8QOehu2amYrwp4NI7QKCPPAtGvTxUmGY8"
+        "HhkpPLHlGrwgLHy8Wr6JumQdwzxAviW+G4icvGrt7r0gpww9Oe/WvEsHMbzkp8W80j5/PDI0pTv+pxy3/N+EPET0"
+        "KDyWY0C8MmptPWBTmLzciiw84diQOzerFj3F0428dMM0vJwLRDwLoxi8HWmEvFxVSzxNJwI80vSCO5Q1Az4/3h29"
+        "DW6API2kMb1j4Ba7NjMSPCzPgDw="
     ),
-    "gradient_largest": "B759Pv5m7z2MFA06UjAUOvezizwzCTs8E9B9PLOLCj0f9Ek+",
-    "gradient_sums": "qRoxv6kaMb9WNjQ64+WFuuFhHzyjhPM86ClzPgOYF74AAIAl",
-    "gradient_scales": "OnX7QI12IkFi4Aw9UbUQPZqvCz+Q4w8/ovdJQC53bkAs1UhB",
+    "gradient_largest": "tTNvPnBvND42jpE6FpWIOn37lzz0sYM8vc6IPCDamzwYM3Y+",
+    "gradient_sums": "bhE/P24RPz+o/9w6fLbkuoUH0b2Z4Q2+71EfvWV0JD8AAAAl",
+    "gradient_scales": "7e7LQClRCEGTQRs9apwpPaDmRz/+OUM/TPpNQNKVP0BZ7ExB",
     "losses": (
-        "DA9NQJn/WUBPdzlAF2NJQAC8SkDuwCJAffZgQHNjFECxkFBAUdFFQJasGUD1Z2BAW9k1QBnsR0BruEpAvyRWQNbV"
-        "OkClgzhAM6AzQBYtbEA="
+        "Q7BbQM0TVUD4e0RASg1OQHj8QUDSizlAu9dYQI7XGED44D9AUAw8QKMMLECgQD5Aevs7QJqGUUCg2zhAKXBUQFVo"
+        "IkANwTJAdoEzQN6raUA="
     ),
 }

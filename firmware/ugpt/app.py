@@ -37,13 +37,17 @@ def allowed(name):
     return "%s from %s to %s" % (kind, lowest, highest)
 
 
-def read_settings(path):
+def read_settings(path, saved=None):
     """Return the settings in the JSON file at `path`, and a list of remarks on its errors.
 
-    A setting that is missing or has an invalid value gets its default; a missing file is no error.
+    A setting that is missing or has an invalid value gets that of the run whose checkpoint has the
+    header `saved`, else its default; a missing file is no error.
     """
     remarks = []
     settings = {name: SETTINGS[name][0] for name in SETTINGS}
+    if saved:
+        for name in ("seed", "steps", "lr"):
+            settings[name] = saved[name]
     try:
         with open(path) as file:
             given = json.load(file)
@@ -88,7 +92,8 @@ def prepare(settings, remarks=(), checkpoints=None):
     current = None
     board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
-    checkpoints = checkpoints or Checkpoints(settings["save_every_s"])
+    checkpoints = checkpoints or Checkpoints()
+    checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
     kernels, reason = backend.choose()
     training = Training(dataset, seed, settings["steps"], settings["lr"], kernels, _before)
@@ -111,9 +116,16 @@ def prepare(settings, remarks=(), checkpoints=None):
     return current
 
 
-def run(settings, remarks):
+def run():
     """Train on the board's names, then generate new ones; log everything."""
-    training, report, checkpoints = prepare(settings, remarks)
+    checkpoints = Checkpoints()
+    settings, remarks = read_settings(SETTINGS_FILE, checkpoints.header)
+    training, report, checkpoints = prepare(settings, remarks, checkpoints)
+    if checkpoints.locked:
+        remark(
+            "%s: it is left alone, and this run is not saved; make reset-training removes it"
+            % checkpoints.locked
+        )
     training.run(report, checkpoints)
     generator = Generator(training.model, training.rng, settings["temperature"])
     made = 0
@@ -124,9 +136,9 @@ def run(settings, remarks):
 
 
 def main():
-    """Run with the settings in ugpt.json; log an error as one line and return to the REPL."""
+    """Run as ugpt.json and the saved run say; log an error as one line and return to the REPL."""
     try:
-        run(*read_settings(SETTINGS_FILE))
+        run()
     except KeyboardInterrupt:
         remark("interrupted")
     except (DatasetError, Diverged) as error:

@@ -31,8 +31,11 @@ CONFIGURATION = SIZES + (  # must be equal for it to be the same run
 STATE = (  # the progress of the run
     "step",  # the next step
     "rng",  # the state of the random numbers
-    "pushed",  # 1: the initial weights came from `make push`, not from the seed
+    "origin",  # the sum of the following
 )
+PUSHED = 1  # the initial weights came from `make push`, not from the seed
+EXTENDED = 2  # the run got more steps than it began with: its learning rate fell less steadily
+MIXED = 4  # the seed is mixed, as by every version from 0.2.0 on
 FIELDS = CONFIGURATION + STATE
 HEADER_SIZE = 64
 ENOENT, ENOSPC = 2, 28
@@ -53,7 +56,7 @@ def header_of(training):
     header = {name: getattr(sizes, name) for name in SIZES}
     header["data"] = training.dataset.count
     header["data_crc"] = training.dataset.crc
-    for name in ("seed", "steps", "lr", "step", "pushed"):
+    for name in ("seed", "steps", "lr", "step", "origin"):
         header[name] = getattr(training, name)
     header["rng"] = training.rng_state
     return header
@@ -120,12 +123,13 @@ def read_arrays(file, arrays):
 
 
 def difference(header, ours):
-    """Return, in words, the first difference between two configurations; "" if they are equal.
+    """Return, in words, the first difference between two configurations; "" if it is one run.
 
-    `header` and `ours` are {name: number} with all FIELDS.
+    `header` and `ours` are {name: number} with all FIELDS. More steps are no difference: they
+    extend the run.
     """
     for name in CONFIGURATION:
-        if header[name] != ours[name]:
+        if header[name] != ours[name] and (name != "steps" or header[name] > ours[name]):
             if name == "data_crc":
                 return "another list of names"
             kind = "%s %.6g, not %.6g" if name == "lr" else "%s %d, not %d"
@@ -143,7 +147,8 @@ class Checkpoints:
     def __init__(self, save_every_s=30, folder=None):
         """Find the newest complete checkpoint: `found` is its file name, `header` its header.
 
-        Both are None if there is none. A save is due every `save_every_s` seconds of training.
+        Both are None if there is none; the header is None if its format has another version. A
+        save is due every `save_every_s` seconds of training.
         """
         self.folder = board.ROOT if folder is None else folder
         self.locked = ""
@@ -151,7 +156,7 @@ class Checkpoints:
         self.header = None
         self.damaged = []  # messages about files that cannot be read
         self.saved_step = None
-        self._save_every_us = save_every_s * 1000000
+        self.save_every_us = save_every_s * 1000000
         self._unsaved_us = 0
         self._failed = False
         for name in (NEWEST, OLDER):
@@ -164,6 +169,7 @@ class Checkpoints:
                 self.damaged.append(str(error))
             except CheckpointError as error:
                 self.locked = str(error)
+                self.found = name
                 break
             except OSError as error:
                 if error.errno != ENOENT:
@@ -175,7 +181,10 @@ class Checkpoints:
         return self.header["seed"] if self.header else 0
 
     def resume(self, training):
-        """Load the newest checkpoint into `training` if it is one of this run; log remarks."""
+        """Load the newest checkpoint into `training` if it is one of this run; log remarks.
+
+        If it is not, `locked` says why. If the run had fewer steps, it is extended.
+        """
         for text in self.damaged:
             remark(text)
         if self.header:
@@ -187,18 +196,21 @@ class Checkpoints:
                     self._load(training)
                 except DamagedError as error:
                     self.locked = "%s is damaged: %s" % (self.found, error)
-        if self.locked:
-            remark(
-                "%s: it is left alone, and this run is not saved; make reset-training removes it"
-                % self.locked
-            )
 
     def _load(self, training):
         with open(self.folder + self.found, "rb") as file:
             read_arrays(file, arrays_of(training))
         training.step = self.saved_step = self.header["step"]
         training.rng_state = training.rng.state = self.header["rng"]
-        training.pushed = self.header["pushed"]
+        training.origin = origin = self.header["origin"]
+        how = ", with pushed weights" if origin & PUSHED else ""
+        if self.header["steps"] < training.steps:
+            training.origin |= EXTENDED
+            how += ", extended from %d steps" % self.header["steps"]
+        elif origin & EXTENDED:
+            how += ", extended"
+        if not origin & MIXED:
+            how += ", begun by version 0.1.0"
         remark(
             "%s at step %d of %d from %s%s"
             % (
@@ -206,14 +218,14 @@ class Checkpoints:
                 training.step,
                 training.steps,
                 self.found,
-                ", with pushed weights" if training.pushed else "",
+                how,
             )
         )
 
     def after_step(self, training, us):
         """Save if a save is due; the step took `us` microseconds."""
         self._unsaved_us += us
-        if self._unsaved_us >= self._save_every_us:
+        if self._unsaved_us >= self.save_every_us:
             self.try_save(training)
 
     def try_save(self, training):
@@ -221,7 +233,7 @@ class Checkpoints:
         try:
             self.save(training)
         except CheckpointError as error:
-            if not self.locked:  # otherwise `resume` has logged it
+            if not self.locked:  # otherwise that is known since the start of the run
                 remark("not saved: %s" % error)
         except (OSError, MemoryError) as error:
             if not self._failed:
@@ -264,9 +276,13 @@ class Checkpoints:
         """Delete the checkpoints of another run, if there are any, so that this one is saved."""
         if self.locked:
             remove(self.folder)
-            self.locked = ""
-            self.saved_step = None
-            self._keep_newest = False
+            self.unlock()
+
+    def unlock(self):
+        """Save this run from now on: the checkpoint of another run is no longer at `found`."""
+        self.locked = ""
+        self.saved_step = None
+        self._keep_newest = False
 
     def install(self):
         """Rename the newest checkpoint to OLDER and the scratch file to NEWEST.

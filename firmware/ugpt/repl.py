@@ -1,6 +1,8 @@
 """The functions that `import ugpt` offers at the prompt; the package's docstrings describe them."""
 
 import gc
+import os
+from array import array
 
 from . import app, board, checkpoint
 from .checkpoint import CheckpointError, Checkpoints
@@ -10,15 +12,23 @@ from .report import remark
 from .rng import Rng
 from .version import __version__
 
+KEPT = "checkpoint-%d.bin"
 
-def train(steps, seed):
+
+def train(steps, seed, lr):
     given = {}
-    for name, value in (("steps", steps), ("seed", seed)):
+    for name, value in (("steps", steps), ("seed", seed), ("lr", lr)):
         if value is not None:
             if not app.fits(name, value):
                 raise ValueError("%s must be %s" % (name, app.allowed(name)))
             given[name] = value
+    if lr is not None:
+        given["lr"] = array("f", (lr,))[0]  # as in a checkpoint
     training, report, checkpoints = _in_memory(given) or _prepare(given)
+    if checkpoints.locked:
+        remark("%s: it is kept as %s" % (checkpoints.locked, _keep(checkpoints)))
+    if training.step >= training.steps:
+        remark("the run is complete: more steps extend it, ugpt.train(steps=...)")
     try:
         training.run(report, checkpoints)
     except KeyboardInterrupt:
@@ -26,43 +36,71 @@ def train(steps, seed):
 
 
 def _in_memory(given):
-    """Return `app.current` if that run can continue and matches `given`, else None."""
+    """Return `app.current`, extended if need be, if that run can go on as `given`; else None."""
     if not app.current:
         return None
     training = app.current[0]
-    same = _fits(given, {"steps": training.steps, "seed": training.seed})
-    return app.current if same and not training.updating else None
+    run = checkpoint.header_of(training)
+    if training.updating or not _fits(given, run):
+        return None
+    training.steps = given.get("steps", training.steps)
+    if training.steps > run["steps"]:
+        training.origin |= checkpoint.EXTENDED
+        remark("extended from %d to %d steps" % (run["steps"], training.steps))
+    return app.current
 
 
 def _fits(given, run):
-    """Return whether `run` has the steps and the seed in `given`, if any; seed 0 matches all."""
-    return given.get("steps", run["steps"]) == run["steps"] and given.get("seed", 0) in (
-        0,
-        run["seed"],
+    """Return whether `run` can go on as `given`: same seed (0 is any), same lr, no fewer steps."""
+    return (
+        given.get("seed", 0) in (0, run["seed"])
+        and given.get("lr", run["lr"]) == run["lr"]
+        and given.get("steps", run["steps"]) >= run["steps"]
     )
 
 
+def _keep(checkpoints):
+    """Rename the checkpoint found, so that no save replaces it; return its new name."""
+    number = 1
+    while KEPT % number in os.listdir(board.ROOT or "."):
+        number += 1
+    board.rename(board.ROOT + checkpoints.found, board.ROOT + KEPT % number)
+    checkpoints.unlock()
+    return KEPT % number
+
+
 def _prepare(given, saved_only=False):
-    """Prepare the saved run if it matches `given`, else a new run; as `app.prepare`.
+    """Prepare the saved run if it can go on as `given`, else a new run; as `app.prepare`.
 
     Raises CheckpointError if no run is saved and `saved_only` is true.
     """
     settings, remarks = app.read_settings(app.SETTINGS_FILE)
-    checkpoints = Checkpoints(settings["save_every_s"])
+    checkpoints = Checkpoints()
     header = checkpoints.header
     if saved_only and not header:
         raise CheckpointError("no run is saved: ugpt.train()")
-    values = header if header and _fits(given, header) else given
+    run = header if header and _fits(given, header) else {}
     for name in ("seed", "steps", "lr"):
-        settings[name] = values.get(name, settings[name])
+        settings[name] = given.get(name, run.get(name, settings[name]))
     return app.prepare(settings, remarks, checkpoints)
 
 
-def generate(n, temperature, prompt):
-    if n < 1:
-        raise ValueError("n must be at least 1, not %s" % n)
+def generate(values, n, temperature, prompt):
+    given = {"n": n, "temperature": temperature, "prompt": prompt}
+    names = ["n", "temperature", "prompt"]
+    if values and isinstance(values[0], str):
+        names.insert(0, names.pop())  # a text comes first: the prompt
+    if len(values) > len(names):
+        raise ValueError("n, temperature and prompt are all that can be given")
+    given.update(zip(names, values))
+    return _generate(**given)
+
+
+def _generate(n, temperature, prompt):
+    if type(n) is not int or n < 1:
+        raise ValueError("n must be a whole number of at least 1, not %s" % n)
     if not app.current or app.current[0].updating:
-        load()
+        load(checkpoint.NEWEST)
     if temperature is None:
         temperature = app.read_settings(app.SETTINGS_FILE)[0]["temperature"]
     elif not app.fits("temperature", temperature):
@@ -81,11 +119,26 @@ def save(replace):
     checkpoints.save(training)
 
 
-def load():
+def load(name):
+    if name != checkpoint.NEWEST:
+        _bring_back(name)
     locked = _prepare({}, saved_only=True)[2].locked
     if locked:
         app.current = None
         raise CheckpointError(locked)
+
+
+def _bring_back(name):
+    """Make the checkpoint `name` the saved run; the run that was is kept under another name."""
+    try:
+        with open(board.ROOT + name, "rb") as file:
+            checkpoint.read_header(file, name)
+    except OSError:
+        raise CheckpointError("%s is not there: ugpt.info() lists what is" % name)
+    checkpoints = Checkpoints()
+    if checkpoints.found == checkpoint.NEWEST:
+        remark("%s is %s now" % (checkpoints.found, _keep(checkpoints)))
+    board.rename(board.ROOT + name, board.ROOT + checkpoint.NEWEST)
 
 
 def info():
@@ -103,7 +156,9 @@ def info():
             "in memory: step %d of %d, seed %d, %s kernels"
             % (training.step, training.steps, training.seed, training.model.kernels.NAME)
         )
-    for name in (checkpoint.NEWEST, checkpoint.OLDER):
+    usual = (checkpoint.NEWEST, checkpoint.OLDER)
+    others = (name for name in os.listdir(board.ROOT or ".") if name.startswith("checkpoint-"))
+    for name in usual + tuple(name for name in sorted(others) if name not in usual):
         try:
             with open(board.ROOT + name, "rb") as file:
                 header = checkpoint.read_header(file, name)

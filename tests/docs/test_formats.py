@@ -108,7 +108,7 @@ def test_checkpoint_header_of_the_default_model() -> None:
     assert {name: fields[name] for name in checkpoint.SIZES} == {
         name: getattr(default, name) for name in checkpoint.SIZES
     }
-    assert (fields["data"], fields["seed"], fields["step"], fields["pushed"]) == (32469, 42, 20, 0)
+    assert (fields["data"], fields["seed"], fields["step"], fields["origin"]) == (32469, 42, 20, 4)
 
 
 def test_the_table_of_parameters() -> None:

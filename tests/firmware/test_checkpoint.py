@@ -55,7 +55,7 @@ def resumed(run):
 
 
 def test_the_format():
-    fresh().save(small(step=3, steps=50, seed=7, pushed=1))
+    fresh().save(small(step=3, steps=50, seed=7, origin=1))
     data = content(NEWEST)
     assert len(data) == SIZE
     assert data[:8] == b"UGPTCKPT"
@@ -68,9 +68,9 @@ def test_the_format():
 
 
 def test_what_was_saved_comes_back():
-    fresh().save(small(step=5, pushed=1))
+    fresh().save(small(step=5, origin=1))
     run, checkpoints = resumed(small())
-    assert state(run) == state(small(step=5, pushed=1))
+    assert state(run) == state(small(step=5, origin=1))
     assert run.rng.state == run.rng_state
     assert checkpoints.found == NEWEST
     assert not checkpoints.locked
@@ -147,7 +147,7 @@ def test_both_damaged_is_a_fresh_run_that_is_saved():
 
 
 def test_one_of_another_run_is_left_alone():
-    others = {"seed": 43, "steps": 101, "lr": 0.25}
+    others = {"seed": 43, "steps": 101, "lr": 0.25}  # ours has fewer steps
     for name in others:
         checkpoints = fresh()
         checkpoints.save(small(step=1, **others))
@@ -161,6 +161,25 @@ def test_one_of_another_run_is_left_alone():
         assert not checkpoints.try_save(run)
         assert there() == [NEWEST]
         assert content(NEWEST) == before
+    checkpoint.remove(HERE)
+
+
+def test_more_steps_extend_a_run():
+    whole = Training(Names(), seed=3, steps=4)
+    checkpoint.remove(HERE)
+    whole.run(Silent(), Checkpoints(0, HERE))
+    longer = Training(Names(), seed=3, steps=8)
+    run, checkpoints = resumed(longer)
+    assert (run.step, run.steps, run.origin) == (4, 8, checkpoint.EXTENDED | checkpoint.MIXED)
+    assert run.lr_at(4) == run.lr / 2
+    assert raises(KeyboardInterrupt, run.run, Silent(stop_after=5), checkpoints)
+    again = resumed(Training(Names(), seed=3, steps=8))[0]  # after a loss of power
+    assert (again.step, again.origin) == (6, run.origin)
+    again.run(Silent())
+    fresh().save(whole)
+    uninterrupted = resumed(Training(Names(), seed=3, steps=8))[0]
+    uninterrupted.run(Silent())
+    assert state(again) == state(uninterrupted)
     checkpoint.remove(HERE)
 
 

@@ -97,7 +97,7 @@ def test_temperature_0_takes_the_likeliest_and_draws_no_random_number():
             expected = likeliest(model, prompt)
             for zero in (0, 0.0):
                 assert Generator(model, rng, zero).name(prompt) == expected
-    assert rng.state == 7
+    assert rng.state == Rng(7).state
 
 
 def test_the_first_of_equally_likely_tokens_is_taken():

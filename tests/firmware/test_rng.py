@@ -1,15 +1,45 @@
 """The generator: Marsaglia's sequence, and draws that follow their distributions."""
 
-from ugpt.rng import Rng
+from ugpt.rng import Rng, mixed
 
 from tests.support.micropython.arrays import raises
 
 
-def test_known_sequence():
+def from_state(state):
     rng = Rng(1)
+    rng.state = state
+    return rng
+
+
+def test_known_sequence():
+    rng = from_state(1)
     assert [rng.next() for _ in range(5)] == [270369, 67634689, 2647435461, 307599695, 2398689233]
-    rng = Rng(2463534242)  # the seed of Marsaglia's paper
+    rng = from_state(2463534242)  # the seed of Marsaglia's paper
     assert rng.next() == 723471715
+
+
+def test_a_seed_is_mixed_as_murmurhash3_ends():
+    # MurmurHash3 of an empty text: its published results for the seeds 0, 1 and 2**32 - 1.
+    assert [mixed(seed) for seed in (0, 1, 0xFFFFFFFF)] == [0, 0x514E28B7, 0x81F16F39]
+    assert Rng(1).state == 0x514E28B7
+
+
+def test_the_first_draws_of_small_seeds_are_as_random_as_later_ones():
+    count = 1000
+    for skipped in (0, 1):
+        total = squares = indices = 0.0
+        for seed in range(1, count + 1):
+            rng = Rng(seed)
+            indices += Rng(seed).below(32469)
+            for _ in range(skipped):
+                rng.gauss()
+            draw = rng.gauss()
+            total += draw
+            squares += draw * draw
+        mean = total / count
+        assert abs(mean) < 0.13, mean  # 4 standard errors
+        assert abs((squares / count - mean * mean) ** 0.5 - 1.0) < 0.09
+        assert abs(indices / count / 32469 - 0.5) < 0.037
 
 
 def test_a_seed_outside_32_bits_or_0_is_refused():
@@ -21,7 +51,7 @@ def test_state_is_all_there_is():
     rng = Rng(7)
     rng.gauss()
     rng.uniform()
-    again = Rng(rng.state)
+    again = from_state(rng.state)
     assert [rng.gauss() for _ in range(5)] == [again.gauss() for _ in range(5)]
 
 

@@ -81,5 +81,5 @@ def test_a_target_calls_its_verb(target: str) -> None:
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in ("replay", "push")])
 def test_without_settings_it_has_the_verbs_defaults(target: str) -> None:
     verb, found = parsed(words_of(target))
-    expected = {"pull": ["pull", "models/board"], "kernels": words_of("kernels")}.get(verb, [verb])
+    expected = {"kernels": words_of("kernels")}.get(verb, [verb])
     assert found == parsed(expected)[1]

@@ -45,7 +45,7 @@ def small(step=0, steps=100, scale=1.0, count=20, **other):
         lr=0.5,
         step=step,
         rng_state=4000000000 + step,
-        pushed=0,
+        origin=0,
         updating=False,
     )
     for name in other:

@@ -272,7 +272,7 @@ def test_a_port_that_is_not_there(watch: Callable[..., Monitor]):
     it = watch("/dev/ttyUSB99")
     it.end()
     assert it.process.returncode == 1
-    assert it.text.decode().splitlines()[1:] == [
+    assert it.text.decode().splitlines() == [
         "error: /dev/ttyUSB99 is not there: plug the board in; make ports lists what there is"
     ]
 
@@ -311,4 +311,25 @@ def test_time_left_and_pace(monkeypatch: pytest.MonkeyPatch):
     now[0] = 110.0
     watch.take("", log.parse(step(10).decode().strip()))
     assert watch.seconds_left == 10.0
-    assert "0:10 left" in watch.figures()
+    assert "0:00:10 left" in watch.figures()
+    now[0] += 10_000.0
+    assert "2:46:50 left" in watch.figures()
+
+
+@pytest.mark.parametrize("steps", [0, 21, 9_999_999_999])
+def test_no_total_makes_the_time_left_negative_or_divides_by_zero(
+    steps: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    watch = monitor.Watch()
+    start = START.decode().strip().replace("steps:21", f"steps:{steps}")
+    for line in (start, step(0).decode().strip(), step(30).decode().strip()):
+        now[0] += 36_000_000.0
+        watch.take(line, log.parse(line))
+        watch.tell_progress()
+        watch.progress()
+    assert "-" not in watch.figures()
+    if steps < 30:  # the log is past its last step
+        assert "  0:00:00 left" in watch.figures()
+        assert capsys.readouterr().err == "31 of 31 steps, 0:00:00 left\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from microgpt_board.emulation.micropython import find_micropython
+from microgpt_board.image import names_bin
 
 HEAP = "300k"  # as much as the whole program needs: no room for two runs
 
@@ -82,6 +83,96 @@ def test_names_from_the_saved_run_and_from_a_prompt(board: Path) -> None:
     assert len({line for line in lines if line.startswith("-")}) == 1
 
 
+@pytest.mark.parametrize(
+    ("call", "count"),
+    [('"ma"', 10), ('"ma", 3', 3), ('"ma", 2, 1.5', 2), ('"ma", n=4', 4), ("5, 0.8, 'ma'", 5)],
+)
+def test_a_text_first_is_the_prompt(board: Path, call: str, count: int) -> None:
+    code = f'ugpt.train(steps=2)\nfor name in ugpt.generate({call}): print("-", name)'
+    names = [line for line in at_prompt(board, code) if line.startswith("-")]
+    assert len(names) == count
+    assert all(name.startswith("- ma") for name in names)
+
+
+def test_a_new_run_is_saved_and_the_one_before_is_kept(board: Path) -> None:
+    (first,) = bits(at_prompt(board, "ugpt.train(steps=5, seed=7)" + BITS))
+    lines = at_prompt(board, "ugpt.train(steps=6, seed=8)" + BITS)
+    assert (
+        "# checkpoint.bin is of another run (seed 7, not 8): it is kept as checkpoint-1.bin"
+    ) in lines
+    assert lines.index("# saved at step 6 of 6")
+    (second,) = bits(lines)
+    # Another lr and fewer steps are other runs too, behind a run in memory as well.
+    lines = at_prompt(board, "ugpt.train()\nugpt.train(seed=8, steps=6, lr=0.003)")
+    assert any(line.endswith("it is kept as checkpoint-2.bin") for line in lines)
+    assert [line.split()[3] for line in lines if line.startswith("step:0 ")] == ["lr:0.00300"]
+    lines = at_prompt(board, "ugpt.load()\nugpt.train(steps=3)\nugpt.info()")
+    assert [line for line in lines if line.startswith("checkpoint")] == [
+        "checkpoint.bin: step 3 of 3, seed 42",
+        "checkpoint-old.bin: none",
+        "checkpoint-1.bin: step 5 of 5, seed 7",
+        "checkpoint-2.bin: step 6 of 6, seed 8",
+        "checkpoint-3.bin: step 6 of 6, seed 8",
+    ]
+    lines = at_prompt(board, 'ugpt.load("checkpoint-1.bin")' + BITS + "ugpt.info()")
+    assert "# checkpoint.bin is checkpoint-4.bin now" in lines
+    assert bits(lines) == [first]
+    assert "checkpoint.bin: step 5 of 5, seed 7" in lines
+    assert bits(at_prompt(board, 'ugpt.load("checkpoint-2.bin")' + BITS)) == [second]
+    at_prompt(board, "ugpt.reset()")
+    assert sorted(path.name for path in board.glob("checkpoint*")) == [
+        "checkpoint-1.bin", "checkpoint-3.bin", "checkpoint-4.bin"
+    ]  # fmt: skip
+
+
+def test_after_a_reset_the_board_goes_on_with_what_it_was_told_last(board: Path) -> None:
+    (board / "ugpt.json").unlink(missing_ok=True)
+    main = "from ugpt import app\napp.main()"
+    at_prompt(board, "ugpt.train(steps=6, seed=8, lr=0.02)")
+    lines = at_prompt(board, main)
+    assert " seed:8 " in lines[0]
+    assert lines[1] == "# complete at step 6 of 6 from checkpoint.bin"
+    assert sum(line.startswith("name:") for line in lines) == 20
+    (board / "ugpt.json").write_text('{"steps": 9}')  # what it does not say is the saved run's
+    lines = at_prompt(board, main)
+    assert lines[1] == "# resumed at step 6 of 9 from checkpoint.bin, extended from 6 steps"
+    (board / "ugpt.json").write_text('{"seed": 42}')
+    lines = at_prompt(board, main)
+    assert lines[1] == (
+        "# checkpoint.bin is of another run (seed 8, not 42): it is left alone, and this run is "
+        "not saved; make reset-training removes it"
+    )
+    (board / "ugpt.json").unlink()
+
+
+def test_another_list_of_names_is_another_run(board: Path, names: Path) -> None:
+    at_prompt(board, "ugpt.train(steps=5, seed=7)")
+    names_bin.write(names, board / "names.bin")
+    lines = at_prompt(board, "ugpt.train()\nugpt.info()")
+    assert any(
+        line.endswith("(data 32469, not 8): it is kept as checkpoint-1.bin") for line in lines
+    )
+    assert "checkpoint-1.bin: step 5 of 5, seed 7" in lines
+
+
+def test_more_steps_extend_a_run_saved_or_in_memory(board: Path) -> None:
+    extend = "ugpt.train(steps=12)" + BITS + "ugpt.reset()"
+    at_prompt(board, "ugpt.train(steps=5, seed=7)")
+    lines = at_prompt(board, extend)
+    assert "# resumed at step 5 of 12 from checkpoint.bin, extended from 5 steps" in lines
+    assert "# saved at step 12 of 12" in lines
+    assert [line.split()[3] for line in lines if line.startswith("step:10 ")] == ["lr:0.00167"]
+    (expected,) = bits(lines)
+    lines = at_prompt(board, "ugpt.train(steps=5, seed=7)\n" + extend)
+    assert "# extended from 5 to 12 steps" in lines
+    assert bits(lines) == [expected]
+
+
+def test_a_complete_run_says_how_it_goes_on(board: Path) -> None:
+    lines = at_prompt(board, "ugpt.train(steps=5)\nugpt.train()")
+    assert lines[-1] == "# the run is complete: more steps extend it, ugpt.train(steps=...)"
+
+
 def test_saved_and_loaded(board: Path) -> None:
     (trained,) = bits(at_prompt(board, "ugpt.train(steps=5, seed=7)" + BITS))
     (loaded,) = bits(at_prompt(board, "ugpt.load()" + BITS + "ugpt.save()"))
@@ -112,8 +203,12 @@ def test_saved_and_loaded(board: Path) -> None:
             "train(steps=1)\nugpt.generate(1, prompt='a' * 16)",
             "ValueError: a prompt is at most 15 characters, not 16",
         ),
-        ("generate(0)", "ValueError: n must be at least 1, not 0"),
-        ("generate(-1)", "ValueError: n must be at least 1, not -1"),
+        ("generate(0)", "ValueError: n must be a whole number of at least 1, not 0"),
+        ("generate(-1)", "ValueError: n must be a whole number of at least 1, not -1"),
+        ("generate(2.5)", "ValueError: n must be a whole number of at least 1, not 2.5"),
+        ("generate('ma', 5, 0.5, 1)", "ValueError: n, temperature and prompt are all that can"),
+        ("train(lr=2)", "ValueError: lr must be a number from 1e-06 to 1.0"),
+        ("load('nothing.bin')", "CheckpointError: nothing.bin is not there: ugpt.info() lists"),
     ],
 )
 def test_what_cannot_be_done_is_an_error_that_says_so(board: Path, call: str, message: str) -> None:
@@ -135,7 +230,10 @@ def test_load_then_train_goes_on_with_what_was_loaded(board: Path) -> None:
 def test_another_run_is_replaced_only_when_told_to(board: Path) -> None:
     at_prompt(board, "ugpt.train(steps=5, seed=7)")
     code = """
-ugpt.train(steps=6, seed=8)
+from ugpt import app
+settings = app.read_settings("ugpt.json")[0]
+settings.update(seed=8, steps=6)
+app.prepare(settings)  # as the board's program does
 try:
     ugpt.save()
 except Exception as error:
@@ -146,10 +244,10 @@ ugpt.info()
 """
     lines = at_prompt(board, code)
     (refused,) = (line for line in lines if line.startswith("refused: "))
-    assert "(seed 7, not 8)" in refused or "(steps 5, not 6)" in refused
+    assert "(seed 7, not 8)" in refused
     assert refused.endswith("ugpt.save(replace=True) replaces it")
     saved = [line for line in lines if line.startswith("checkpoint.bin:")]
-    assert saved == ["checkpoint.bin: step 5 of 5, seed 7", "checkpoint.bin: step 6 of 6, seed 8"]
+    assert saved == ["checkpoint.bin: step 5 of 5, seed 7", "checkpoint.bin: step 0 of 6, seed 8"]
 
 
 def test_the_self_test_twice_and_behind_a_run(board: Path) -> None:

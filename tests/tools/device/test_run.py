@@ -167,6 +167,34 @@ def test_the_command(tmp_path: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_resume_goes_on_with_the_saved_run_and_more_steps_extend_it(tmp_path: Path) -> None:
+    def run(*words: object) -> list[str]:
+        paths = ["--flash", tmp_path, "--runs", tmp_path / "runs"]
+        result = microgpt_board("run", *words, *paths)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.splitlines()
+
+    run("--steps", 20, "--seed", 7)
+    lines = run("--resume")
+    assert " seed:7 " in lines[0]
+    assert lines[1] == "# complete at step 20 of 20 from checkpoint.bin"
+    lines = run("--resume", "--steps", 40)
+    assert lines[1] == "# resumed at step 20 of 40 from checkpoint.bin, extended from 20 steps"
+    steps = [event for line in lines if isinstance(event := log.parse(line), log.Step)]
+    assert [(event.step, event.lr) for event in steps] == [(20, 0.005), (30, 0.0025), (39, 0.00025)]
+    assert "# saved at step 40 of 40" in lines
+    lines = run("--resume")
+    assert lines[1] == "# complete at step 40 of 40 from checkpoint.bin, extended"
+    (replayed,) = (
+        microgpt_board("replay", folder)
+        for folder in (tmp_path / "runs").iterdir()
+        if "extended from" in (folder / "log.jsonl").read_text()
+    )
+    assert replayed.returncode == 1
+    assert "was extended to more steps" in replayed.stderr
+    assert len(replayed.stderr.splitlines()) == 1
+
+
 def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
     for words, message in (
         (["--names", "nothing.txt"], "cannot read nothing.txt"),

@@ -50,10 +50,16 @@ def test_the_prompt(computer: Path) -> None:
         prompt.send("import ugpt; ugpt.info()\r")
         prompt.expect("checkpoint.bin: step 12 of 12, seed 5")
         prompt.expect(">>> ")
-        prompt.send("ugpt.train(steps=1000000)\r")
+        prompt.send("ugpt.train(steps=1000000, seed=6)\r")
+        prompt.expect("it is kept as checkpoint-1.bin")
         prompt.expect("step:10 ")
         prompt.send("\x03")
         prompt.expect("# interrupted")
+        prompt.expect(">>> ")
+        prompt.send("ugpt.load('checkpoint-1.bin')\r")
+        prompt.expect("checkpoint.bin is checkpoint-2.bin now")
+        prompt.expect(">>> ")
+        prompt.send("import os; os.remove('checkpoint-2.bin')\r")
         prompt.expect(">>> ")
         prompt.send("\x04")
         prompt.expect("soft reboot")
@@ -99,6 +105,7 @@ def test_pull_push_and_reset(port: None, computer: Path) -> None:
     pushed = microgpt_board("push", "model")
     assert pushed.returncode == 0, pushed.stderr
     assert pushed.stdout.splitlines() == [
+        "a copy first: models/board: step 12 of 12, seed 5, from the board's checkpoint.bin",
         "model is on the board, which generates names; "
         "its last checkpoint is checkpoint-old.bin now",
         "make run RESUME=1 starts it",

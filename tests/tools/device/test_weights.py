@@ -1,6 +1,8 @@
 """Weights both ways and the self-test, with the real mpremote on the virtual board's prompt."""
 
 import json
+import struct
+from binascii import crc32
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from microgpt_board.emulation.micropython import run_board
 from microgpt_board.errors import ToolError
 from microgpt_board.proof.selftest import CODE as SELFTEST
 from ugpt import checkpoint
-from ugpt.checkpoint import NEWEST, OLDER, SCRATCH
+from ugpt.checkpoint import NEWEST, OLDER, SCRATCH, CheckpointError
 
 from tests.support.commands import microgpt_board
 from tests.support.serial_board import MicroPythonBoard
@@ -30,8 +32,11 @@ def finished(flash: Path) -> bytes:
 
 
 @pytest.fixture
-def board(flash: Path, finished: bytes) -> Iterator[Remote]:
-    """The prompt of a virtual board, its flash as a run left it."""
+def board(
+    flash: Path, finished: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Remote]:
+    """The prompt of a virtual board, its flash as a run left it; copies go to tmp_path."""
+    monkeypatch.chdir(tmp_path)
     checkpoint.remove(f"{flash}/")
     (flash / NEWEST).write_bytes(finished)
     with remote.connect(VIRTUAL, flash) as board:
@@ -73,16 +78,86 @@ def test_pull_takes_the_one_before_a_damaged_one(
     assert said.endswith("from the board's checkpoint-old.bin")
 
 
-def test_pull_of_nothing_leaves_the_folder(board: Remote, flash: Path, tmp_path: Path) -> None:
-    model().save(tmp_path / "model")
-    before = (tmp_path / "model" / "weights.json").read_bytes()
+def test_pull_of_nothing_makes_no_folder(board: Remote, flash: Path, tmp_path: Path) -> None:
     checkpoint.remove(f"{flash}/")
     with pytest.raises(ToolError, match="no checkpoint yet"):
         weights.pull(board, tmp_path / "model")
     (flash / NEWEST).write_bytes(b"?")
     with pytest.raises(ToolError, match="damaged"):
+        weights.pull(board)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pull_never_replaces_a_folder(board: Remote, flash: Path, tmp_path: Path) -> None:
+    model().save(tmp_path / "model")
+    before = (tmp_path / "model" / "weights.json").read_bytes()
+    with pytest.raises(FileExistsError):
         weights.pull(board, tmp_path / "model")
+    refused = microgpt_board("pull", tmp_path / "model", "--port", "nowhere")
+    assert refused.stderr == f"error: {tmp_path / 'model'} exists already: name another\n"
     assert (tmp_path / "model" / "weights.json").read_bytes() == before
+    said = [weights.pull(board) for _ in range(3)]
+    folders = ["models/board", "models/board-2", "models/board-3"]
+    assert [line.split(":")[0] for line in said] == folders
+    assert len({(tmp_path / name / "weights.json").read_bytes() for name in folders}) == 1
+
+
+def test_push_copies_what_the_board_has_learned_first(
+    board: Remote, flash: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = weights.unpack((flash / NEWEST).read_bytes(), NEWEST)
+    model().save(tmp_path / "model")
+    weights.push(board, tmp_path / "model", train=True)
+    said = capsys.readouterr().out
+    assert said == (
+        "a copy first: models/board: step 12 of 12, seed 5, from the board's checkpoint.bin\n"
+    )
+    copy = microgpt.load(tmp_path / "models" / "board")
+    for name, matrix in trained.weights.items():
+        assert np.array_equal(copy.weights[name], matrix), name
+    list(run_board(flash, {**SETTINGS, "save_every_s": 0}, resume=True))  # both files are new now
+    weights.push(board, tmp_path / "model", train=False)
+    assert "models/board-2: step 12 of 12" in capsys.readouterr().out
+    # What was pushed and not trained came from a computer: no copy; nor of nothing, or of damage.
+    weights.push(board, tmp_path / "model", train=False)
+    checkpoint.remove(f"{flash}/")
+    weights.push(board, tmp_path / "model", train=False)
+    assert capsys.readouterr().out == ""
+    (flash / NEWEST).write_bytes(b"?" * 100)
+    (flash / OLDER).unlink(missing_ok=True)
+    weights.push(board, tmp_path / "model", train=False)
+    assert capsys.readouterr().out == "checkpoint.bin is damaged: its CRC32 differs\n"
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["board", "board-2"]
+
+
+def test_push_without_room_for_the_copy_changes_nothing(
+    board: Remote, flash: Path, tmp_path: Path
+) -> None:
+    before = (flash / NEWEST).read_bytes()
+    model().save(tmp_path / "model")
+    (tmp_path / "models").write_text("a file, where the folder of copies would be")
+    with pytest.raises(OSError, match="models"):
+        weights.push(board, tmp_path / "model", train=True)
+    assert [path.name for path in flash.glob("checkpoint*")] == [NEWEST]
+    assert (flash / NEWEST).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("n_layer", 1_000_000_000, "its sizes are too large"),
+        ("n_layer", 2, "its length is not that of its model"),
+        ("n_head", 0, "n_head must be a whole number from 1 on, not 0"),
+        ("vocab_size", 28, "has 28 tokens, not 27"),
+    ],
+)
+def test_a_checkpoint_that_lies_about_its_sizes_is_refused(
+    finished: bytes, field: str, value: int, message: str
+) -> None:
+    data = bytearray(finished[:-4])
+    struct.pack_into("<I", data, 12 + 4 * checkpoint.FIELDS.index(field), value)
+    with pytest.raises(CheckpointError, match=message):
+        weights.unpack(bytes(data) + struct.pack("<I", crc32(data)), NEWEST)
 
 
 def test_what_was_pushed_comes_back_to_the_bit(board: Remote, flash: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def training(step: int) -> SimpleNamespace:
         lr=0.5,
         step=step,
         rng_state=7,
-        pushed=0,
+        origin=0,
         updating=False,
     )
 

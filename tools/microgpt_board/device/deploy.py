@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -148,7 +149,8 @@ def inspect(text: str) -> Found:
     """Return what INSPECT printed; raise ToolError if it printed no list."""
     for line in text.splitlines():
         if line.startswith("{"):
-            return Found(**json.loads(line))
+            with suppress(ValueError, TypeError, RecursionError):
+                return Found(**json.loads(line))
     raise ToolError("the board gave no list of its files: press its EN button and try again")
 
 

@@ -56,14 +56,15 @@ Event = Start | Step | Name | Remark
 _INT = "([0-9]{1,10})"
 _WORD = r"([\w.+-]+)"
 # Exactly the decimals that the board writes, so that a figure that lost a digit is refused.
-_LOSS = r"([0-9]+\.[0-9]{4}|nan|inf)"
+_LOSS = r"([0-9]{1,38}\.[0-9]{4}|nan|inf)"  # up to the largest float32
 _START = re.compile(
     f"# microgpt-esp32 {_WORD} board:{_WORD} kernels:{_WORD} reason:{_WORD} "
     f"seed:{_INT} parameters:{_INT} steps:{_INT} data:{_INT}",
     re.ASCII,
 )
 _STEP = re.compile(
-    rf"step:{_INT} loss:{_LOSS} mean:{_LOSS} lr:([0-9]+\.[0-9]{{5}}) ms:([0-9]+\.[0-9]) free:{_INT}"
+    rf"step:{_INT} loss:{_LOSS} mean:{_LOSS} lr:([0-9]{{1,10}}\.[0-9]{{5}}) "
+    rf"ms:([0-9]{{1,10}}\.[0-9]) free:{_INT}"
 )
 _NAME = re.compile("name:([a-z]*)")
 

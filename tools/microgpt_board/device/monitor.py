@@ -32,6 +32,7 @@ CURVE_WIDTH = 60
 NAMES_SHOWN = 16
 LINES_SHOWN = 4
 PLAIN_LINES = 10  # in a pipe: lines of progress on stderr in a run
+MOST_SECONDS = 10**9
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -70,14 +71,24 @@ class Watch:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time to the last step at the speed so far, None while that is unknown."""
+        """The time to the last step at the speed so far, None while that is unknown.
+
+        At most MOST_SECONDS, which is more than any board needs.
+        """
         if not (self.start and self.step and self._since):
             return None
         first, since = self._since
         done = self.step.step - first
         if not done:
             return None
-        return (self.start.steps - 1 - self.step.step) * (time.monotonic() - since) / done
+        rest = self.total - 1 - self.step.step
+        return min(MOST_SECONDS, rest * (time.monotonic() - since) / done)
+
+    @property
+    def total(self) -> int:
+        """The steps of the run, 0 if unknown: as its start says, or more if it has taken more."""
+        taken = self.step.step + 1 if self.step else 0
+        return max(self.start.steps, taken) if self.start else 0
 
     def figures(self) -> str:
         """Return one line: loss, mean, time a step, steps a second, time left, free memory."""
@@ -88,26 +99,24 @@ class Watch:
         if step.ms:
             text += f"  {1000 / step.ms:.1f} steps/s"
         if self.seconds_left is not None:
-            minutes, seconds = divmod(round(self.seconds_left), 60)
-            text += f"  {minutes}:{seconds:02} left"
+            text += f"  {timedelta(seconds=round(self.seconds_left))} left"
         return text + f"  {step.free // 1024} KB free"
 
     def tell_progress(self) -> None:
         """Print the progress on stderr, PLAIN_LINES times in a run."""
         if not (self.start and self.step) or self.seconds_left is None:
             return
-        part = (self.step.step + 1) * PLAIN_LINES // self.start.steps
+        part = (self.step.step + 1) * PLAIN_LINES // self.total
         if part != self._told:
             self._told = part
-            done = f"{self.step.step + 1:,} of {self.start.steps:,} steps"
+            done = f"{self.step.step + 1:,} of {self.total:,} steps"
             left = timedelta(seconds=round(self.seconds_left))
             print(f"{done}, {left} left", file=sys.stderr, flush=True)
 
     def progress(self) -> Progress:
         """Return a bar of the steps done."""
         bar = Progress(TextColumn("step"), BarColumn(CURVE_WIDTH - 12), MofNCompleteColumn())
-        total = self.start.steps if self.start else None
-        bar.add_task("", total=total, completed=self.step.step + 1 if self.step else 0)
+        bar.add_task("", total=self.total or None, completed=self.step.step + 1 if self.step else 0)
         return bar
 
     def __rich__(self) -> Group:
@@ -181,8 +190,8 @@ def watch_port(named: str | None, runs: Path = RUNS) -> None:
             print(status, file=sys.stderr)
 
     port = ports.find_serial_port(named, "monitor")
-    print(f"{port}: Ctrl-C leaves the monitor, the board goes on", file=sys.stderr)
     lines = read_lines(lambda: ports.find_port(named), tell)
+    print(f"{port}: Ctrl-C leaves the monitor, the board goes on", file=sys.stderr)
     with suppress(KeyboardInterrupt):
         show(lines, watch, Recorder(port, runs))
 

@@ -20,7 +20,7 @@ from microgpt_board.errors import ToolError
 PATIENCE_S = 600  # for one command: the self-test of an emulated board takes some 100 s
 FIRST_S = 120  # until the first output, and for each command of ampy
 SLOWEST_BYTES_A_SECOND = 500  # ampy sends 32 bytes at a time
-ANSWER_S = 25  # an emulated board on a busy computer takes that long to start
+ANSWER_S = 60  # an emulated board on a busy computer takes that long to start
 CTRL_D_S = 0.2  # how often to look whether the virtual board has ended
 RESTART = "import machine; machine.reset()"
 

@@ -42,13 +42,18 @@ def printable(line: str) -> str:
 
 
 def read_lines(find: Callable[[], str], tell: Callable[[str], None]) -> Iterator[str]:
-    """Yield the lines of the port that `find` names, without end.
+    """Open the port that `find` names and return its lines, without end.
 
-    If the port disappears, this waits for it and calls `tell` with a line about it, and with ""
-    when it is back. Raises ToolError if the port cannot be opened at the start.
+    If the port disappears, they wait for it and call `tell` with a line about it, and with "" when
+    it is back. Raises ToolError if the port cannot be opened now.
     """
     name = find()
-    port = open_port(name, READ_S)
+    return _lines(name, open_port(name, READ_S), find, tell)
+
+
+def _lines(
+    name: str, port: serial.SerialBase, find: Callable[[], str], tell: Callable[[str], None]
+) -> Iterator[str]:
     while True:
         splitter = LineSplitter()
         try:

@@ -16,6 +16,7 @@ from microgpt.cli.options import PATH
 from microgpt.engines import build
 from microgpt.plots.figures import NO_MATPLOTLIB, new_figure, save
 from microgpt.runs import info, log
+from ugpt.app import SETTINGS
 from ugpt.dataset import Dataset
 from ugpt.rng import Rng
 
@@ -28,6 +29,7 @@ LOSS_TOLERANCE = 0.005
 LAST = 100  # steps whose mean loss is compared
 MEAN_TOLERANCE = 0.02
 PICTURE = "replay.png"
+MIXED_SINCE = (0, 2)  # the version since which a seed is mixed, and gives other random numbers
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,18 @@ class Recorded:
     documents: int
     losses: dict[int, float]
     means: dict[tuple[int, int], float]
-    pushed: bool
 
 
 def read_run(folder: Path) -> Recorded:
-    """Return the run that the monitor recorded in `folder`; raise ToolError if it is not one."""
+    """Return the run that the monitor recorded in `folder`.
+
+    Raises ToolError if it is not one, or if its seed and settings do not fix it.
+    """
     about = info.read(folder)
     records = log.read(folder)
     seed, steps, documents = (about.seed or 0, about.steps or 0, about.documents or 0)
-    known = 0 < seed <= 0xFFFFFFFF and steps > 0 and documents > 0
+    known = 0 < seed <= SETTINGS["seed"][2] and 0 < steps <= SETTINGS["steps"][2]
+    known = known and documents > 0
     if about.board is None or not known:
         raise ToolError(
             f"{folder} is not the record of a board's whole run (board, seed, steps or list "
@@ -58,12 +63,32 @@ def read_run(folder: Path) -> Recorded:
     if not logged:
         raise ToolError(f"{folder} has no step: let the board train while the monitor records")
     remarks = " ".join(record.text for record in records if isinstance(record, log.Remark))
+    reason = _not_repeatable(log.text(about.content.get("firmware")) or "", remarks)
+    if reason:
+        raise ToolError(f"{folder} {reason}")
     resumed = re.search(r"resumed at step (\d+)", remarks)
     # The rate of step s is lr * (1 - s / steps), to 5 decimals: the first is the least rounded.
     lr = round((logged[0].lr or 0) / (1 - logged[0].step / steps), 5)
     losses = {record.step: _number(record.loss) for record in logged}
     means = _means(logged, steps, int(resumed[1]) if resumed else None)
-    return Recorded(seed, steps, lr, documents, losses, means, "pushed weights" in remarks)
+    return Recorded(seed, steps, lr, documents, losses, means)
+
+
+def _not_repeatable(firmware: str, remarks: str) -> str:
+    """Return why a run of that version and with these remarks cannot be trained again, or ""."""
+    version = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", firmware)
+    if version and (int(version[1]), int(version[2])) < MIXED_SINCE:
+        return (
+            f"is a run of version {firmware}, whose seeds gave other numbers: deploy this version "
+            "and record it again"
+        )
+    if "begun by version 0.1.0" in remarks:
+        return "was begun by version 0.1.0, whose seeds gave other numbers: record a new run"
+    if "with pushed weights" in remarks:
+        return "began with pushed weights, so its seed does not fix it"
+    if ", extended" in remarks:
+        return "was extended to more steps, so its steps do not fix its learning rate"
+    return ""
 
 
 def _means(
@@ -202,13 +227,11 @@ def replay_command(run: Path, names: Path, lr: float | None) -> int:
     Example: microgpt-board replay runs/2026-01-31-120000-esp32
     """
     recorded = read_run(run)
-    if recorded.pushed:
-        raise ToolError(f"{run} began with pushed weights, so its seed does not fix it")
     if lr is not None and not 0 < lr < math.inf:
         raise ToolError(f"lr must be a number above 0, not {lr}")
     lr = lr or recorded.lr
     if not lr > 0:
-        raise ToolError("the log rounds its learning rate to 0: give the board's lr, LR=")
+        raise ToolError(f"{run}: its log rounds the learning rate to 0: give the board's lr, LR=")
     click.echo(
         f"{run}: seed {recorded.seed}, steps {min(recorded.losses)} to "
         f"{max(recorded.losses)} of {recorded.steps}, lr {lr}"
