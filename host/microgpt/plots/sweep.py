@@ -2,12 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from microgpt.plots.curves import SMOOTHED_OVER, smoothed
-from microgpt.plots.figures import NO_MATPLOTLIB, loss_axes, new_figure, save
+from microgpt.plots.figures import (
+    MOST_LINES,
+    NO_MATPLOTLIB,
+    add_legend,
+    line_style,
+    loss_axes,
+    new_figure,
+    save,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
 
 
 class Losses(TypedDict):
@@ -26,33 +37,41 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> str | No
 
     The values of a variant are one a seed: a line is their smoothed mean, the band around it is
     one standard deviation wide on each side. A seed that diverged is a cross at the upper edge,
-    at its step, and is not in the mean. Returns a remark for the user without matplotlib, else
-    None.
+    at its step, and is not in the mean. Returns a remark for the user if there are too many
+    variants to tell apart or no matplotlib, else None.
     """
+    if len(variants) > MOST_LINES:
+        return f"no {path.name}: it has at most {MOST_LINES} variants, not {len(variants)}"
     try:
-        figure = new_figure(9, 5.5)
+        figure = new_figure(12, max(5.5, 1 + 0.22 * len(variants)))
     except ImportError:
         return f"no {path.name}: {NO_MATPLOTLIB}"
     axes = loss_axes(figure)
+    handles: list[Artist] = []
+    names: list[str] = []
     lowest, highest = np.inf, -np.inf
     over = 0
     for number, (name, every) in enumerate(variants.items()):
-        color = f"C{number % 10}"
+        style = line_style(number)
+        color = style["color"]
         results = [result for result in every if result["diverged"] is None]
         at = [result["diverged"] for result in every if result["diverged"] is not None]
         if at:
-            label = f"{name}: {len(at)} of {len(every)} seeds diverged"
             edge = axes.get_xaxis_transform()
-            axes.plot(
-                at, [1] * len(at), "x", color=color, transform=edge, clip_on=False, label=label
+            (crosses,) = axes.plot(
+                at, [1] * len(at), "x", color=color, transform=edge, clip_on=False
             )
+            handles.append(crosses)
+            names.append(f"{name}: {len(at)} of {len(every)} seeds diverged")
         if not results:
             continue
         curves = np.array([smoothed(result["losses"]) for result in results])  # (seeds, steps)
         mean, sd = curves.mean(0), curves.std(0)
         over = max(over, min(SMOOTHED_OVER, len(mean)))
         steps = np.arange(len(mean))
-        axes.plot(steps, mean, color, lw=2, label=name)
+        (line,) = axes.plot(steps, mean, **style, lw=2)
+        handles.append(line)
+        names.append(name)
         if len(results) > 1:
             axes.fill_between(steps, mean - sd, mean + sd, color=color, alpha=0.15, lw=0)
         validation = [result["validation_losses"] for result in results]
@@ -67,6 +86,6 @@ def draw_sweep(path: Path, variants: Mapping[str, Sequence[Losses]]) -> str | No
         room = 0.15 * (highest - lowest) + 0.02
         axes.set_ylim(lowest - room, highest + room)
     axes.set_ylabel(f"loss, mean of the last {over} steps; points: validation loss")
-    axes.legend(frameon=False, fontsize=10)
+    add_legend(figure, handles, names)
     save(figure, path, dpi=130)
     return None

@@ -140,6 +140,8 @@ def test_what_diverged_in_a_sweep_is_a_cross_at_its_step(
     assert list(mean.get_ydata()) == [3.0, 2.5, 2.0]
     assert axes.get_ylim()[1] < 4
     assert draw_sweep(path, {"b": [broken]}) is None  # a picture without a curve
+    remark = draw_sweep(path, {str(number): [whole] for number in range(41)})
+    assert remark == "no comparison.png: it has at most 40 variants, not 41"
 
 
 def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:
