@@ -10,6 +10,8 @@ from microgpt.chat.session import longest_message, understood
 from microgpt.engines.base import Model
 from microgpt.sampling import MAX_TEMPERATURE, folded_prompt
 
+# The pattern in the schema has the vocabulary alone: what folds to it depends on Unicode's tables.
+FOLDED = "Other characters are folded to the vocabulary, such as capitals, or refused."
 LARGEST_SEED = 2**53 - 1  # larger integers lose digits in JavaScript
 
 
@@ -150,13 +152,14 @@ class AnyChatRequest(Strict):
 def generate_request(model: Model) -> type[AnyGenerateRequest]:
     """Return the body of a generate request, with a prompt limited to what the model can read."""
     longest = model.config.block_size - 1
+    taken = {"pattern": f"^{_any_of(model.tokenizer.charset)}*$", "maxLength": longest}
 
     class GenerateRequest(AnyGenerateRequest):
         """How many documents to generate, and how."""
 
         prompt: Annotated[
             str,
-            Field(description=f"What each document begins with: at most {longest} characters."),
+            Field(description=f"What each document begins with. {FOLDED}", json_schema_extra=taken),
             AfterValidator(lambda text: folded_prompt(model, text)),
         ] = ""
 
@@ -170,12 +173,17 @@ def chat_request(model: Model) -> type[AnyChatRequest]:
     def read(text: str) -> str:
         return understood(model, text) if able else text
 
+    taken = {
+        "pattern": f"^{_any_of(model.tokenizer.charset)}+$",
+        "maxLength": longest_message(model),
+    }
+
     class ChatMessage(AnyChatMessage):
         """What the user or the assistant said."""
 
         content: Annotated[
             str,
-            Field(min_length=1, description=f"At most {longest_message(model)} characters."),
+            Field(min_length=1, description=FOLDED, json_schema_extra=taken if able else None),
             AfterValidator(read),
         ]
 
@@ -185,3 +193,10 @@ def chat_request(model: Model) -> type[AnyChatRequest]:
         messages: Annotated[list[ChatMessage], Field(min_length=1)]
 
     return ChatRequest
+
+
+def _any_of(charset: str) -> str:
+    """Return a regular expression for one of these characters that every dialect reads alike."""
+    plain = (c.isalnum() or c == " " or not c.isascii() for c in charset)
+    pairs = zip(charset, plain, strict=True)
+    return "[" + "".join(c if is_plain else f"\\u{ord(c):04x}" for c, is_plain in pairs) + "]"
