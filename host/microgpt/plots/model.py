@@ -9,7 +9,8 @@ import numpy as np
 from microgpt.engines.base import Model
 from microgpt.engines.tensor import TensorModel
 from microgpt.model_io import Array
-from microgpt.plots.figures import PlotError, drawable, new_figure, save, shortened
+from microgpt.plots.figures import drawable, new_figure, save, shortened
+from microgpt.sampling import folded_prompt
 from microgpt.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -36,16 +37,14 @@ def draw_model(path: Path, model: Model, text: str) -> None:
     the tokens are projected on their first two principal components. The bars are the probabilities
     of the tokens after `text`.
 
-    Raises PlotError if `text` is longer than the block allows, or the file is not a picture,
-    VocabularyError for a character that is not in the vocabulary, ImportError without matplotlib,
-    TypeError unless the engine is tensor.
+    `text` is folded to the vocabulary and limited as a prompt is. Raises SamplingError if it is too
+    long, VocabularyError for a character that cannot be folded, PlotError if the file is there and
+    is not a picture, ImportError without matplotlib, TypeError unless the engine is tensor.
     """
     if not isinstance(model, TensorModel):
         raise TypeError(f"only engine tensor has attention maps, not {model.engine}")
+    text = folded_prompt(model, text)
     tokens = [model.tokenizer.bos, *model.tokenizer.characters(text)]
-    most = model.config.block_size
-    if len(tokens) > most:
-        raise PlotError(f"the text is at most {most - 1} characters, not {len(text)}")
     attention, probabilities = model.attention_maps(tokens)
     maps = _chosen(model.config.n_layer, model.config.n_head)
     rows = -(-len(maps) // COLUMNS)

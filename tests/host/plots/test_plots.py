@@ -154,7 +154,7 @@ def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:
     assert titles == [*heads, "Token embeddings in two dimensions", "The next token after “maria”"]
     assert ticks(figures[0], "x") == ["•", "m", "a", "r", "i", "a"]
     with pytest.raises(microgpt.UserError, match="not in the vocabulary"):
-        draw_model(path, model, "zoé")
+        draw_model(path, model, "zoß1")
     with pytest.raises(TypeError, match="only engine tensor has attention maps, not scalar"):
         draw_model(path, microgpt.create(model.config, engine="scalar"), "maria")
 
@@ -166,11 +166,13 @@ def ticks(figure: Figure, axis: str, panel: int = 0) -> list[str]:
 def test_a_model_s_text_fits_the_block_or_is_refused(tmp_path: Path, figures: list[Figure]) -> None:
     model = microgpt.create(microgpt.ModelConfig())
     path = tmp_path / "show.png"
-    with pytest.raises(microgpt.UserError, match="the text is at most 15 characters, not 19"):
+    with pytest.raises(microgpt.UserError, match="at most 15 characters, not 19"):
         draw_model(path, model, "maryalexandrinabeth")
     assert not path.exists()
     draw_model(path, model, "maryalexandrina")
     assert len(ticks(figures[0], "x")) == 16
+    draw_model(path, model, "Zoé")  # folded as a prompt is
+    assert ticks(figures[1], "x") == ["•", "z", "o", "e"]
 
 
 def test_every_token_has_a_label(tmp_path: Path, figures: list[Figure]) -> None:
