@@ -198,8 +198,11 @@ def _narrow_table(rows: list[list[str]]) -> Table:
 
 
 def _picture(out: Path | None, name: str) -> Path:
-    """Return the path of a picture: `out`, or `name` in the folder that it is, or in results/."""
-    if out is None or out.is_dir():
+    """Return the path of a picture: `out`, or `name` in the folder that it is, or in results/.
+
+    A path without a suffix is a folder, whether it is there or not.
+    """
+    if out is None or out.is_dir() or not out.suffix:
         return (out or RESULTS) / name
     return out
 

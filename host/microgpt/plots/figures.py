@@ -7,6 +7,7 @@ Text from outside, such as the name of a run or a character of a vocabulary, is 
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -73,12 +74,27 @@ def add_legend(figure: "Figure", handles: Sequence["Artist"], names: Sequence[st
         fontsize=10,
     )
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(drawable(shortened(name, LONGEST_NAME)))
+        text.set_text(drawable(name, LONGEST_NAME))
 
 
-def drawable(text: str) -> str:
-    """Return `text` as matplotlib draws it literally; what it cannot draw is a code, [U+1F600]."""
-    return "".join(_drawable(character) for character in text)
+def drawable(text: str, most: int) -> str:
+    """Return `text` as matplotlib draws it literally; what it cannot draw is a code, [U+1F389].
+
+    If that has more than `most` characters, only the beginning and the end are returned. A code
+    is never cut; `most` is at least 19, so that there is room for two.
+    """
+    parts = [_drawable(character) for character in text]
+    if sum(map(len, parts)) <= most:
+        return "".join(parts)
+    half = (most - 1) // 2
+    beginning, end = _first(parts, half), _first(parts[::-1], half)[::-1]
+    return "".join([*beginning, "…", *end])
+
+
+def _first(parts: Sequence[str], most: int) -> list[str]:
+    """Return the first of `parts`, as many as have at most `most` characters together."""
+    lengths = accumulate(map(len, parts))
+    return [part for part, length in zip(parts, lengths, strict=True) if length <= most]
 
 
 def _drawable(character: str) -> str:
@@ -97,14 +113,6 @@ def _font() -> "FT2Font":
     from matplotlib import font_manager
 
     return font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
-
-
-def shortened(text: str, most: int) -> str:
-    """Return `text`, or its beginning and its end if it has more than `most` characters."""
-    if len(text) <= most:
-        return text
-    half = (most - 1) // 2
-    return f"{text[:half]}…{text[-half:]}"
 
 
 def save(figure: "Figure", path: Path, dpi: int = 100) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from microgpt.engines.base import Model
 from microgpt.engines.tensor import TensorModel
 from microgpt.model_io import Array
-from microgpt.plots.figures import drawable, new_figure, save, shortened
+from microgpt.plots.figures import drawable, new_figure, save
 from microgpt.sampling import folded_prompt
 from microgpt.tokenizer import Tokenizer
 
@@ -24,8 +24,9 @@ MOST_MAPS = 16  # heads on the page
 MOST_LAYERS = 4
 MOST_LETTERS = 24  # beside a map; a longer text has its positions there, as numbers
 MOST_BARS = 20  # tokens in the plot of the next one: the likeliest
-MOST_POINTS = 256  # tokens with their letter in the plot of the embeddings
-LONGEST_TITLE = 26  # characters of the text
+MOST_CHARACTERS = 256  # of the tokens in the plot of the embeddings, all together
+LONGEST_LABEL = 19  # characters of a token
+LONGEST_TITLE = 20  # characters of the text; so many emoji are as wide as the bars
 MAP, BELOW = 3.3, 5.6  # inches: the height of a row of maps, and of what is below them
 
 
@@ -51,7 +52,7 @@ def draw_model(path: Path, model: Model, text: str) -> None:
     figure = new_figure(14, MAP * rows + BELOW)
     parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[MAP * rows, BELOW])
     above, below = parts.ravel()
-    shown = _title(text)
+    shown = drawable(text, LONGEST_TITLE)
     above.suptitle(_maps_title(shown, maps, model), fontsize=17, weight="bold")
     letters = [_letter(model.tokenizer, token) for token in tokens]
     _draw_attention(above, letters, maps, attention)
@@ -74,12 +75,6 @@ def _chosen(n_layer: int, n_head: int) -> list[tuple[int, int]]:
     return [(int(layer), head) for layer in spaced for head in range(heads)]
 
 
-def _title(text: str) -> str:
-    """Return `text` as it stands in a title; codes of characters take more room."""
-    shown = drawable(shortened(text, LONGEST_TITLE))
-    return shown if len(shown) <= LONGEST_TITLE + 4 else drawable(shortened(text, 3))
-
-
 def _maps_title(text: str, maps: Sequence[tuple[int, int]], model: TensorModel) -> str:
     count = model.config.n_layer * model.config.n_head
     part = f": {len(maps)} of {count} heads" if len(maps) < count else ""
@@ -91,7 +86,7 @@ def _letter(tokenizer: Tokenizer, token: int) -> str:
     if token == tokenizer.bos:
         return BOS_SIGN
     text = tokenizer.decode([token], special=True)
-    return SPACE_SIGN if text == " " else drawable(shortened(text, 15))
+    return SPACE_SIGN if text == " " else drawable(text, LONGEST_LABEL)
 
 
 def _draw_attention(
@@ -104,8 +99,7 @@ def _draw_attention(
     from matplotlib.colors import PowerNorm
 
     rows = -(-len(maps) // COLUMNS)
-    columns = min(len(maps), COLUMNS)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     # Most weights are small: a scale by the square root shows their differences.
     scale = PowerNorm(0.5, vmin=0, vmax=1)
     several = len(attention) > 1
@@ -147,22 +141,30 @@ def _draw_embeddings(axes: "Axes", model: TensorModel) -> None:
     variance = (spread**2).sum()
     share = (spread[:2] ** 2).sum() / variance if variance else 1.0
     size = 17 if len(points) <= 40 else 11
-    notes = [f"{share:.0%} of the variance", f"{BOS_SIGN} BOS, before and after a document"]
-    for token, point in enumerate(points[:MOST_POINTS]):
-        letter = _letter(model.tokenizer, token)
+    letters = [_letter(model.tokenizer, token) for token in range(len(points))]
+    drawn = int(np.searchsorted(np.cumsum([*map(len, letters)]), MOST_CHARACTERS, side="right"))
+    notes = [f"{share:.0%} of the variance", f"{BOS_SIGN} is BOS"]
+    for token, (letter, (x, y)) in enumerate(zip(letters[:drawn], points, strict=False)):
         vowel = letter in ("a", "e", "i", "o", "u", "y")
         axes.annotate(
             letter,
-            point,
+            (x, y),
             ha="center",
             va="center",
             fontsize=size if len(letter) <= 2 else 9,
             weight="bold",
             color="C3" if token == model.tokenizer.bos else "C1" if vowel else "C0",
         )
-    if len(points) > MOST_POINTS:
-        notes.append(f"the first {MOST_POINTS} of {len(points):,} tokens")
-    points = points[:MOST_POINTS]
+    if drawn < len(points):
+        axes.text(
+            0.01,
+            0.99,
+            f"the first {drawn} of {len(points):,} tokens",
+            transform=axes.transAxes,
+            va="top",
+            fontsize=11,
+        )
+    points = points[:drawn]
     axes.scatter(points[:, 0], points[:, 1], s=0)  # invisible, for the limits of the axes
     axes.margins(0.08)
     axes.set_xticks([])
@@ -192,4 +194,4 @@ def _draw_next(axes: "Axes", model: TensorModel, text: str, probabilities: Array
     others = f"; the {rest:,} others: {1 - values.sum():.1%}" if rest else ""
     axes.set_xlabel(f"probability ({BOS_SIGN}: the document ends){others}", fontsize=11)
     after = f"after “{text}”" if text else "at the start"
-    axes.set_title(f"The next token {after}", fontsize=15, weight="bold")
+    axes.set_title(f"The next token\n{after}", fontsize=14, weight="bold")

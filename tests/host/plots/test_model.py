@@ -22,4 +22,6 @@ def test_a_picture_in_a_folder_is_named(tmp_path: Path) -> None:
         "drawn: pictures/show-m.png\n"
     )
     assert (tmp_path / "pictures" / "show-m.png").exists()
+    assert run("show", "m", "--out", "slides", cwd=tmp_path).stdout == "drawn: slides/show-m.png\n"
+    assert (tmp_path / "slides").is_dir()  # a path without a suffix is a folder
     assert run("show", ".", cwd=tmp_path / "m").stdout == "drawn: results/show-m.png\n"

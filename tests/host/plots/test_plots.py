@@ -151,7 +151,7 @@ def test_a_model(tmp_path: Path, figures: list[Figure]) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     titles = [axes.get_title() for axes in figures[0].axes if axes.get_title()]
     heads = [f"layer {layer}, head {head}" for layer in (1, 2) for head in (1, 2)]
-    assert titles == [*heads, "Token embeddings in two dimensions", "The next token after “maria”"]
+    assert titles == [*heads, "Token embeddings in two dimensions", "The next token\nafter “maria”"]
     assert ticks(figures[0], "x") == ["•", "m", "a", "r", "i", "a"]
     with pytest.raises(microgpt.UserError, match="not in the vocabulary"):
         draw_model(path, model, "zoß1")
@@ -176,14 +176,36 @@ def test_a_model_s_text_fits_the_block_or_is_refused(tmp_path: Path, figures: li
 
 
 def test_every_token_has_a_label(tmp_path: Path, figures: list[Figure]) -> None:
-    model = microgpt.create(
-        microgpt.ModelConfig(), "ab \t$日\u0301", special_tokens=["<|user|>", "<|end_turn|>"]
-    )
+    special = ["<|user|>", "<|end_turn|>", "日" * 20, "x" * 300]
+    model = microgpt.create(microgpt.ModelConfig(), "ab \t$日\u0301", special_tokens=special)
     draw_model(tmp_path / "show.png", model, "a b$日")
     assert ticks(figures[0], "x") == ["•", "a", "␣", "b", r"\$", "[U+65E5]"]
     signs = ["•", "a", "b", "␣", "[U+0009]", r"\$", "[U+65E5]", "[U+0301]"]
     bars = ticks(figures[0], "y", panel=-1)
-    assert sorted(bars) == sorted([*signs, "<|user|>", "<|end_turn|>"])
+    short = ["[U+65E5]…[U+65E5]", "x" * 9 + "…" + "x" * 9]
+    assert sorted(bars) == sorted([*signs, *special[:2], *short])
+
+
+def test_labels_and_titles_of_any_text_leave_room_for_the_picture(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    characters = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    model = microgpt.create(
+        microgpt.ModelConfig(n_head=1, block_size=64),
+        characters + "\N{GRINNING FACE}",
+        special_tokens=["日" * 20, "x" * 300],
+    )
+    draw_model(tmp_path / "show.png", model, "\N{GRINNING FACE}" * 40)  # a warning is an error
+    figure = figures[0]
+    edge = figure.bbox
+    *_, embeddings, bars = figure.axes
+    for text in (bars.title, embeddings.xaxis.label, embeddings.title):
+        box = text.get_window_extent()
+        assert edge.x0 <= box.x0 and box.x1 <= edge.x1, text
+    notes = [text.get_text() for text in embeddings.texts if "tokens" in text.get_text()]
+    assert notes == ["the first 32 of 304 tokens"]
+    (head,) = [axes for axes in figure.axes if axes.get_title() == "head 1"]
+    assert head.get_window_extent().x1 < edge.width / 2  # beside the label of its rows
 
 
 def test_bars_are_in_order_with_what_the_others_have(tmp_path: Path, figures: list[Figure]) -> None:
