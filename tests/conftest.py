@@ -75,6 +75,8 @@ MARKS = {
         "host/service/test_recordings.py::test_the_memory_to_list_a_long_log_is_bounded",
         "host/service/test_server.py",
         "host/test_data.py::test_train_and_ablate_count_the_documents_that_are_cut",
+        "host/test_memory.py::test_a_training_takes_what_is_estimated",
+        "host/test_memory.py::test_a_load_takes_what_is_estimated",
         "host/test_model_io.py::test_a_load_during_a_save_is_of_one_model",
         "host/test_files.py::test_a_kill_at_any_call_leaves_the_old_or_the_new_content",
         "host/test_files.py::test_a_kill_while_files_are_moved_is_made_good_by_the_next_even_if",

@@ -1,14 +1,15 @@
 """Save and load a model as a folder of weights.json and meta.json."""
 
 import json
+import os
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from ugpt.layout import parameter_table
+from ugpt.layout import parameter_count, parameter_table
 
-from microgpt import files
+from microgpt import files, memory
 from microgpt.config import ModelConfig, field_names, from_json
 from microgpt.errors import UserError
 from microgpt.tokenizer import Tokenizer
@@ -47,8 +48,11 @@ def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: s
     with files.replacing_in(folder) as new:
         with (new / WEIGHTS).open("w", encoding="utf-8") as file:
             before = "{"
-            for name, matrix in weights.items():  # each on its own, as the text needs memory
-                file.write(f"{before}{json.dumps(name)}: {json.dumps(np.asarray(matrix).tolist())}")
+            for name, matrix in weights.items():  # row by row: the text of a number is long
+                rows = (json.dumps(row.tolist()) for row in np.asarray(matrix))
+                file.write(f"{before}{json.dumps(name)}: [{next(rows)}")
+                file.writelines(f", {row}" for row in rows)
+                file.write("]")
                 before = ", "
             file.write("}")
         (new / META).write_text(json.dumps(meta), encoding="utf-8")
@@ -133,9 +137,20 @@ def _read_weights(
     file: BinaryIO, path: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: str
 ) -> Matrices:
     """Return the matrices of weights.json; raise ModelFolderError, naming file and matrix."""
+    size = os.fstat(file.fileno()).st_size
+    sizes = config.sizes(tokenizer.vocab_size)
+    parameters = int(parameter_count(sizes))
+    if size < 2 * parameters:  # a digit and a comma each; so this is known before it is read
+        raise ModelFolderError(
+            f"{path}: {size:,} bytes are too few for {memory.counted(parameters)} parameters, as "
+            f"{META} asks for"
+        )
+    reason = memory.refusal(parameters, memory.to_load(size, parameters), "to load")
+    if reason:
+        raise ModelFolderError(f"{path}: {reason}")
     content = _read_json(file, path)
     weights: Matrices = {}
-    for name, shape, _ in parameter_table(config.sizes(tokenizer.vocab_size)):
+    for name, shape, _ in parameter_table(sizes):
         if name not in content:
             raise ModelFolderError(f"{path}: {name} is missing")
         try:

@@ -5,13 +5,14 @@ import resource
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import microgpt
 import numpy as np
 import pytest
-from microgpt import ModelFolderError
+from microgpt import ModelFolderError, memory
 from microgpt.chat.conversations import SPECIAL_TOKENS
 
 ROOT = Path(__file__).parents[2]
@@ -171,6 +172,7 @@ def test_a_model_in_a_folder_that_cannot_be_written_is_loaded(
 # A process that saves the two models of `marked` in turns.
 SAVES = """
 import sys
+import tracemalloc
 from tests.host.test_model_io import in_turns
 in_turns(sys.argv[1], int(sys.argv[2]))
 """
@@ -265,6 +267,43 @@ def test_a_byte_order_mark_is_allowed(tmp_path: Path, model: microgpt.Model, nam
     path = tmp_path / "m" / name
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert microgpt.load(tmp_path / "m").config == model.config
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ({"n_layer": 10**9}, "3.1 trillion"),
+        ({"n_embd": 10**8}, "1.2e+17"),
+        ({"block_size": 10**5}, "1.6 million"),
+    ],
+)
+def test_sizes_that_the_weights_are_too_small_for_cost_nothing(
+    tmp_path: Path, model: microgpt.Model, change: dict[str, int], count: str
+) -> None:
+    model.save(tmp_path)
+    edit(tmp_path / "meta.json", lambda meta: meta.update(change))
+    size = (tmp_path / "weights.json").stat().st_size
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFolderError) as error:
+            microgpt.load(tmp_path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1e6
+    assert str(error.value) == (
+        f"{tmp_path / 'weights.json'}: {size:,} bytes are too few for {count} parameters, as "
+        "meta.json asks for"
+    )
+
+
+def test_a_model_that_does_not_fit_the_memory_is_not_read(
+    tmp_path: Path, model: microgpt.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.save(tmp_path)
+    monkeypatch.setattr(memory, "of_machine", lambda: 200_000)
+    with pytest.raises(ModelFolderError, match="needs 2.... kB to load, this machine has 200.0 kB"):
+        microgpt.load(tmp_path)
 
 
 def test_a_path_that_cannot_be_one_is_refused() -> None:
