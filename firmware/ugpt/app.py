@@ -50,7 +50,7 @@ def read_settings(path, saved=None):
             settings[name] = saved[name]
     try:
         with open(path) as file:
-            given = json.load(file)
+            given = json.loads(file.read().lstrip("\ufeff"))  # some editors put that first
         if not isinstance(given, dict):
             raise ValueError
     except OSError:

@@ -75,6 +75,7 @@ def zeros_pair(length):
 
 
 def parameter_count(sizes):
-    """Return the number of parameters."""
-    _, (rows, columns), offset = parameter_table(sizes)[-1]
-    return offset + rows * columns
+    """Return the number of parameters: the sum over `parameter_table`, without the table."""
+    width = sizes.n_embd
+    rows = sizes.block_size + (1 if sizes.tie_lm_head else 2) * sizes.vocab_size
+    return width * (rows + sizes.n_layer * (4 * width + 2 * sizes.n_hidden))

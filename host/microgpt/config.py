@@ -13,7 +13,7 @@ Decay = Literal["linear", "cosine"]
 DECAYS = ("linear", "cosine")
 # {field of TrainConfig: its name in version 0.1.0}
 FORMER_NAMES = {"validation": "holdout", "gradient_accumulation": "accumulate"}
-LARGEST = 1 << 20  # size or batch: far more than fits in memory, and soon refused
+LARGEST = 10**12  # size or batch: so that an estimate of its memory is a number one can read
 # Adam moves a weight by at most about 3 times lr a step: with this one, float32 holds the weights.
 LARGEST_LR = 1e30
 

@@ -1,18 +1,26 @@
-"""Find the files of a package; replace a file or a folder atomically and durably.
+"""Find the files of a package; replace files atomically and durably.
 
-To replace something, the new content is written beside the old content, flushed to the disk and
-renamed over it. After a crash or a loss of power the old content or the new content is there,
-never a part of either.
+To replace a file, the new content is written beside the old content, flushed to the disk and
+renamed over it. Several files of a folder can be replaced together. After a crash or a loss of
+power the old content or the new content is there, never a part of either.
 """
 
 import errno
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # on Windows, which has no locks of folders
+    fcntl = None  # type: ignore[assignment]
+
+PENDING = ".microgpt-new"  # in a folder: new files, which replace those of the same names
 
 
 def packaged(package: str, name: str = "") -> Path:
@@ -34,10 +42,9 @@ def new_folder(path: Path) -> Path:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path for new content, a file or a folder, which replaces `target` after the block.
+    """Yield a path for a new file, which replaces the file `target` after the block.
 
-    If the block raises, `target` is unchanged and the new content is removed. A folder needs two
-    renames: after a crash between them the old folder is at `backup_of(target)`. Raises OSError.
+    If the block raises, `target` is unchanged and the new file is removed. Raises OSError.
     """
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,20 +53,102 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield new
         _sync(new)
-        if new.is_file() and target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        if new.is_dir() and target.exists():
-            _remove(backup_of(target))
-            target.rename(backup_of(target))
+        _refuse_folder(target)
         new.replace(target)
         _sync_folder(target.parent)
     except BaseException:
         _remove(new)
-        if backup_of(target).exists() and not target.exists():
-            backup_of(target).rename(target)
         raise
-    if target.is_dir():
-        _remove(backup_of(target))
+
+
+@contextmanager
+def replacing_in(folder: Path) -> Iterator[Path]:
+    """Yield a folder for new files; after the block they replace those in `folder`, together.
+
+    Other files in `folder` stay; it is created if there is none. `open_together` returns the old
+    files or the new ones, whenever it is called, also after a kill in here: one rename of the
+    folder of new files to PENDING makes them the files that count, and then each is moved to its
+    place. A kill in between leaves PENDING, and the next call moves what is there. If the block
+    raises, `folder` is unchanged. Raises OSError.
+    """
+    folder = folder.absolute()
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / f"{PENDING}.{os.getpid()}"
+    try:
+        _remove(new)
+        new.mkdir()
+        yield new
+        for file in new.iterdir():
+            _refuse_folder(folder / file.name)
+        _sync(new)
+        with _only_writer(folder):
+            _move_pending(folder)
+            new.rename(folder / PENDING)
+            _sync_folder(folder)
+            _move_pending(folder)
+    except BaseException:
+        _remove(new)
+        if is_new:
+            with suppress(OSError):  # it holds something by now
+                folder.rmdir()
+        raise
+
+
+def _move_pending(folder: Path) -> None:
+    """Move each file in PENDING to its place in `folder`."""
+    pending = folder / PENDING
+    if not pending.is_dir():
+        return
+    for file in pending.iterdir():
+        file.replace(folder / file.name)
+    _sync_folder(folder)
+    pending.rmdir()
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes to `folder`, where the system has locks of folders."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems of a network have none
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # which unlocks
+
+
+def newest(folder: Path, name: str) -> Path:
+    """Return the path of a file that `replacing_in` wrote: in `folder`, or in its PENDING."""
+    pending = folder / PENDING / name
+    return pending if pending.exists() else folder / name
+
+
+def open_together(folder: Path, names: Sequence[str]) -> list[BinaryIO]:
+    """Open files that `replacing_in` wrote: all as they were at one moment; writes nothing.
+
+    Raises OSError, FileNotFoundError if one is missing.
+    """
+    while True:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(_open_newest(folder, name)) for name in names]
+            with ExitStack() as after:
+                again = [after.enter_context(_open_newest(folder, name)) for name in names]
+                # A file that has been replaced does not come back. So if none has been until now,
+                # there was a moment at which all of these were the newest.
+                pairs = zip(opened, again, strict=True)
+                if all(os.path.sameopenfile(a.fileno(), b.fileno()) for a, b in pairs):
+                    stack.pop_all()
+                    return opened
+
+
+def _open_newest(folder: Path, name: str) -> BinaryIO:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return open(folder / PENDING / name, "rb")
+    return open(folder / name, "rb")
 
 
 def write(target: Path, content: str | bytes) -> None:
@@ -68,9 +157,10 @@ def write(target: Path, content: str | bytes) -> None:
         new.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
-def backup_of(folder: Path) -> Path:
-    """Return the path of a folder's old content while the folder is replaced."""
-    return folder.with_name(folder.name + ".old")
+def _refuse_folder(target: Path) -> None:
+    """Raise IsADirectoryError if `target` is a folder: a file cannot replace it."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
 
 
 def _remove(path: Path) -> None:

@@ -2,15 +2,14 @@
 
 from typing import TypedDict
 
+from microgpt import memory
 from microgpt.board import BOARD_BYTES, refusals
 from microgpt.chat.conversations import can_chat
 from microgpt.engines.base import Model
 
-FLOAT = 4  # bytes of a float32
-
 
 class Memory(TypedDict):
-    """Bytes in float32: to train the model, and to generate with it."""
+    """Bytes in engine tensor, float32: to train on a document that fills the block, to generate."""
 
     train: int
     run: int
@@ -51,6 +50,7 @@ class ModelInfo(TypedDict):
 def about(model: Model) -> ModelInfo:
     """Return the facts about a model."""
     config, tokenizer = model.config, model.tokenizer
+    work = memory.Work(config, tokenizer.vocab_size, lengths=[config.block_size])
     return {
         "n_embd": config.n_embd,
         "n_head": config.n_head,
@@ -65,32 +65,13 @@ def about(model: Model) -> ModelInfo:
         "bos": tokenizer.bos,
         "special_tokens": list(tokenizer.special_tokens),
         "can_chat": can_chat(tokenizer),
-        "memory": {"train": bytes_to_train(model), "run": bytes_to_run(model)},
+        "memory": {"train": memory.to_train(work), "run": memory.to_run(work)},
         "board": board(model),
     }
-
-
-def bytes_to_run(model: Model) -> int:
-    """Return the bytes of the weights and a full KV cache in float32."""
-    config = model.config
-    cache = 2 * config.n_layer * config.block_size * config.n_embd
-    return FLOAT * (model.parameter_count + cache)
-
-
-def bytes_to_train(model: Model) -> int:
-    """Return the bytes that a training step takes in float32, for a document of block_size.
-
-    They are the weights, the gradients, Adam's two moments, and the activations and their
-    gradients as `ugpt.model` allocates them.
-    """
-    sizes = model.sizes
-    n, width = sizes.block_size, sizes.n_embd
-    layer = n * (6 * width + sizes.n_hidden + sizes.n_head * n + 2)
-    rest = n * (8 * width + sizes.n_hidden + sizes.vocab_size + 1) + 1
-    return int(FLOAT * (4 * model.parameter_count + sizes.n_layer * layer + rest))
 
 
 def board(model: Model) -> BoardFit:
     """Return whether a board has the memory to train the model, and can hold it at all."""
     reasons = refusals(model.config, model.tokenizer)
-    return {"fits": bytes_to_train(model) <= BOARD_BYTES, "push": not reasons, "reasons": reasons}
+    fits = memory.on_board(model.sizes) <= BOARD_BYTES
+    return {"fits": fits, "push": not reasons, "reasons": reasons}

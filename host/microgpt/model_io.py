@@ -1,13 +1,15 @@
 """Save and load a model as a folder of weights.json and meta.json."""
 
 import json
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from ugpt.layout import parameter_table
+from ugpt.layout import parameter_count, parameter_table
 
-from microgpt import files
+from microgpt import files, memory
 from microgpt.config import ModelConfig, field_names, from_json
 from microgpt.errors import UserError
 from microgpt.tokenizer import Tokenizer
@@ -24,17 +26,18 @@ class ModelFolderError(UserError):
 
 
 def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: str | Path) -> None:
-    """Replace `folder` by a model, atomically and durably.
+    """Write a model to `folder`, atomically and durably; other files in it stay.
 
     weights.json is {name: rows} with the names of `ugpt.layout`, meta.json holds the tokenizer and
-    the configuration. Raises ModelFolderError if `folder` has files that are not a model's, OSError
-    if it cannot be written.
+    the configuration. Raises ModelFolderError if there is a file in place of the folder, or a
+    folder in place of a file, OSError if it cannot be written.
     """
-    folder = Path(folder).resolve()
-    present = folder.iterdir() if folder.is_dir() else ()
-    others = {p.name for p in present if not p.name.startswith(".")} - {WEIGHTS, META}
-    if others or (folder.exists() and not folder.is_dir()):
-        raise ModelFolderError(f"{folder} holds other files, so it is not replaced: name another")
+    folder = Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ModelFolderError(f"{folder} is a file, not a folder: name another")
+    for name in (WEIGHTS, META):
+        if (folder / name).is_dir():
+            raise ModelFolderError(f"{folder / name} is a folder, not a file: remove it")
     meta = {
         "vocab_size": tokenizer.vocab_size,
         "charset": tokenizer.charset,
@@ -42,46 +45,57 @@ def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: s
         "special_tokens": list(tokenizer.special_tokens),
         **{name: getattr(config, name) for name in field_names(ModelConfig)},
     }
-    rows = {name: np.asarray(matrix).tolist() for name, matrix in weights.items()}
-    with files.replacing(folder) as new:
-        new.mkdir()
-        for name, content in ((WEIGHTS, rows), (META, meta)):
-            with (new / name).open("w", encoding="utf-8") as file:
-                json.dump(content, file)
+    with files.replacing_in(folder) as new:
+        with (new / WEIGHTS).open("w", encoding="utf-8") as file:
+            before = "{"
+            for name, matrix in weights.items():  # row by row: the text of a number is long
+                rows = (json.dumps(row.tolist()) for row in np.asarray(matrix))
+                file.write(f"{before}{json.dumps(name)}: [{next(rows)}")
+                file.writelines(f", {row}" for row in rows)
+                file.write("]")
+                before = ", "
+            file.write("}")
+        (new / META).write_text(json.dumps(meta), encoding="utf-8")
 
 
 def read(folder: str | Path, dtype: str = "float32") -> tuple[ModelConfig, Tokenizer, Matrices]:
     """Return configuration, tokenizer and weights of the model in `folder`; see `engines.load`.
 
-    Raises ModelFolderError if something is missing or malformed, or a weight not finite in `dtype`.
+    Both files are of the same save, also while another process saves; nothing is written. Raises
+    ModelFolderError if something is missing or malformed, or a weight not finite in `dtype`.
     """
     folder = _of_run(Path(folder))
-    if not folder.exists() and _is_there(folder):
-        files.backup_of(folder).rename(folder)
-    config, tokenizer = _read_meta(folder / META)
-    return config, tokenizer, _read_weights(folder / WEIGHTS, config, tokenizer, dtype)
+    try:
+        meta, weights = files.open_together(folder, (META, WEIGHTS))
+    except OSError as error:
+        raise ModelFolderError(f"cannot read {error.filename}: {error.strerror}") from None
+    except ValueError as error:  # a NUL or half a character in the path
+        raise ModelFolderError(f"cannot read {str(folder)!r}: {error}") from None
+    with meta, weights:
+        config, tokenizer = _read_meta(meta, folder / META)
+        return config, tokenizer, _read_weights(weights, folder / WEIGHTS, config, tokenizer, dtype)
 
 
 def weights_file(folder: str | Path) -> Path:
     """Return the path of the weights of the model in `folder`, which is a model's or a run's."""
-    return _of_run(Path(folder)) / WEIGHTS
+    return files.newest(_of_run(Path(folder)), WEIGHTS)
 
 
 def _of_run(folder: Path) -> Path:
-    """Return the folder of the model: `folder`, or its sub-folder `model` if it is a run's."""
-    if not (folder / META).exists() and _is_there(folder / "model"):
-        return folder / "model"
+    """Return the folder of the model: `folder`, or its sub-folder `model` if it is a run's.
+
+    After a crash, version 0.1.0 can have left it under a name that ends with ".old".
+    """
+    for place in (folder, folder / "model"):
+        for there in (place, place.with_name(place.name + ".old")):
+            if files.newest(there, META).exists():
+                return there
     return folder
 
 
-def _is_there(folder: Path) -> bool:
-    """Return whether a folder exists, or the backup that a crash while it was replaced left."""
-    return folder.is_dir() or files.backup_of(folder).is_dir()
-
-
-def _read_json(path: Path) -> dict[str, object]:
+def _read_json(file: BinaryIO, path: Path) -> dict[str, object]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(file.read())  # of bytes: it allows for a byte order mark
     except OSError as error:
         raise ModelFolderError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -91,9 +105,9 @@ def _read_json(path: Path) -> dict[str, object]:
     return content
 
 
-def _read_meta(path: Path) -> tuple[ModelConfig, Tokenizer]:
+def _read_meta(file: BinaryIO, path: Path) -> tuple[ModelConfig, Tokenizer]:
     """Return what meta.json says; raise ModelFolderError, naming the file."""
-    meta = _read_json(path)
+    meta = _read_json(file, path)
     charset = meta.get("charset")
     if isinstance(charset, list) and all(isinstance(c, str) and len(c) == 1 for c in charset):
         charset = "".join(charset)
@@ -119,11 +133,24 @@ def _read_meta(path: Path) -> tuple[ModelConfig, Tokenizer]:
     return config, tokenizer
 
 
-def _read_weights(path: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: str) -> Matrices:
+def _read_weights(
+    file: BinaryIO, path: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: str
+) -> Matrices:
     """Return the matrices of weights.json; raise ModelFolderError, naming file and matrix."""
-    content = _read_json(path)
+    size = os.fstat(file.fileno()).st_size
+    sizes = config.sizes(tokenizer.vocab_size)
+    parameters = int(parameter_count(sizes))
+    if size < 2 * parameters:  # a digit and a comma each; so this is known before it is read
+        raise ModelFolderError(
+            f"{path}: {size:,} bytes are too few for {memory.counted(parameters)} parameters, as "
+            f"{META} asks for"
+        )
+    reason = memory.refusal(parameters, memory.to_load(size, parameters), "to load")
+    if reason:
+        raise ModelFolderError(f"{path}: {reason}")
+    content = _read_json(file, path)
     weights: Matrices = {}
-    for name, shape, _ in parameter_table(config.sizes(tokenizer.vocab_size)):
+    for name, shape, _ in parameter_table(sizes):
         if name not in content:
             raise ModelFolderError(f"{path}: {name} is missing")
         try:

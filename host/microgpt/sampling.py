@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from microgpt.config import check_seed
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import Array
@@ -73,9 +74,10 @@ def generate(
 
     A document has at most block_size characters, a prompt at most block_size - 1. `temperature` is
     from 0, which is greedy, to MAX_TEMPERATURE. The prompt is folded to the vocabulary, "Emma" to
-    "emma". Raises SamplingError for a value out of range, VocabularyError for a character that
-    `Tokenizer.fold` cannot fold.
+    "emma". Raises SamplingError for a value out of range, ConfigError for a negative seed,
+    VocabularyError for a character that `Tokenizer.fold` cannot fold.
     """
+    check_seed(seed)
     if num_samples < 1:
         raise SamplingError(f"num_samples must be at least 1, not {num_samples!r}")
     rng = random.Random(seed)

@@ -6,11 +6,12 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from microgpt.config import Decay, TrainConfig
+from microgpt.config import Decay, ModelConfig, TrainConfig
 from microgpt.data import in_validation_set
-from microgpt.engines import evaluator
+from microgpt.engines import check_memory, evaluator
 from microgpt.engines.base import DivergedError, Model
 from microgpt.errors import UserError
+from microgpt.memory import Work
 from microgpt.tokenizer import VocabularyError
 
 VALIDATIONS = 20  # measurements of the validation loss in a run of at least so many steps
@@ -58,10 +59,11 @@ def train(
     steps, evenly spaced, or after every step if there are fewer; and after the last step.
 
     Raises TrainingError if there is no document, if a document has a character that is not in the
-    vocabulary, or if a loss or its gradient is not finite. The weights are then those after the
-    step before.
+    vocabulary, or if a loss or its gradient is not finite: the weights are then those after the
+    step before. Raises ConfigError if a step needs more memory than there is.
     """
     config = config or TrainConfig()
+    check_step(model, docs, config)
     training, validation = split(docs, config.validation)
     validation_docs = [encode(model, docs, index) for index in validation]
     if first == 0:
@@ -87,6 +89,33 @@ def measured_after(step: int, steps: int) -> bool:
     """Return whether the validation loss is due after this one of `steps` steps."""
     count = min(VALIDATIONS, steps)
     return (step + 1) * count // steps > step * count // steps
+
+
+def check_step(model: Model, docs: Sequence[str | Document], config: TrainConfig) -> None:
+    """Raise ConfigError, with figures, if a step needs more memory than this machine has."""
+    vocab_size = model.tokenizer.vocab_size
+    check_memory(work_of(model.config, vocab_size, model.engine, model.dtype, docs, config))
+
+
+def work_of(
+    sizes: ModelConfig,
+    vocab_size: int,
+    engine: str,
+    dtype: str,
+    docs: Sequence[str | Document],
+    config: TrainConfig,
+) -> Work:
+    """Return what a step of a training computes, for an estimate of its memory."""
+    return Work(
+        sizes,
+        vocab_size,
+        engine,
+        dtype,
+        config.batch,
+        config.gradient_accumulation,
+        [len(doc) + 1 if isinstance(doc, str) else len(doc.tokens) - 1 for doc in docs],
+        any(isinstance(doc, Document) and doc.mask is not None for doc in docs),
+    )
 
 
 def validation_loss(model: Model, docs: Sequence[Document]) -> float:

@@ -31,6 +31,10 @@ def test_given_settings_are_used():
     assert settings_from(json.dumps(given)) == given
 
 
+def test_a_byte_order_mark_is_allowed():
+    assert settings_from("\ufeff" + '{"seed": 7}')["seed"] == 7
+
+
 def test_broken_settings_give_defaults():
     for text in (
         "",

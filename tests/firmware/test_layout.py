@@ -27,6 +27,15 @@ def test_other_sizes():
     assert parameter_count(sizes) == 30 + 18 + 2 * (4 * 36 + 2 * 144)
 
 
+def test_the_count_is_that_of_the_table_and_needs_none():
+    for n_layer in (1, 2, 5):
+        for tied in (False, True):
+            sizes = Sizes(7, 6, 3, n_layer, 5, tied)
+            _, (rows, columns), offset = parameter_table(sizes)[-1]
+            assert parameter_count(sizes) == offset + rows * columns
+    assert parameter_count(Sizes(n_layer=1000000000)) == 1120 + 1000000000 * 3072
+
+
 def test_impossible_sizes_are_refused():
     assert raises(ValueError, lambda: Sizes(n_embd=16, n_head=3))
     assert raises(ValueError, lambda: Sizes(n_layer=0))

@@ -1,21 +1,24 @@
-"""Replacing a file or a folder: after a kill at any call, the old or the new content is there."""
+"""Replacing files: after a kill at any call, the old or the new content is there."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import microgpt
 import pytest
 from microgpt import files
 
-OLD, NEW = b"old" * 1000, b"new" * 5000
+OLD, NEW, NEXT = b"old" * 1000, b"new" * 5000, b"next"
 KILLED = 9
+NAMES = ("a", "b")
 
 # A process that replaces `target` and ends without any cleanup before its Nth call of the system.
 KILL = f"""
 import os, shutil, sys
 from pathlib import Path
-from microgpt import files
+import microgpt
+from tests.host.test_files import NEW, put
 
 target, kind, last = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 calls = 0
@@ -31,70 +34,105 @@ def counted(owner, name):
     setattr(owner, name, call)
 
 for owner, name in ((os, "fsync"), (os, "open"), (Path, "rename"), (Path, "replace"),
-                    (Path, "unlink"), (Path, "mkdir"), (Path, "write_bytes"), (shutil, "rmtree")):
+                    (Path, "unlink"), (Path, "mkdir"), (Path, "rmdir"), (Path, "open"),
+                    (Path, "write_bytes"), (shutil, "rmtree")):
     counted(owner, name)
-with files.replacing(target) as new:
-    if kind == "folder":
-        new.mkdir()
-        (new / "a").write_bytes(b"new" * 5000)
-        (new / "b").write_bytes(b"new" * 5000)
-    else:
-        new.write_bytes(b"new" * 5000)
+put(target, kind, NEW)
 """
 
 
 def put(target: Path, kind: str, content: bytes) -> None:
-    with files.replacing(target) as new:
-        if kind == "folder":
-            new.mkdir()
-            (new / "a").write_bytes(content)
-            (new / "b").write_bytes(content)
-        else:
-            new.write_bytes(content)
+    """Replace a file, the files of a folder, or a model, whose weights then tell the content."""
+    if kind == "file":
+        files.write(target, content)
+    elif kind == "folder":
+        with files.replacing_in(target) as new:
+            for name in NAMES:
+                (new / name).write_bytes(content)
+    else:
+        config = microgpt.ModelConfig(n_embd=1, n_head=1, block_size=1)
+        model = microgpt.create(config, f"{len(content):05}"[-1])
+        for matrix in model.weights.values():
+            matrix[...] = len(content)
+        model.save(target)
 
 
 def content(target: Path, kind: str) -> set[bytes]:
-    """Return the content of a file, or of all files of a folder."""
-    return {p.read_bytes() for p in target.iterdir()} if kind == "folder" else {target.read_bytes()}
+    """Return the contents of what `put` replaced, where it is replaced together: one, if whole."""
+    if kind == "file":
+        return {target.read_bytes()}
+    if kind == "folder":
+        opened = files.open_together(target, NAMES)
+        found = {file.read() for file in opened}
+        for file in opened:
+            file.close()
+        return found
+    model = microgpt.load(target)
+    lengths = {int(x) for matrix in model.weights.values() for x in matrix.ravel()}
+    return {c for c in (OLD, NEW, NEXT) if len(c) in lengths}
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
+def kill(target: Path, kind: str, last: int) -> bool:
+    """Replace `target` by NEW in a process that is killed at a call; return whether it ended."""
+    command = [sys.executable, "-c", KILL, str(target), kind, str(last)]
+    code = subprocess.run(command, cwd=Path(__file__).parents[2]).returncode
+    assert code in (0, KILLED)
+    return code == 0
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "model"])
 def test_a_kill_at_any_call_leaves_the_old_or_the_new_content(tmp_path: Path, kind: str) -> None:
     seen = []
     for last in range(1, 40):
         target = tmp_path / str(last) / "target"
         put(target, kind, OLD)
-        result = subprocess.run([sys.executable, "-c", KILL, str(target), kind, str(last)])
-        there = target if target.exists() else files.backup_of(target)
-        if kind == "file":
-            assert there == target  # a file is never missing
-        (found,) = content(there, kind)
-        assert found in (OLD, NEW)
+        ended = kill(target, kind, last)
+        (found,) = content(target, kind)
         seen.append(found)
-        put(target, kind, b"next")  # what the kill left behind is in nobody's way
-        assert content(target, kind) == {b"next"}
-        if result.returncode == 0:
+        put(target, kind, NEXT)  # what the kill left behind is in nobody's way
+        assert content(target, kind) == {NEXT}
+        if ended:
             break
-        assert result.returncode == KILLED
-    assert result.returncode == 0
+    assert ended
     assert seen == sorted(seen, reverse=True)  # old up to one of the calls, new from it on
     assert set(seen) == {OLD, NEW}
+
+
+def test_a_kill_while_files_are_moved_is_made_good_by_the_next_even_if_that_is_killed(
+    tmp_path: Path,
+) -> None:
+    """At each call of the second process, the files of the first or those of the second count."""
+    seen = []
+    for last in range(1, 60):
+        target = tmp_path / str(last)
+        put(target, "folder", OLD)
+        (target / files.PENDING).mkdir()  # as a kill leaves it: one file is moved, one is not
+        (target / "a").write_bytes(NEXT)
+        (target / files.PENDING / "b").write_bytes(NEXT)
+        assert content(target, "folder") == {NEXT}
+        ended = kill(target, "folder", last)
+        (found,) = content(target, "folder")
+        seen.append(found)
+        if ended:
+            break
+    assert ended
+    assert seen == sorted(seen, reverse=True)  # "next", then "new"
+    assert set(seen) == {NEXT, NEW}
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_block_that_fails_changes_nothing_and_leaves_nothing(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "target"
     put(target, kind, OLD)
+    replacing = files.replacing if kind == "file" else files.replacing_in
     for error in (RuntimeError, KeyboardInterrupt):
-        with pytest.raises(error), files.replacing(target) as new:
-            if kind == "folder":
-                new.mkdir()
-                (new / "a").write_bytes(NEW)
-            else:
-                new.write_bytes(NEW)
+        with pytest.raises(error), replacing(target) as new:
+            (new if kind == "file" else new / "a").write_bytes(NEW)
             raise error
         assert content(target, kind) == {OLD}
         assert list(tmp_path.iterdir()) == [target]
+    if kind == "folder":
+        assert sorted(path.name for path in target.iterdir()) == ["a", "b"]
 
 
 def test_a_block_that_fails_leaves_no_file_where_none_was(tmp_path: Path) -> None:
@@ -104,23 +142,20 @@ def test_a_block_that_fails_leaves_no_file_where_none_was(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_moved_away_by_a_kill_comes_back_when_the_next_block_fails(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    put(target, "folder", OLD)
-    target.rename(files.backup_of(target))  # as a kill between the two renames leaves it
-    with pytest.raises(RuntimeError), files.replacing(target):
+def test_a_block_that_fails_leaves_no_folder_where_none_was(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), files.replacing_in(tmp_path / "target"):
         raise RuntimeError
-    assert content(target, "folder") == {OLD}
-    assert list(tmp_path.iterdir()) == [target]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_another_process_left_is_harmless(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "target"
-    left = tmp_path / f"target.{os.getpid() + 1}.new"
-    own = tmp_path / f"target.{os.getpid()}.new"  # of a process that had this number before
+    form = "target.{}.new" if kind == "file" else f"target/{files.PENDING}.{{}}"
+    left = tmp_path / form.format(os.getpid() + 1)
+    own = tmp_path / form.format(os.getpid())  # of a process that had this number before
     for path in (left, own):
-        path.mkdir()
+        path.mkdir(parents=True)
         (path / "c").write_bytes(b"half")
     put(target, kind, NEW)
     assert content(target, kind) == {NEW}
@@ -128,12 +163,26 @@ def test_what_another_process_left_is_harmless(tmp_path: Path, kind: str) -> Non
     assert not own.exists()
 
 
+def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(OLD)
+    (tmp_path / ".d").mkdir()
+    put(tmp_path, "folder", NEW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".d", "a", "b", "c"]
+    assert (tmp_path / "c").read_bytes() == OLD
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(OLD)
+    with pytest.raises(FileNotFoundError) as error:
+        files.open_together(tmp_path, NAMES)
+    assert error.value.filename == str(tmp_path / "b")
+
+
 def test_two_processes_at_once_leave_the_content_of_one(tmp_path: Path) -> None:
     target = tmp_path / "target"
     with files.replacing(target) as first:
         first.write_bytes(OLD)
-        command = [sys.executable, "-c", KILL, str(target), "file", "0"]
-        assert subprocess.run(command).returncode == 0
+        assert kill(target, "file", 0)
         assert target.read_bytes() == NEW
     assert target.read_bytes() == OLD
     assert list(tmp_path.iterdir()) == [target]
@@ -172,3 +221,11 @@ def test_a_new_folder_gets_the_first_number_that_is_free(tmp_path: Path) -> None
     path.with_name("ablation-2").write_text("a file")
     assert files.new_folder(path) == path.with_name("ablation-3")
     assert path.with_name("ablation-3").is_dir()
+
+
+def test_a_file_does_not_replace_a_folder_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        put(tmp_path, "folder", NEW)
+    assert error.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt import info
+from microgpt import info, memory
 from microgpt.chat.conversations import SPECIAL_TOKENS
 from microgpt.tokenizer import Tokenizer
 from microgpt_board.device.weights import for_board
@@ -20,12 +20,12 @@ from tests.support.commands import run
 @pytest.mark.parametrize(
     "sizes", [{}, {"n_embd": 32, "n_layer": 3, "block_size": 8}, {"n_head": 2, "block_size": 40}]
 )
-def test_memory_to_train_is_what_the_device_package_allocates(sizes: dict) -> None:
+def test_memory_on_a_board_is_what_the_device_package_allocates(sizes: dict) -> None:
     board = BoardModel(Sizes(27, **sizes))
     adam = Adam(board.params, board.grads)
     parts = [board.params, board.grads, adam.m, adam.v, *board.buffers]
     floats = sum(map(len, parts))
-    assert info.bytes_to_train(microgpt.create(microgpt.ModelConfig(**sizes))) == 4 * floats
+    assert memory.on_board(board.sizes) == 4 * floats
 
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -84,6 +84,8 @@ def test_the_command(chat_folder: Path, names_folder: Path) -> None:
     facts = json.loads(said(names_folder, "--json"))
     assert facts["parameters"] == 4192
     assert sum(rows * columns for rows, columns in facts["matrices"].values()) == 4192
+    work = memory.Work(microgpt.ModelConfig(), 27, lengths=[16])
+    assert facts["memory"] == {"train": memory.to_train(work), "run": memory.to_run(work)}
     assert facts["board"] == {"fits": True, "push": True, "reasons": []}
     assert facts["special_tokens"] == []
     text = said(names_folder)

@@ -1,15 +1,21 @@
 """A model's folder: written atomically, and every malformed file refused in one line."""
 
 import json
-import os
+import resource
+import shutil
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import microgpt
 import numpy as np
 import pytest
-from microgpt import ModelFolderError, files, model_io
+from microgpt import ModelFolderError, memory
 from microgpt.chat.conversations import SPECIAL_TOKENS
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -127,53 +133,99 @@ def test_no_folder(tmp_path: Path) -> None:
         microgpt.load(tmp_path / "nothing")
 
 
-class Killed(BaseException):
-    """What stops a save in the middle."""
-
-
-@pytest.mark.parametrize("kill_at", range(1, 12))  # a save makes 9 of these calls
-def test_a_save_cut_short_loses_nothing(
-    tmp_path: Path, model: microgpt.Model, kill_at: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "m"
-    model.save(target)
-    other = microgpt.create(microgpt.ModelConfig(), seed=8)
-    calls = 0
-
-    def counted(function: Callable) -> Callable:
-        def call(*arguments: object, **keywords: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == kill_at:
-                raise Killed
-            return function(*arguments, **keywords)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for owner, name in (
-            (os, "fsync"),
-            (Path, "rename"),
-            (Path, "replace"),
-            (model_io.json, "dump"),
-            (files.shutil, "rmtree"),
-        ):
-            patch.setattr(owner, name, counted(getattr(owner, name)))
-        try:
-            other.save(target)
-            finished = True
-        except Killed:
-            finished = False
-    loaded = microgpt.load(target).weights["wte"]
-    old, new = model.weights["wte"], other.weights["wte"]
-    assert (loaded == new).all() if finished else (loaded == old).all() or (loaded == new).all()
-
-
-def test_a_runs_model_is_found_and_put_back(tmp_path: Path, model: microgpt.Model) -> None:
+def test_a_run_has_its_model_in_a_folder(tmp_path: Path, model: microgpt.Model) -> None:
     model.save(tmp_path / "run" / "model")
     assert microgpt.load(tmp_path / "run").config == model.config
-    (tmp_path / "run" / "model").rename(tmp_path / "run" / "model.old")  # as a kill leaves it
-    assert microgpt.load(tmp_path / "run").config == model.config
+
+
+def test_what_a_kill_of_version_0_1_0_left_is_read_where_it_is(
+    tmp_path: Path, model: microgpt.Model
+) -> None:
+    model.save(tmp_path / "run" / "model.old")
+    model.save(tmp_path / "m.old")
+    before = sorted(tmp_path.rglob("*"))
+    for folder in ("run", "run/model", "m"):
+        assert microgpt.load(tmp_path / folder).config == model.config
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_in_a_folder_that_cannot_be_written_is_loaded(
+    tmp_path: Path, model: microgpt.Model
+) -> None:
+    """No call of the system that writes is made: as root, a folder's mode would forbid nothing."""
+    model.save(tmp_path / "m")
+    writes = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"}
+    seen = []
+
+    def watch(event: str, arguments: tuple) -> None:
+        if watching and (event in writes or event == "open" and arguments[1] not in ("r", "rb")):
+            seen.append((event, arguments))
+
+    watching = False
+    sys.addaudithook(watch)  # cannot be removed
+    watching = True
+    microgpt.load(tmp_path / "m")
+    watching = False
+    assert seen == []
+
+
+# A process that saves the two models of `marked` in turns.
+SAVES = """
+import sys
+import tracemalloc
+from tests.host.test_model_io import in_turns
+in_turns(sys.argv[1], int(sys.argv[2]))
+"""
+
+
+def in_turns(folder: str, count: int) -> None:
+    """Save two models of the same shapes `count` times in turns."""
+    models = [marked(number) for number in range(2)]
+    for turn in range(count):
+        models[turn % 2].save(folder)
+
+
+def marked(number: int) -> microgpt.Model:
+    """Return a model whose charset and whose every weight tell its number."""
+    charset = "ab" if number == 0 else "cd"
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4, block_size=4), charset)
+    for matrix in model.weights.values():
+        matrix[...] = number
+    return model
+
+
+def number_of(model: microgpt.Model) -> int:
+    """Return the number of a model that `marked` returned; fail if it is of two."""
+    (number,) = {float(x) for matrix in model.weights.values() for x in matrix.ravel()}
+    assert model.tokenizer.charset == ("ab" if number == 0 else "cd")
+    return int(number)
+
+
+@pytest.mark.parametrize("writers", [1, 2])
+def test_a_load_during_a_save_is_of_one_model(tmp_path: Path, writers: int) -> None:
+    target = tmp_path / "m"
+    marked(0).save(target)
+    command = [sys.executable, "-c", SAVES, str(target), "80"]
+    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(writers)]
+    while any(process.poll() is None for process in processes):
+        number_of(microgpt.load(target))
+    assert [process.returncode for process in processes] == [0] * writers
+    assert sorted(path.name for path in target.iterdir()) == ["meta.json", "weights.json"]
+
+
+def test_a_save_that_fails_leaves_the_model_and_nothing_else(tmp_path: Path) -> None:
+    marked(0).save(tmp_path / "m")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a weights.json is longer
+    try:
+        for folder in ("m", "new"):
+            with pytest.raises(OSError, match="File too large"):
+                marked(1).save(tmp_path / folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert number_of(microgpt.load(tmp_path / "m")) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["meta.json", "weights.json"]
 
 
 def test_the_folder_may_be_the_current_one(
@@ -186,11 +238,77 @@ def test_the_folder_may_be_the_current_one(
     assert microgpt.load(tmp_path / "m").config == model.config
 
 
-def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path, model: microgpt.Model) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ModelFolderError, match="other files"):
-        model.save(tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+def test_other_files_in_the_folder_stay(tmp_path: Path, model: microgpt.Model) -> None:
+    model.save(tmp_path / "m")
+    for name in (".git/HEAD", "README.md", "notes/a.txt", ".DS_Store"):
+        (tmp_path / "m" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "m" / name).write_text("mine")
+    model.save(tmp_path / "m")
+    for name in (".git/HEAD", "README.md", "notes/a.txt", ".DS_Store"):
+        assert (tmp_path / "m" / name).read_text() == "mine"
+    assert len(list((tmp_path / "m").iterdir())) == 6
+    assert microgpt.load(tmp_path / "m").config == model.config
+
+
+def test_what_cannot_be_replaced_is_refused(tmp_path: Path, model: microgpt.Model) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ModelFolderError, match="file is a file, not a folder: name another"):
+        model.save(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "m" / "weights.json").mkdir(parents=True)
+    with pytest.raises(ModelFolderError, match="weights.json is a folder, not a file"):
+        model.save(tmp_path / "m")
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["weights.json"]
+
+
+@pytest.mark.parametrize("name", ["weights.json", "meta.json"])
+def test_a_byte_order_mark_is_allowed(tmp_path: Path, model: microgpt.Model, name: str) -> None:
+    model.save(tmp_path / "m")
+    path = tmp_path / "m" / name
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert microgpt.load(tmp_path / "m").config == model.config
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ({"n_layer": 10**9}, "3.1 trillion"),
+        ({"n_embd": 10**8}, "1.2e+17"),
+        ({"block_size": 10**5}, "1.6 million"),
+    ],
+)
+def test_sizes_that_the_weights_are_too_small_for_cost_nothing(
+    tmp_path: Path, model: microgpt.Model, change: dict[str, int], count: str
+) -> None:
+    model.save(tmp_path)
+    edit(tmp_path / "meta.json", lambda meta: meta.update(change))
+    size = (tmp_path / "weights.json").stat().st_size
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFolderError) as error:
+            microgpt.load(tmp_path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1e6
+    assert str(error.value) == (
+        f"{tmp_path / 'weights.json'}: {size:,} bytes are too few for {count} parameters, as "
+        "meta.json asks for"
+    )
+
+
+def test_a_model_that_does_not_fit_the_memory_is_not_read(
+    tmp_path: Path, model: microgpt.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.save(tmp_path)
+    monkeypatch.setattr(memory, "of_machine", lambda: 200_000)
+    with pytest.raises(ModelFolderError, match="needs 2.... kB to load, this machine has 200.0 kB"):
+        microgpt.load(tmp_path)
+
+
+def test_a_path_that_cannot_be_one_is_refused() -> None:
+    with pytest.raises(ModelFolderError, match="cannot read 'a"):
+        microgpt.load("a\0b")
 
 
 def test_special_tokens_are_in_meta_json_and_come_back(chat_folder: Path) -> None:
@@ -207,6 +325,7 @@ def test_malformed_special_tokens_are_refused(
     chat_folder: Path, tmp_path: Path, special: object
 ) -> None:
     meta = json.loads((chat_folder / "meta.json").read_text()) | {"special_tokens": special}
+    shutil.copytree(chat_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(microgpt.ModelFolderError, match="special_tokens must be"):
         microgpt.load(tmp_path)

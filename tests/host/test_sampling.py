@@ -241,3 +241,9 @@ def test_samples_of_a_folder(names_folder: Path) -> None:
     model = microgpt.load(names_folder)
     with pytest.raises(SamplingError, match="num_samples must be at least 1, not 0"):
         microgpt.generate(model, 0)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    """Python's generator would take it for the positive one."""
+    with pytest.raises(microgpt.ConfigError, match="seed must be a whole number from 0 on"):
+        microgpt.generate(microgpt.create(microgpt.ModelConfig(n_embd=4)), seed=-1)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from microgpt.chat.conversations import Conversation, Message, can_chat, message_tokens
+from microgpt.config import check_seed
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import Array
@@ -42,12 +43,16 @@ class Chat:
     """A conversation with a model; the seed and the user's messages determine all replies."""
 
     def __init__(self, model: Model, temperature: float = 0.5, seed: int = 42) -> None:
-        """Raise ChatError if the model cannot chat, SamplingError for an impossible temperature."""
+        """Raise ChatError if the model cannot chat.
+
+        Raises SamplingError for an impossible temperature, ConfigError for a negative seed.
+        """
         if not can_chat(model.tokenizer):
             raise ChatError("this model cannot chat: train one with microgpt train --chat")
         self.model = model
         self._decoder = Decoder(model)
         self.temperature = temperature
+        check_seed(seed)
         self._seed = seed
         self.reset()
 

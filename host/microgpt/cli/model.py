@@ -20,11 +20,13 @@ from microgpt.cli.options import (
     engine_option,
     json_option,
     model_options,
+    naming_options,
     seed_option,
     temperature_option,
 )
-from microgpt.config import ModelConfig
+from microgpt.config import ModelConfig, TrainConfig
 from microgpt.lab.gradcheck import TOLERANCE, gradcheck, relative_errors
+from microgpt.training import check_step
 
 DOCUMENTS = ("emma", "a", "maryalexandrina")  # that gradients are checked on
 
@@ -74,7 +76,7 @@ def info_command(folder: Path, as_json: bool) -> None:
         f"characters {facts['charset']!r}",
         f"special tokens: {' '.join(facts['special_tokens']) or 'none'}",
         f"memory: {facts['memory']['train'] / 1024:,.0f} KB to train, "
-        f"{facts['memory']['run'] / 1024:,.0f} KB to run, in float32",
+        f"{facts['memory']['run'] / 1024:,.0f} KB to run, in engine tensor, float32",
         f"an ESP32 has the memory to train it: {'yes' if board['fits'] else 'no'}, "
         f"{BOARD_BYTES // 1024} KB are free there",
         f"make push takes it: {'yes' if board['push'] else 'no, ' + '; '.join(board['reasons'])}",
@@ -110,8 +112,10 @@ def gradcheck_command(
     """
     documents = documents or DOCUMENTS
     charset = data.charset_of(["abcdefghijklmnopqrstuvwxyz", *documents])
-    tensor = microgpt.create(model, charset, seed, "tensor", "float64")
-    scalar = microgpt.create(model, charset, seed, "scalar")
+    with naming_options():
+        tensor = microgpt.create(model, charset, seed, "tensor", "float64")
+        scalar = microgpt.create(model, charset, seed, "scalar")
+        check_step(scalar, documents, TrainConfig())
     worst = {name: np.zeros(2) for name in tensor.weights}
     with bar("parameters", Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=len(documents) * tensor.parameter_count)

@@ -6,15 +6,26 @@ and TrainConfig, and a command receives them as one of these.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
-from microgpt.config import DECAYS, FORMER_NAMES, ORDERS, ModelConfig, TrainConfig
+from microgpt.config import (
+    DECAYS,
+    FORMER_NAMES,
+    ORDERS,
+    ModelConfig,
+    TrainConfig,
+    check_seed,
+    field_names,
+)
 from microgpt.engines import DTYPES, ENGINES
+from microgpt.errors import ConfigError
 from microgpt.runs.plan import Plan, PlanError
 
 Command = Callable[..., object]  # the function of a command
@@ -54,7 +65,7 @@ def train_options(*names: str, **defaults: float) -> Decorator:
 
     The command receives a TrainConfig as `config`; the other fields have their defaults.
     `defaults` are those of the command, where they are not TrainConfig's. A value that TrainConfig
-    does not allow ends the command with its ConfigError.
+    does not allow ends the command with its ConfigError, which then names the option.
     """
     fields = {field.name: field.default for field in dataclasses.fields(TrainConfig)} | defaults
     options = [_train_option(name, fields[name]) for name in names or fields]
@@ -96,6 +107,19 @@ def option_word(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+@contextmanager
+def naming_options(
+    fields: Iterable[str] = (*field_names(ModelConfig), *field_names(TrainConfig)),
+) -> Iterator[None]:
+    """Let a ConfigError in the block name options, --n-embd, where it names fields, n_embd."""
+    try:
+        yield
+    except ConfigError as error:
+        a_field = rf"(?<![\w-])({'|'.join(fields)})\b"
+        named = re.sub(a_field, lambda found: option_word(found[1]), str(error))
+        raise ConfigError(named) from error
+
+
 def _collected(
     kind: type[ModelConfig] | type[TrainConfig],
     parameter: str,
@@ -107,7 +131,8 @@ def _collected(
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def collected(*args: object, **values: Any) -> object:  # Any: click gives each its type
-            config = kind(**{name: values.pop(name) for name in names})
+            with naming_options(names):
+                config = kind(**{name: values.pop(name) for name in names})
             return command(*args, **values, **{parameter: config})
 
         result: Command = collected
@@ -135,7 +160,21 @@ dtype_option = click.option(
 data_option = click.option(
     "--data", "path", type=PATH, help="Documents, one a line [default: the shipped names]."
 )
-seed_option = click.option("--seed", default=TrainConfig.seed, show_default=True, help=_SEED_HELP)
+
+
+def _checked_seed(_: click.Context, __: click.Parameter, seed: int) -> int:
+    with naming_options(["seed"]):
+        check_seed(seed)
+    return seed
+
+
+seed_option = click.option(
+    "--seed",
+    default=TrainConfig.seed,
+    show_default=True,
+    callback=_checked_seed,
+    help=_SEED_HELP,
+)
 temperature_option = click.option(
     "--temperature", default=0.5, show_default=True, help="0: greedy, the likeliest token."
 )

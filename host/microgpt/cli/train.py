@@ -17,6 +17,7 @@ from microgpt.cli.options import (
     dtype_option,
     engine_option,
     model_options,
+    naming_options,
     new_path,
     option_word,
     train_options,
@@ -26,7 +27,7 @@ from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.runs import checkpoint, log, repeat
 from microgpt.runs.execute import Outcome, Resumed, execute, is_first_process
 from microgpt.runs.folder import new_folder
-from microgpt.runs.plan import Plan, PlanError, read_plan, resumed_plan
+from microgpt.runs.plan import MOST_THREADS, Plan, PlanError, read_plan, resumed_plan
 
 out_option = click.option(
     "--out", type=PATH, callback=new_path, help="The run's folder [default: a new one under runs/]."
@@ -79,7 +80,7 @@ def _refuse_conflicts(command: Command) -> Command:
 @dtype_option
 @click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_THREADS),
     default=Plan.threads,
     show_default=True,
     help="With 1, a run is repeatable to the last bit.",
@@ -135,7 +136,10 @@ def train_command(
 
 
 def _execute(plan: Plan, folder: Path, resumed: Resumed | None = None) -> Outcome | None:
-    return execute(plan, folder, lambda text: click.echo(text, err=True), show_progress, resumed)
+    with naming_options():
+        return execute(
+            plan, folder, lambda text: click.echo(text, err=True), show_progress, resumed
+        )
 
 
 def _finish(outcome: Outcome | None, folder: Path) -> None:

@@ -31,12 +31,11 @@ from microgpt.engines.base import (
 )
 from microgpt.engines.flat import FlatParameters
 from microgpt.engines.passes import BatchPass, DocumentPass, Pass
+from microgpt.memory import MAX_HELD, SHORT
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
 BATCH = 64  # documents at a time in `mean_loss`
-MAX_HELD = 1 << 27  # numbers in all buffers; half a gigabyte in float32
-SHORT = 64  # positions; a batch with a longer document is computed one document at a time
 
 
 class TensorModel(Model):

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from rich.filesize import decimal
 from threadpoolctl import threadpool_limits
 
+from microgpt import engines, memory
 from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.data import charset_of
 from microgpt.engines import create
 from microgpt.errors import ConfigError
 from microgpt.plots.sweep import Losses
 from microgpt.runs.environment import Computation, computation, processor
-from microgpt.training import TrainingError, split, train
+from microgpt.training import TrainingError, split, train, work_of
 
 Setting = bool | int | float | str
 Vary = Mapping[str, Sequence[Setting]]  # {field of ModelConfig or TrainConfig: its values}
@@ -107,6 +109,25 @@ def trainings(
             seeded = dataclasses.replace(config, **in_train | {"seed": seed})
             result.append(Training(variant, varied, seeded, engine, dtype))
     return result
+
+
+def check_memory(jobs: Sequence[Training], docs: list[str], workers: int) -> None:
+    """Raise ConfigError, with figures, if the trainings need more memory than this machine has.
+
+    Each of them, and `workers` of them at once.
+    """
+    vocab_size = len(charset_of(docs)) + 1
+    needs = []
+    for job in jobs:
+        work = work_of(job.model, vocab_size, job.engine, job.dtype, docs, job.train)
+        engines.check_memory(work)
+        needs.append(memory.to_train(work))
+    need, there = sum(sorted(needs)[-workers:]), memory.of_machine()
+    if there is not None and need > there:
+        raise ConfigError(
+            f"{workers} trainings at once need {decimal(need)}, this machine has "
+            f"{decimal(there)}: take fewer workers"
+        )
 
 
 def _as_text(value: Setting) -> str:

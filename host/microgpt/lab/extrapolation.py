@@ -5,11 +5,12 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from ugpt.layout import parameter_count, parameter_table
+from ugpt.layout import parameter_count
 
 from microgpt.config import ModelConfig
 from microgpt.engines import create
 from microgpt.lab.timing import LR
+from microgpt.memory import multiply_adds
 
 
 def extrapolated(
@@ -38,13 +39,3 @@ def extrapolated(
     parameters = int(parameter_count(config.sizes(vocab_size)))
     all_work = multiply_adds(config, vocab_size, config.block_size)
     return per_parameter * parameters + per_multiply_add * all_work
-
-
-def multiply_adds(config: ModelConfig, vocab_size: int, n: int) -> int:
-    """Return the multiply-adds of the matrices and of attention in a forward pass, n positions."""
-    table = parameter_table(config.sizes(vocab_size))
-    sizes: dict[str, int] = {name: rows * columns for name, (rows, columns), _ in table}
-    head = sizes["wte"]  # lm_head has the same shape
-    layers = sum(size for name, size in sizes.items() if name.startswith("layer"))
-    attention = config.n_layer * 2 * config.n_embd * n * (n + 1) // 2
-    return n * (layers + head) + attention

@@ -13,11 +13,11 @@ from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import weights_file
 from microgpt.runs import info, log
-from microgpt.training import Document, split
+from microgpt.training import Document, check_step, split
 
 Field = TypeVar("Field")
 
-MOST_THREADS = 1024
+MOST_THREADS = 1024  # the system cannot start many more, and a library aborts if it fails
 START = ("path", "sha256", "folder")  # the fields of info.Start
 
 
@@ -80,6 +80,7 @@ class Plan:
             model = model or self._first_model(texts, conversations.SPECIAL_TOKENS)
             docs = self._chat_documents(model, talks, report)
         split(docs, self.train.validation)
+        check_step(model, docs, self.train)
         return model, docs
 
     def _first_model(self, texts: list[str], special_tokens: Sequence[str] = ()) -> Model:

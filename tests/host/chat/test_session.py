@@ -203,3 +203,8 @@ def test_who_may_not(names_folder: Path, memorised: microgpt.Model) -> None:
     for temperature in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="temperature"):
             Chat(memorised, temperature)
+
+
+def test_a_negative_seed_is_refused(memorised: microgpt.Model) -> None:
+    with pytest.raises(microgpt.ConfigError, match="seed must be a whole number from 0 on"):
+        Chat(memorised, seed=-1)

@@ -87,8 +87,12 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "--n-head", "3"], "n_embd 16 is not divisible by n_head 3"),
-        (["train", "--steps", "0"], "steps must be a whole number"),
+        (["train", "--n-head", "3"], "error: --n-embd 16 is not divisible by --n-head 3\n"),
+        (["train", "--steps", "0"], "error: --steps must be a whole number from 1 on, not 0\n"),
+        (["train", "--lr", "nan"], "error: --lr must be a number above 0, not nan\n"),
+        (["train", "--holdout", "2"], "error: --validation must be a number from 0 to below 1"),
+        (["train", "--accumulate", "0"], "error: --gradient-accumulation must be a whole number"),
+        (["ablate", "--block-size", "0"], "error: --block-size must be a whole number from 1 on"),
         (["train", "--data", "nothing.txt"], "cannot read nothing.txt"),
         (["train", "--data", "empty.txt"], "empty.txt holds no documents"),
         (["train", "--data", "binary.txt"], "binary.txt is not UTF-8 text"),
@@ -97,7 +101,6 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
         (["train", "--speed", "9"], "No such option"),
         (["train", "--from", "r", "--n-embd", "6"], "--from takes the sizes from the model"),
         (["train", "--repeat", "r", "--steps", "0"], "--repeat takes everything else from"),
-        (["gradcheck", "--seed", "-1"], "seed must be a whole number from 0 on"),
         (["generate", "nothing"], "cannot read nothing/meta.json"),
         (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
         (["generate", "nothing", "--temperature", "hot"], "not a valid float"),
@@ -111,6 +114,15 @@ def test_errors_are_one_line(tmp_path: Path, words: list[str], message: str) -> 
     assert result.returncode in (1, 2)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["train", "ablate", "bench", "gradcheck", "generate nothing", "chat nothing"]
+)
+def test_a_negative_seed_is_refused_alike_by_every_command(tmp_path: Path, words: str) -> None:
+    result = run(*words.split(), "--seed", "-1", cwd=tmp_path, code=1)
+    assert result.stderr == "error: --seed must be a whole number from 0 on, not -1\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_former_names_of_options_are_understood() -> None:

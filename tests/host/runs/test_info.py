@@ -7,7 +7,7 @@ from pathlib import Path
 import microgpt
 import pytest
 from microgpt.config import ModelConfig, TrainConfig
-from microgpt.runs import info
+from microgpt.runs import info, log
 from microgpt.runs.folder import RunFolder
 from microgpt.runs.log import RunError
 from microgpt.runs.plan import Plan, PlanError, read_plan
@@ -184,3 +184,11 @@ def test_a_plan_that_cannot_be_read_names_the_file(tmp_path: Path, change: dict)
         read_plan(run)
     assert str(error.value).startswith(f"{run / 'run.json'} is not a run of microgpt train: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_byte_order_mark_is_allowed(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "run.json").write_bytes(mark + b'{"schema": 2, "seed": 7}')
+    (tmp_path / "log.jsonl").write_bytes(mark + b'{"step": 0, "loss": 3.5}\n')
+    assert info.read(tmp_path).seed == 7
+    assert [step.loss for step in log.read_steps(tmp_path)] == [3.5]

@@ -51,10 +51,10 @@ def test_from_goes_on(tmp_path: Path) -> None:
             "validation 0.1 makes 2 documents to train on",
         ),
         (["--batch", "0"], "batch must be a whole number"),
-        (["--batch", "9" * 15], "batch must be at most 1,048,576"),
-        (["--n-layer", "9" * 11], "n_layer must be at most 1,048,576"),
-        (["--threads", "9" * 20], "threads must be 1 to 1,024"),
-        (["--stop-after", "0"], "stop_after must be a whole number"),
+        (["--batch", "9" * 15], "--batch must be at most 1,000,000,000,000"),
+        (["--n-layer", "9" * 15], "--n-layer must be at most 1,000,000,000,000"),
+        (["--threads", "9" * 20], "'--threads': 99999999999999999999 is not in the range"),
+        (["--stop-after", "0"], "--stop-after must be a whole number"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, words: list[str], message: str) -> None:

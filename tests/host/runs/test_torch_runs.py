@@ -123,11 +123,11 @@ def test_a_checkpoint_of_version_0_1_0_is_read(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA has memory of its own")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: it limits a process's memory")
 def test_too_large_a_batch_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "long.txt").write_text("a" * 1000)
-    sizes = "--batch 8000 --block-size 1000 --n-embd 256"  # 8 GB
+    (tmp_path / "long.txt").write_text("a" * 999)
+    sizes = "--batch 250 --block-size 1000 --n-embd 256"  # 7 GB
     words = f"exec $0 train --engine torch --data long.txt {sizes} --steps 1 --out run"
     result = subprocess.run(
-        ["bash", "-c", f"ulimit -v 8000000; {words}", MICROGPT],
+        ["bash", "-c", f"ulimit -v 3000000; {words}", MICROGPT],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -135,6 +135,6 @@ def test_too_large_a_batch_is_one_line(tmp_path: Path) -> None:
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line == (
-        "error: out of memory with 8000 documents at a time: take a smaller --batch or more "
+        "error: out of memory with 250 documents at a time: take a smaller --batch or more "
         "--gradient-accumulation; the run so far is in run"
     )
