@@ -1,4 +1,4 @@
-"""Find the files of a package; replace a file or a folder atomically and durably.
+"""Find the files of a package; make a folder; replace a file or a folder atomically and durably.
 
 To replace something, the new content is written beside the old content, flushed to the disk and
 renamed over it. After a crash or a loss of power the old content or the new content is there,
@@ -33,13 +33,46 @@ def new_folder(path: Path) -> Path:
 
 
 @contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let an OSError in the block name the file `path`, if it names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def explained(error: OSError) -> str:
+    """Return what an error of the system says, after the name of its file."""
+    what = f"{error.filename}: " if error.filename else ""
+    return f"{what}{error.strerror or error}"
+
+
+def new_folder(path: Path) -> Path:
+    """Create and return `path`, or the first of `path-2`, `path-3`, ... that does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with suppress(FileExistsError):  # another process can create it at any time
+            folder.mkdir()
+            break
+    return folder
+
+
+@contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path for new content, a file or a folder, which replaces `target` after the block.
 
     If the block raises, `target` is unchanged and the new content is removed. A folder needs two
-    renames: after a crash between them the old folder is at `backup_of(target)`. Raises OSError.
+    renames: after a crash between them the old folder is at `backup_of(target)`. Raises OSError,
+    which names a file.
     """
-    target = target.absolute()
+    with naming(target):
+        yield from _replacing(target.absolute())
+
+
+def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f"{target.name}.{os.getpid()}.new")
     _remove(new)

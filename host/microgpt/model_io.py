@@ -46,7 +46,7 @@ def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: s
     with files.replacing(folder) as new:
         new.mkdir()
         for name, content in ((WEIGHTS, rows), (META, meta)):
-            with (new / name).open("w", encoding="utf-8") as file:
+            with files.naming(folder / name), (new / name).open("w", encoding="utf-8") as file:
                 json.dump(content, file)
 
 
