@@ -35,6 +35,24 @@ def test_addresses_that_cannot_be_used(names_service: Service, names_folder: Pat
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_service_without_a_word(
+    names_folder: Path, number: signal.Signals
+) -> None:
+    command = [MICROGPT, "serve", "--port", "0", "--model", str(names_folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            url = process.stdout.readline().split()[-1]
+            assert httpx.get(f"{url}/health", timeout=60).status_code
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_ctrl_c_does_not_wait_for_what_still_computes(slow_folder: Path) -> None:
     with running([MICROGPT, "serve", "--port", 0, "--model", slow_folder]) as service:
         url = f"{service.url}/microgpt/v1/chat"
