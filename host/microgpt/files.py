@@ -49,17 +49,6 @@ def explained(error: OSError) -> str:
     return f"{what}{error.strerror or error}"
 
 
-def new_folder(path: Path) -> Path:
-    """Create and return `path`, or the first of `path-2`, `path-3`, ... that does not exist."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
-        with suppress(FileExistsError):  # another process can create it at any time
-            folder.mkdir()
-            break
-    return folder
-
-
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path for new content, a file or a folder, which replaces `target` after the block.
