@@ -16,7 +16,7 @@ import pytest
 from microgpt.runs.folder import RunFolder
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
-SMALL = ["--n-embd", "4", "--n-head", "1", "--block-size", "4"]  # weights.json: about 10 KB
+SMALL = ["--n-embd", "4", "--n-head", "1"]  # weights.json: about 10 KB
 LIMIT = 20_000  # bytes of a file
 ENDING = "File too large"
 

@@ -123,7 +123,7 @@ def test_a_checkpoint_of_version_0_1_0_is_read(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA has memory of its own")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: it limits a process's memory")
 def test_too_large_a_batch_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "long.txt").write_text("a" * 1000)
+    (tmp_path / "long.txt").write_text("a" * 999)
     sizes = "--batch 8000 --block-size 1000 --n-embd 256"  # 8 GB
     words = f"exec $0 train --engine torch --data long.txt {sizes} --steps 1 --out run"
     result = subprocess.run(
