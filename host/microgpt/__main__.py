@@ -1,5 +1,15 @@
-"""`python -m microgpt`, which is also what torchrun starts: the command line."""
+"""The command `microgpt`, also as `python -m microgpt`, which torchrun starts."""
 
-from microgpt.cli import main
+from microgpt import signals
 
-main()
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    signals.end_at_once()
+    from microgpt.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Find the files of a package; replace files atomically and durably.
+"""Find the files of a package; make a folder; replace files atomically and durably.
 
 To replace a file, the new content is written beside the old content, flushed to the disk and
 renamed over it. Several files of a folder can be replaced together. After a crash or a loss of
@@ -41,12 +41,34 @@ def new_folder(path: Path) -> Path:
 
 
 @contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let an OSError in the block name the file `path`, if it names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def explained(error: OSError) -> str:
+    """Return what an error of the system says, after the name of its file."""
+    what = f"{error.filename}: " if error.filename else ""
+    return f"{what}{error.strerror or error}"
+
+
+@contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path for a new file, which replaces the file `target` after the block.
 
-    If the block raises, `target` is unchanged and the new file is removed. Raises OSError.
+    If the block raises, `target` is unchanged and the new file is removed. Raises OSError, which
+    names a file.
     """
-    target = target.absolute()
+    with naming(target):
+        yield from _replacing(target.absolute())
+
+
+def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f"{target.name}.{os.getpid()}.new")
     _remove(new)
@@ -69,9 +91,13 @@ def replacing_in(folder: Path) -> Iterator[Path]:
     files or the new ones, whenever it is called, also after a kill in here: one rename of the
     folder of new files to PENDING makes them the files that count, and then each is moved to its
     place. A kill in between leaves PENDING, and the next call moves what is there. If the block
-    raises, `folder` is unchanged. Raises OSError.
+    raises, `folder` is unchanged. Raises OSError, which names a file.
     """
-    folder = folder.absolute()
+    with naming(folder):
+        yield from _replacing_in(folder.absolute())
+
+
+def _replacing_in(folder: Path) -> Iterator[Path]:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f"{PENDING}.{os.getpid()}"

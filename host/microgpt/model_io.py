@@ -46,7 +46,10 @@ def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: s
         **{name: getattr(config, name) for name in field_names(ModelConfig)},
     }
     with files.replacing_in(folder) as new:
-        with (new / WEIGHTS).open("w", encoding="utf-8") as file:
+        with (
+            files.naming(folder / WEIGHTS),
+            (new / WEIGHTS).open("w", encoding="utf-8") as file,
+        ):
             before = "{"
             for name, matrix in weights.items():  # row by row: the text of a number is long
                 rows = (json.dumps(row.tolist()) for row in np.asarray(matrix))
@@ -55,7 +58,8 @@ def save(config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, folder: s
                 file.write("]")
                 before = ", "
             file.write("}")
-        (new / META).write_text(json.dumps(meta), encoding="utf-8")
+        with files.naming(folder / META):
+            (new / META).write_text(json.dumps(meta), encoding="utf-8")
 
 
 def read(folder: str | Path, dtype: str = "float32") -> tuple[ModelConfig, Tokenizer, Matrices]:

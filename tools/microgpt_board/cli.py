@@ -22,7 +22,7 @@ VERBS = {  # name: (module, first line of help)
     "emulate": ("emulation.qemu", "Boot the image on an emulated board, Espressif's QEMU."),
     "selftest": ("proof.selftest", "Check memory, data, kernels and gradients on a board."),
     "replay": ("proof.replay", "Train a recorded run again here and compare the losses."),
-    "pull": ("device.weights", "Save a board's checkpoint as a model folder."),
+    "pull": ("device.weights", "Save a board's checkpoint as a new model folder."),
     "push": ("device.weights", "Install a model folder as a board's checkpoint."),
     "reset": ("device.weights", "Remove a board's checkpoints: its next run starts at step 0."),
     "names": ("image.names_bin", "Write names.bin from a text file, one document a line."),

@@ -13,6 +13,8 @@ import click
 from microgpt.chat.conversations import Conversation, Message
 from microgpt.chat.session import Chat, ChatError
 from microgpt.errors import UserError
+from microgpt.signals import Ended
+from microgpt.terminal import as_output, printable
 
 PROMPT = "you> "
 SAVED = Path("chat.jsonl")
@@ -42,12 +44,12 @@ def talk(chat: Chat) -> None:
             if name == SAY:
                 text = argument.strip()
             elif name.startswith("/"):
-                click.echo(_command(chat, name, argument.strip()))
+                click.echo(_visible(_command(chat, name, argument.strip())))
                 continue
             if text:
                 _answer(chat, text)
         except UserError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {printable(str(error))}", err=True)
 
 
 def _lines() -> Iterator[str]:
@@ -59,6 +61,8 @@ def _lines() -> Iterator[str]:
     while True:
         try:
             yield input(PROMPT)
+        except Ended:
+            raise
         except KeyboardInterrupt:
             click.echo()  # a new line, as a shell does
         except EOFError:
@@ -70,11 +74,17 @@ def _answer(chat: Chat, text: str) -> None:
     chat.say(Message("user", text))
     try:
         for piece in chat.reply():
-            click.echo(piece, nl=False)
-            sys.stdout.flush()
+            print(_visible(piece), end="", flush=True)
+    except Ended:
+        raise
     except KeyboardInterrupt:
         pass
     click.echo()
+
+
+def _visible(text: str) -> str:
+    """Return `text` with control characters visible on a terminal, except the ends of lines."""
+    return "\n".join(map(as_output, text.split("\n")))
 
 
 def _command(chat: Chat, name: str, argument: str) -> str:

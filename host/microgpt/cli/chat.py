@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 import microgpt
-from microgpt.cli.console import console
+from microgpt.cli.console import say
 from microgpt.cli.options import PATH, engine_option, require, seed_option, temperature_option
 from microgpt.runs.folder import RUNS
 
@@ -97,6 +97,6 @@ def serve_command(
     from microgpt.service.server import serve
 
     def announce(url: str) -> None:
-        console.print(f"serving {chosen} at {url}", markup=False)
+        say(f"serving {chosen} at {url}")
 
     serve(microgpt.load(chosen, engine=engine), host, port, root, announce, allowed)

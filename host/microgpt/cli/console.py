@@ -1,19 +1,54 @@
-"""The console of the commands, and the progress of a training on it."""
+"""The console of the commands, and the progress of a training on it.
+
+Text that the program did not write itself is printed with `say`, `warn` and `give`: names of files
+and folders, what a file holds, what a model generates.
+"""
 
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from microgpt import files
 from microgpt.plots.curves import SMOOTHED_OVER
+from microgpt.terminal import as_output, printable
 from microgpt.training import Record
 
 PLAIN_LINES = 20  # about so many for a run, in a pipe
 
-console = Console(highlight=False, soft_wrap=True)
+STDOUT = "standard output"
+
+
+class _Console(Console):
+    """A console whose reader may leave: Rich would end the program at once."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError that is being handled; a training saves its model first."""
+        raise  # noqa: PLE0704 - Rich calls this where it has caught the error
+
+
+console = _Console(highlight=False, soft_wrap=True, emoji=False)
+
+
+def say(line: str) -> None:
+    """Print a line, with control characters visible."""
+    with files.naming(STDOUT):
+        console.print(printable(line), markup=False)
+
+
+def warn(line: str) -> None:
+    """Print a line on stderr, with control characters visible."""
+    click.echo(printable(line), err=True)
+
+
+def give(text: str) -> None:
+    """Print a document of a model: one line on a terminal, as it is in a file or a pipe."""
+    with files.naming(STDOUT):
+        print(as_output(text), flush=True)
 
 
 def bar(text: str, on: Console = console, transient: bool = False) -> Progress:
@@ -36,7 +71,8 @@ def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iter
     """Yield `records` and show the progress: losses, steps a second, and the time that is left.
 
     On a terminal it is a bar, in a pipe it is PLAIN_LINES lines. The run is of `steps` steps and
-    continues at step `first`. The mean is over the last SMOOTHED_OVER losses.
+    continues at step `first`. The mean is over the last SMOOTHED_OVER losses, or all if they are
+    fewer. Raises OSError if they cannot be shown.
     """
     last: deque[float] = deque(maxlen=SMOOTHED_OVER)
     started = time.monotonic()
@@ -60,7 +96,7 @@ def show_progress(records: Iterable[Record], steps: int, first: int = 0) -> Iter
                     progress.update(task, completed=done, figures=figures, rate=rate)
                 else:
                     left = round((steps - done) / rate)
-                    console.print(
+                    say(
                         f"step {done}/{steps}  {figures}  {rate:,.0f} steps/s  "
                         f"{left // 60}:{left % 60:02} left"
                     )

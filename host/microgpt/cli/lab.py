@@ -13,7 +13,7 @@ from rich.table import Table
 
 import microgpt
 from microgpt import data, files
-from microgpt.cli.console import bar, console
+from microgpt.cli.console import bar, console, say, warn
 from microgpt.cli.options import (
     PATH,
     data_option,
@@ -128,10 +128,10 @@ def ablate_command(
     name = "vary-" + "-".join(vary) if vary else "ablation"
     vary = vary or ABLATION
     jobs = trainings(model, config, vary, seeds, engine, dtype)
-    last = min(last, max(job.train.steps for job in jobs))
+    last = min(last, *(job.train.end for job in jobs))  # no mean of more steps than there are
     docs = data.read_docs(path)
     for line in data.remarks(path, docs, min(job.model.block_size for job in jobs)):
-        click.echo(line, err=True)
+        warn(line)
     sha256 = data.sha256_of(path)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     if not scheduler:
@@ -160,7 +160,7 @@ def ablate_command(
         table = _narrow_table(rows)
     wide.print(table)
     for line in [*remarks, f"the comparison is in {folder}"]:
-        console.print(line, markup=False)
+        say(line)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
         def show(done: int, training: str) -> None:
             progress.update(task, completed=done, description=training)
             if not live and (done or training):
-                console.print(f"{done}/{total}  {training or 'done before'}", markup=False)
+                say(f"{done}/{total}  {training or 'done before'}")
 
         yield show
 
@@ -227,8 +227,8 @@ def plot_command(folders: tuple[Path, ...], out: Path | None) -> None:
         raise UserError(remark)
     for folder, curve in zip(folders, curves, strict=True):
         if not len(curve.steps):
-            click.echo(f"left out, no step was recorded: {folder}", err=True)
-    console.print(f"drawn: {out}", markup=False)
+            warn(f"left out, no step was recorded: {folder}")
+    say(f"drawn: {out}")
 
 
 @click.command("show")
@@ -248,7 +248,7 @@ def show_command(folder: Path, text: str, out: Path | None) -> None:
     model = microgpt.load(folder, engine="tensor")
     out = _picture(out, f"show-{folder.resolve().name}.png")
     draw_model(out, model, text)
-    console.print(f"drawn: {out}", markup=False)
+    say(f"drawn: {out}")
 
 
 @click.command("bench")
@@ -282,11 +282,11 @@ def bench_command(
             result["chat_sized"] = large.as_json()
         click.echo(json.dumps(result, indent=2))
         return
-    console.print(f"{machine['processor']}, {machine['system']}, one thread", markup=False)
+    say(f"{machine['processor']}, {machine['system']}, one thread")
     for measured in (small, large):
         if measured:
             console.print(_bench_table(measured))
-    console.print(_minibatch_line(minibatch), markup=False)
+    say(_minibatch_line(minibatch))
 
 
 def _bench_table(measured: Bench) -> Table:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 import microgpt
 from microgpt import data
-from microgpt.cli.console import bar, console
+from microgpt.cli.console import bar, console, give, say
 from microgpt.cli.options import (
     PATH,
     engine_option,
@@ -47,7 +47,7 @@ def generate_command(
     """
     model = microgpt.load(folder, engine=engine)
     for text in microgpt.generate(model, num_samples, temperature, seed, prompt):
-        click.echo(text)
+        give(text)
 
 
 @click.command("info")
@@ -69,7 +69,7 @@ def info_command(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     for name, value in dataclasses.asdict(model.config).items():
-        console.print(f"{name}: {str(value).lower()}", markup=False)
+        say(f"{name}: {str(value).lower()}")
     board = facts["board"]
     lines = [
         f"vocabulary: {facts['vocab_size']} tokens, BOS is {facts['bos']}, "
@@ -82,7 +82,7 @@ def info_command(folder: Path, as_json: bool) -> None:
         f"make push takes it: {'yes' if board['push'] else 'no, ' + '; '.join(board['reasons'])}",
     ]
     for line in lines:
-        console.print(line, markup=False)
+        say(line)
     table = Table(box=None)
     for heading in ("matrix", "shape", "parameters"):
         justify: Literal["left", "right"] = "left" if heading == "matrix" else "right"

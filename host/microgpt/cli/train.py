@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from microgpt import data
+from microgpt import data, signals
 from microgpt.chat import conversations
-from microgpt.cli.console import console, show_progress
+from microgpt.cli.console import say, show_progress, warn
 from microgpt.cli.options import (
     PATH,
     Command,
@@ -22,11 +22,9 @@ from microgpt.cli.options import (
     option_word,
     train_options,
 )
-from microgpt.cli.run import INTERRUPTED
 from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.runs import checkpoint, log, repeat
-from microgpt.runs.execute import Outcome, Resumed, execute, is_first_process
-from microgpt.runs.folder import new_folder
+from microgpt.runs.execute import Outcome, Resumed, execute
 from microgpt.runs.plan import MOST_THREADS, Plan, PlanError, read_plan, resumed_plan
 
 out_option = click.option(
@@ -129,29 +127,24 @@ def train_command(
             strict,
             checkpoint_every,
         )
-    folder = out or new_folder(plan.engine)
-    _finish(_execute(plan, folder), folder)
-    if earlier:
-        _report_repeat(earlier, folder)
+    outcome = _execute(plan, out)
+    if earlier and outcome:
+        _report_repeat(earlier, outcome.folder)
 
 
-def _execute(plan: Plan, folder: Path, resumed: Resumed | None = None) -> Outcome | None:
+def _execute(plan: Plan, out: Path | None, resumed: Resumed | None = None) -> Outcome | None:
+    """Execute a plan and print where the run is; exit if a signal ended it, as its program does."""
     with naming_options():
-        return execute(
-            plan, folder, lambda text: click.echo(text, err=True), show_progress, resumed
-        )
-
-
-def _finish(outcome: Outcome | None, folder: Path) -> None:
-    """Print where the run is; exit as an interrupted program if Ctrl-C ended it."""
+        outcome = execute(plan, out, warn, show_progress, resumed)
     if outcome is None:
-        return
+        return None
     if outcome.remark:
-        console.print(outcome.remark, markup=False)
-    before = "interrupted: " if outcome.interrupted else ""
-    console.print(f"{before}the run is in {folder}", markup=False)
-    if outcome.interrupted:
-        sys.exit(INTERRUPTED)
+        say(outcome.remark)
+    before = "interrupted: " if outcome.interruption else ""
+    say(f"{before}the run is in {outcome.folder}")
+    if outcome.interruption:
+        sys.exit(signals.exit_code(outcome.interruption))
+    return outcome
 
 
 @click.command("resume")
@@ -169,18 +162,15 @@ def resume_command(run: Path, out: Path | None) -> None:
     plan = dataclasses.replace(plan, train=config)
     if step >= config.end:
         raise PlanError(f"{run} is complete at step {step}")
-    folder = out or new_folder(plan.engine)
-    _finish(_execute(plan, folder, Resumed(run, model, step, start)), folder)
+    _execute(plan, out, Resumed(run, model, step, start))
 
 
 def _report_repeat(earlier: Path, folder: Path) -> None:
     """Print what differs between a run and its repetition; exit with 1 if anything does."""
-    if not is_first_process():
-        return
     lines = repeat.compare(earlier, folder)
     for line in lines:
-        console.print(f"different: {line}", markup=False)
+        say(f"different: {line}")
     if lines:
         sys.exit(1)
     steps = len(log.read_steps(folder))
-    console.print(f"equal to {earlier} to the last bit: {steps:,} losses, and the weights")
+    say(f"equal to {earlier} to the last bit: {steps:,} losses, and the weights")

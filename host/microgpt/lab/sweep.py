@@ -6,14 +6,13 @@ its own as soon as it is there, so that a sweep that was interrupted continues w
 
 import json
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from microgpt import files
+from microgpt import files, signals
 from microgpt.errors import UserError
 from microgpt.lab.ablation import Result, Training, run_training
 from microgpt.runs.environment import computation
@@ -40,10 +39,13 @@ def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _end_at_ctrl_c)
+    pool = ProcessPoolExecutor(workers, context, signals.end_silently)
     try:
         yield pool
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):  # of this process only, it may be
+            for process in multiprocessing.active_children():
+                process.terminate()
         # Not future.cancel: the pool's own thread works on the same futures.
         pool.shutdown(cancel_futures=True)
         raise
@@ -68,11 +70,6 @@ def _cluster(scheduler: str) -> Iterator[Executor]:
             raise
 
 
-def _end_at_ctrl_c() -> None:
-    """Let Ctrl-C end a worker process at once, without a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def sweep(
     jobs: Sequence[Training],
     docs: list[str],
@@ -94,14 +91,17 @@ def sweep(
     done = 0
     try:
         # A worker says what it computes with: one of a cluster need not be like this process.
-        asked = {engine: run_on.submit(computation, engine) for engine in {j.engine for j in jobs}}
+        engines = {job.engine for job in jobs}
+        with signals.blocked():  # each submission may start a worker, here and below
+            asked = {engine: run_on.submit(computation, engine) for engine in engines}
         computed_with = {engine: future.result() for engine, future in asked.items()}
         keys = {job: job.key(data_sha256, computed_with[job.engine]) for job in jobs}
         paths = {job: folder / f"{key}-{last}.json" for job, key in keys.items()}
         waiting = [job for job, path in paths.items() if not path.exists()]
         done = len(jobs) - len(waiting)
         progress(done, "")
-        futures = {run_on.submit(run_training, job, docs, last): job for job in waiting}
+        with signals.blocked():
+            futures = {run_on.submit(run_training, job, docs, last): job for job in waiting}
         for future in as_completed(futures):
             job = futures[future]
             result = future.result()

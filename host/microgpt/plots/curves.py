@@ -30,7 +30,7 @@ class Curve:
     """The losses of a run.
 
     `steps`, `losses` and `means` have one value a recorded step, (count,); `means` are smoothed
-    losses. `validation` is [(step, validation loss)].
+    losses, each the mean of `over` steps. `validation` is [(step, validation loss)].
     """
 
     name: str
@@ -38,6 +38,12 @@ class Curve:
     losses: Array
     means: Array
     validation: list[tuple[int, float]] = field(default_factory=list)
+    over: int = SMOOTHED_OVER
+
+    @property
+    def mean(self) -> str:
+        """What `means` are, in words; a run of fewer steps has fewer to average."""
+        return f"mean of the last {min(self.over, int(self.steps[-1]) + 1)}"
 
 
 def smoothed(losses: Sequence[float] | Array, over: int = SMOOTHED_OVER) -> Array:
@@ -82,7 +88,7 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> str | None:
         if alone:
             named(raw, "loss of a step")
         (line,) = axes.plot(curve.steps, curve.means, **style, lw=2.2)
-        named(line, f"mean of the last {SMOOTHED_OVER}" if alone else curve.name)
+        named(line, curve.mean if alone else curve.name)
         if curve.validation:
             color = "C1" if alone else style["color"]
             at, measured = zip(*curve.validation, strict=True)

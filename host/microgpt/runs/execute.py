@@ -8,10 +8,11 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from microgpt import files, signals
 from microgpt.engines import distributed
 from microgpt.engines.base import Model
 from microgpt.runs import checkpoint, info, log
-from microgpt.runs.folder import RunFolder
+from microgpt.runs.folder import RunFolder, default_folder
 from microgpt.runs.plan import Plan
 from microgpt.training import Record, TrainingError, train
 
@@ -34,25 +35,31 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `remark` is the reason why loss.png was not drawn, None if it was."""
+    """How a run ended, and its folder.
 
-    interrupted: bool
+    `interruption` is what ended it early, `remark` the reason why loss.png was not drawn, or None.
+    """
+
+    folder: Path
+    interruption: KeyboardInterrupt | None
     remark: str | None
 
 
 def execute(
     plan: Plan,
-    folder: Path,
+    folder: Path | None,
     report: Callable[[str], None],
     watch: Watch,
     resumed: Resumed | None = None,
 ) -> Outcome | None:
     """Train as `plan` says and record the run in `folder`; `watch` can show the records.
 
-    The model after the last step is saved when the run ends, also after Ctrl-C or a TrainingError.
-    Of processes that train together only that of rank 0 records; the others return None.
+    Without a `folder` it is a new one under runs/. The model after the last step is saved when the
+    run ends, also after Ctrl-C and the other signals of `microgpt.signals`, and after an error. Of
+    processes that train together only that of rank 0 records; the others return None.
 
-    Raises TrainingError, which names the folder, if training cannot continue.
+    Raises TrainingError, which names the folder, if training cannot continue or a file cannot be
+    written; BrokenPipeError if `watch` does.
     """
     processes = distributed.join(plan.engine)
     if not is_first_process():
@@ -71,11 +78,12 @@ def execute(
             with suppress(TrainingError):  # rank 0 raises the same error, and reports it
                 deque(records, maxlen=0)
             return None
-        with RunFolder(folder, content) as run:
+        path = folder or default_folder(plan.engine)
+        with RunFolder(path, content, numbered=folder is None) as run:
             for step in earlier:
                 run.log(step)
-            shown = watch(records, plan.train.end, first)
-            return _Execution(plan, model, run, processes.world).run(shown)
+            execution = _Execution(plan, model, run, processes.world)
+            return execution.run(watch(execution.recorded(records), plan.train.end, first))
 
 
 def is_first_process() -> bool:
@@ -94,23 +102,41 @@ class _Execution:
         self._plan, self._model, self._run, self._processes = plan, model, run, processes
 
     def run(self, records: Iterator[Record]) -> Outcome:
-        """Record every step; at the end save the model and draw loss.png."""
-        interrupted = False
-        error: TrainingError | MemoryError | None = None
-        try:
-            for record in records:
-                step = log.Step(record.step, record.loss, record.lr, validation=record.validation)
-                self._run.log(step)
-                self._checkpoint(record.step + 1)
-        except KeyboardInterrupt:
-            interrupted = True
-        except (TrainingError, MemoryError) as ended:
-            error = ended
-        self._model.save(self._run.path / "model")
-        remark = self._run.close()
-        if error:
-            raise TrainingError(f"{error}; the run so far is in {self._run.path}")
-        return Outcome(interrupted, remark)
+        """Take all of `recorded`; at the end save the model and draw loss.png."""
+        failures: list[Exception] = []
+        remark = None
+        with signals.held() as held:
+            try:
+                with held.raised():
+                    deque(records, maxlen=0)
+            except KeyboardInterrupt as interruption:
+                held.interruption = interruption
+            except (TrainingError, MemoryError, OSError) as error:
+                failures.append(error)
+            where = f"the run so far is in {self._run.path}"
+            try:
+                self._model.save(self._run.path / "model")
+                where += ", with its model"
+            except OSError as error:
+                failures.append(error)
+            try:
+                remark = self._run.close()
+            except OSError as error:
+                failures.append(error)
+        if failures and all(isinstance(error, BrokenPipeError) for error in failures):
+            raise failures[0]
+        if failures:
+            reasons = [files.explained(e) if isinstance(e, OSError) else str(e) for e in failures]
+            raise TrainingError("; ".join([*reasons, where]))
+        return Outcome(self._run.path, held.interruption, remark)
+
+    def recorded(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Yield `records`, each when it is in the log: what is shown is on the disk already."""
+        for record in records:
+            step = log.Step(record.step, record.loss, record.lr, validation=record.validation)
+            self._run.log(step)
+            self._checkpoint(record.step + 1)
+            yield record
 
     def _checkpoint(self, done: int) -> None:
         """Save a checkpoint if one is due after `done` steps."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -25,13 +26,13 @@ class RunFolder:
     Each record is written at once, so that an interrupted run keeps its log.
     """
 
-    def __init__(self, folder: Path, content: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, content: Mapping[str, object], numbered: bool = False) -> None:
         """Create `folder` and write run.json; raise FileExistsError if there is such a folder.
 
+        If `numbered`, the first of `folder`, `folder-2`, ... that does not exist is created.
         `content` is an info.HostRun or an info.BoardRun; schema, start and environment are added.
+        Nothing stays if this fails.
         """
-        self.path = folder
-        folder.mkdir(parents=True)
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         whole = {
             "schema": info.SCHEMA,
@@ -40,11 +41,21 @@ class RunFolder:
             "environment": environment(),
         }
         written = json.dumps(whole, indent=2, default=dataclasses.asdict)
-        files.write(folder / info.FILE, written + "\n")
-        self._log = open(folder / log.FILE, "w", buffering=1)  # noqa: SIM115 - closed in close
+        if numbered:
+            folder = files.new_folder(folder)
+        else:
+            folder.mkdir(parents=True)
+        self.path = folder
+        try:
+            files.write(folder / info.FILE, written + "\n")
+            # Without a buffer, which would fail once more when it is closed with the disk full.
+            self._log = open(folder / log.FILE, "wb", buffering=0)  # noqa: SIM115 - see close
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
 
     def log(self, record: log.Line) -> None:
-        """Append a record to the log."""
+        """Append a record to the log; raise OSError."""
         content: log.JsonObject
         match record:
             case log.Step():
@@ -53,13 +64,18 @@ class RunFolder:
                 content = {"name": record.text}
             case log.Remark():
                 content = {"remark": record.text}
-        self._log.write(json.dumps(content) + "\n")
+        rest = (json.dumps(content) + "\n").encode()
+        with files.naming(self.path / log.FILE):
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[self._log.write(rest) :]
 
     def close(self) -> str | None:
-        """Close the log and draw loss.png; return the reason if it cannot be drawn, else None."""
-        self._log.flush()
-        os.fsync(self._log.fileno())
-        self._log.close()
+        """Close the log and draw loss.png; return the reason if it cannot be drawn, else None.
+
+        Raises OSError if the log cannot be written to the disk.
+        """
+        with self._log, files.naming(self.path / log.FILE):
+            os.fsync(self._log.fileno())
         return draw_loss(self.path)
 
     def __enter__(self) -> "RunFolder":
@@ -74,20 +90,17 @@ class RunFolder:
         self._log.close()
 
 
-def new_folder(name: str, root: Path = RUNS) -> Path:
-    """Return an unused path under `root`, named by the time and `name`."""
-    stem = f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}"
-    folder = root / stem
-    count = 1
-    while folder.exists():
-        count += 1
-        folder = root / f"{stem}-{count}"
-    return folder
+def default_folder(name: str, root: Path = RUNS) -> Path:
+    """Return a path under `root`, named by the time and `name`; there can be a folder already."""
+    return root / f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}"
 
 
 def draw_loss(folder: Path) -> str | None:
     """Draw loss.png from log.jsonl; return the reason if it cannot be drawn, else None."""
-    return draw_curves(folder / PICTURE, [read_curve(folder)])
+    try:
+        return draw_curves(folder / PICTURE, [read_curve(folder)])
+    except OSError as error:  # the run is whole without it
+        return f"no {PICTURE}: {files.explained(error)}"
 
 
 def read_curve(folder: Path) -> Curve:
@@ -100,5 +113,6 @@ def read_curve(folder: Path) -> Curve:
     every = max(1, int(np.median(np.diff(steps)))) if len(steps) > 1 else 1
     logged = losses if None in means else np.array(means, dtype=float)
     validation = [(r.step, r.validation) for r in records if r.validation is not None]
-    over = max(1, SMOOTHED_OVER // every)
-    return Curve(folder.name, steps, losses, smoothed(logged, over), validation)
+    lines = max(1, SMOOTHED_OVER // every)
+    over = lines if None in means else lines * every
+    return Curve(folder.name, steps, losses, smoothed(logged, lines), validation, over)

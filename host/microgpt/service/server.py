@@ -1,4 +1,4 @@
-"""Run the service on an address until Ctrl-C."""
+"""Run the service on an address until Ctrl-C or another signal ends it."""
 
 import asyncio
 import errno
@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from threadpoolctl import threadpool_limits
 
+from microgpt import signals
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.service.app import create_app
@@ -113,8 +114,10 @@ def serve(
         backlog=BACKLOG,
     )
     # One BLAS thread for each request: the threads of the pool use the other cores.
-    with listener, threadpool_limits(1), suppress(KeyboardInterrupt):
-        Server(config, app.state.pool).run([listener])
+    server = Server(config, app.state.pool)
+    # Uvicorn handles SIGINT and SIGTERM, and raises them again when it has ended.
+    with listener, threadpool_limits(1), signals.handled(server.handle_exit):
+        server.run([listener])
 
 
 def _connections(most: int) -> int:

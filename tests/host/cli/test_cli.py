@@ -67,7 +67,7 @@ def test_a_loss_that_is_not_a_number_leaves_the_model_before_the_log_and_the_pic
 ) -> None:
     words = ["train", "--lr", "1e30", "--steps", "50", "--out", "r"]
     errors = run(*words, cwd=tmp_path, code=1).stderr
-    assert errors.endswith("; the run so far is in r\n")
+    assert errors.endswith("; the run so far is in r, with its model\n")
     assert sorted(path.name for path in (tmp_path / "r").iterdir()) == [
         "log.jsonl",
         "loss.png",

@@ -239,3 +239,12 @@ def test_a_command_that_only_draws_says_what_is_missing(
     result = run(*command.split(), cwd=folder, code=1)
     assert result.stderr == "error: no matplotlib here: .venv/bin/pip install -e '.[plot]'\n"
     assert not (folder / "results").exists()
+
+
+def test_the_mean_is_of_no_more_steps_than_a_training_has(folder: Path, small: list[str]) -> None:
+    words = ["ablate", *small, "--out", "c", "--last", "1000"]
+    output = run(*words, "--vary", "steps=7,9", cwd=folder).stdout
+    assert "mean of the last 7 " in output
+    content = json.loads((folder / "c" / "comparison.json").read_text())
+    assert content["settings"]["last"] == 7
+    assert "mean of the last 7 |" in (folder / "c" / "comparison.md").read_text()

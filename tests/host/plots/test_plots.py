@@ -47,9 +47,17 @@ def test_smoothed_is_the_mean_of_the_last() -> None:
 
 def test_the_curve_of_a_run(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "loss.png"
-    assert draw_curves(path, [curve("r", 50)]) is None
+    assert draw_curves(path, [curve("r", 500)]) is None
     assert path.read_bytes().startswith(b"\x89PNG")
     assert labels(figures[0]) == ["loss of a step", "mean of the last 100", "validation loss"]
+
+
+def test_the_mean_is_of_no_more_steps_than_there_are(tmp_path: Path, figures: list[Figure]) -> None:
+    draw_curves(tmp_path / "loss.png", [curve("r", 50)])
+    assert labels(figures[0])[1] == "mean of the last 50"
+    losses = {"losses": [3.0, 2.0, 1.0], "validation_losses": {}, "diverged": None}
+    draw_sweep(tmp_path / "sweep.png", {"a": [Losses(**losses)]})
+    assert "mean of the last 3 steps" in figures[1].axes[0].get_ylabel()
 
 
 def test_the_curves_of_two_runs(tmp_path: Path, figures: list[Figure]) -> None:

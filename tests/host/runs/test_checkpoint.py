@@ -234,7 +234,7 @@ def test_after_a_diverged_run_the_model_is_that_of_its_last_step(tmp_path: Path)
     words = ["train", "--steps", 20, "--lr", "1e30", "--out"]
     failed = run(*words, tmp_path / "run", code=1)
     assert "lower lr" in failed.stderr
-    assert failed.stderr.endswith(f"; the run so far is in {tmp_path / 'run'}\n")
+    assert failed.stderr.endswith(f"; the run so far is in {tmp_path / 'run'}, with its model\n")
     assert (tmp_path / "run" / "loss.png").exists()
     done = len(log_of(tmp_path / "run"))
     assert 0 < done < 20

@@ -63,3 +63,17 @@ def test_variables_of_torchrun_that_are_no_numbers(
     result = run("train", "--steps", "1", "--out", "r", cwd=tmp_path, code=1)
     assert result.stderr == "error: RANK in the environment must be a number, not 'first'\n"
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "every", "label"),
+    [(50, 1, 50), (5000, 1, 100), (50, 10, 50), (5000, 10, 100), (5000, 1000, 1000)],
+)
+def test_the_mean_names_the_steps_it_is_of(
+    tmp_path: Path, count: int, every: int, label: int
+) -> None:
+    steps = sorted({*range(0, count, every), count - 1})
+    mean = {"mean": 3.0} if every > 1 else {}  # a board's log has means
+    lines = [json.dumps({"step": step, "loss": 3.0, **mean}) + "\n" for step in steps]
+    (tmp_path / "log.jsonl").write_text("".join(lines))
+    assert runs.read_curve(tmp_path).mean == f"mean of the last {label}"

@@ -136,5 +136,5 @@ def test_too_large_a_batch_is_one_line(tmp_path: Path) -> None:
     (line,) = result.stderr.splitlines()
     assert line == (
         "error: out of memory with 250 documents at a time: take a smaller --batch or more "
-        "--gradient-accumulation; the run so far is in run"
+        "--gradient-accumulation; the run so far is in run, with its model"
     )

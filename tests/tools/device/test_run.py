@@ -208,7 +208,10 @@ def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
         assert "Traceback" not in result.stderr
 
 
-def test_ctrl_c_saves_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_save_and_say_so(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     words = ["--steps", "100000", "--flash", str(tmp_path), "--runs", str(tmp_path / "runs")]
     command = [sys.executable, "-m", "microgpt_board", "run", *words]
     with subprocess.Popen(
@@ -217,10 +220,10 @@ def test_ctrl_c_saves_and_says_so(tmp_path: Path) -> None:
         for line in process.stdout:
             if line.startswith("step:50 "):
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stdout.read()
         said = process.stderr.read()
-    assert process.returncode == 130, said
+    assert process.returncode == code, said
     assert "# saved at step " in rest
     assert rest.endswith("# interrupted\n")
     assert said.endswith("interrupted\n")

@@ -29,7 +29,7 @@ def fake_qemu(folder: Path, machines: str, ending: str = "exit 0") -> Path:
 
 
 def run_tool(qemu: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run microgpt-board emulate as make does, in a process: it has a handler of SIGTERM."""
+    """Run microgpt-board emulate as make does."""
     return subprocess.run(
         [sys.executable, "-m", "microgpt_board", "emulate", *words],
         env={**os.environ, "QEMU": str(qemu)},

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import click
+from microgpt.terminal import printable
 from ugpt.board import PARTITION
 from ugpt.dataset import HEADER_SIZE
 
@@ -111,7 +112,7 @@ class Ampy:
         if new:
             self._call("mkdir", "ugpt")
         for name in changes.remove:
-            print(f"rm {name}")
+            print(printable(f"rm {name}"))
             self._call("rm", name)
         for name in changes.copy:
             print(f"put {name}", flush=True)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import click
+from microgpt.terminal import printable
 
 from microgpt_board.device import monitor, ports
 from microgpt_board.device.ports import port_option
@@ -74,7 +75,7 @@ def write(board: Board, port: str, baud: int, file: Path) -> None:
         except WriteError as error:
             if baud <= SLOWER_BAUD:
                 raise
-            print(f"{error}: once more at {SLOWER_BAUD} baud", file=sys.stderr)
+            print(printable(f"{error}: once more at {SLOWER_BAUD} baud"), file=sys.stderr)
             esptool(board, port, SLOWER_BAUD, *words)
     except WriteError as error:
         raise ToolError(

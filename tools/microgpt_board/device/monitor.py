@@ -4,7 +4,6 @@ In a terminal it is a live view. In a pipe: the board's lines, and the progress 
 """
 
 import math
-import signal
 import sys
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from pathlib import Path
 import click
 from microgpt.cli.options import PATH
 from microgpt.runs.folder import RUNS
+from microgpt.terminal import printable
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -25,7 +25,7 @@ from rich.text import Text
 from microgpt_board.device import log, ports
 from microgpt_board.device.ports import port_option
 from microgpt_board.device.record import Recorder
-from microgpt_board.device.serial_lines import printable, read_lines
+from microgpt_board.device.serial_lines import read_lines
 
 CURVE_HEIGHT = 8
 CURVE_WIDTH = 60
@@ -214,5 +214,4 @@ def monitor_command(port: str | None, runs: Path) -> None:
     Examples: microgpt-board monitor --port /dev/ttyUSB0
               microgpt-board monitor --port socket://127.0.0.1:5555
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as with Ctrl-C
     watch_port(port, runs)

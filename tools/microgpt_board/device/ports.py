@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import serial
+from microgpt.terminal import printable
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
@@ -174,6 +175,6 @@ def ports_command(find: bool, port: str | None) -> None:
         return
     boards = list_boards()
     for board in boards:
-        click.echo(describe(board))
+        click.echo(printable(describe(board)))
     if not boards:
         find_port(None, {})

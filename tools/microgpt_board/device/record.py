@@ -6,7 +6,7 @@ from pathlib import Path
 
 from microgpt.board import CONFIG
 from microgpt.runs import log as run_log
-from microgpt.runs.folder import RUNS, RunFolder, draw_loss, new_folder
+from microgpt.runs.folder import RUNS, RunFolder, default_folder, draw_loss
 
 from microgpt_board.device import log
 
@@ -71,5 +71,5 @@ class Recorder:
             "data": {"documents": start and start.data},
         }
         name = start.board if start else "joined"
-        self._run = RunFolder(new_folder(name, self.root), content)
+        self._run = RunFolder(default_folder(name, self.root), content, numbered=True)
         return self._run

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from microgpt.terminal import printable
+
 from microgpt_board.device import ports
 from microgpt_board.device.ports import VIRTUAL
 from microgpt_board.emulation.micropython import FLASH, Prompt
@@ -128,7 +130,7 @@ class Remote:
                         limit = _kill_after(process, patience)
                     lines.append(line)
                     if show:
-                        print(line.rstrip("\r\n"), flush=True)
+                        print(printable(line.rstrip("\r\n")), flush=True)
                 lines += process.stderr.readlines()
                 in_time = limit.is_alive()
             finally:

@@ -36,11 +36,6 @@ def _cut(line: bytes) -> list[bytes]:
     return [line[i * LONGEST_LINE : (i + 1) * LONGEST_LINE] for i in range(count)]
 
 
-def printable(line: str) -> str:
-    r"""Return `line` with control characters escaped, so that the terminal does not obey them."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-
-
 def read_lines(find: Callable[[], str], tell: Callable[[str], None]) -> Iterator[str]:
     """Open the port that `find` names and return its lines, without end.
 

@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from microgpt import files
+from microgpt import files, signals
 from microgpt.data import NAMES
 from ugpt import checkpoint
 from ugpt.board import CTRL_C
@@ -66,9 +65,10 @@ def run_board(
 ) -> Iterator[str]:
     """Yield the lines that the program in `flash` logs when run with these settings.
 
-    Checkpoints of earlier runs are removed first, unless `resume`. The first Ctrl-C is passed to
-    the board, which saves and ends; KeyboardInterrupt is raised then. A second one, or closing
-    this generator, ends the board at once, as a loss of power does. Raises ToolError if
+    Checkpoints of earlier runs are removed first, unless `resume`. The first Ctrl-C, or another
+    signal of `microgpt.signals`, is passed to the board as Ctrl-C, so that it saves and ends; then
+    it is raised. A second one, or closing this generator, ends the board at once, as a loss of
+    power does. Raises ToolError if
     MicroPython ends with an error.
     """
     if not resume:
@@ -86,26 +86,25 @@ def run_board(
     )
     assert process.stdin and process.stdout  # both are pipes
     keys = process.stdin.fileno()
-    interrupted = False
+    interruption: KeyboardInterrupt | None = None
 
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        if interrupted:
-            raise KeyboardInterrupt
-        interrupted = True
+    def interrupt(number: int, _: object) -> None:
+        nonlocal interruption
+        if interruption:
+            raise interruption
+        interruption = signals.interruption_by(number)
         with suppress(BrokenPipeError):  # it has ended
             os.write(keys, bytes((CTRL_C,)))
 
-    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield from (line.rstrip("\n") for line in process.stdout)
-        code = process.wait()
-        if interrupted:
-            raise KeyboardInterrupt
+        with signals.handled(interrupt):
+            yield from (line.rstrip("\n") for line in process.stdout)
+            code = process.wait()
+        if interruption:
+            raise interruption
         if code:
             raise ToolError(f"the virtual board ended with code {code}")
     finally:
-        signal.signal(signal.SIGINT, before)
         process.kill()
         process.wait()
         process.stdin.close()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,8 +69,7 @@ def flash_file(
 
 
 def run_until_ctrl_c(command: list[str]) -> None:
-    """Run QEMU until it ends, or Ctrl-C or SIGTERM ends it; raise ToolError with its last line."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # QEMU must end too
+    """Run QEMU until it ends or a signal ends it; raise ToolError with its last line."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         _, text = process.communicate()
