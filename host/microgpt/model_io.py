@@ -91,7 +91,7 @@ def _of_run(folder: Path) -> Path:
     After a crash, version 0.1.0 can have left it under a name that ends with ".old".
     """
     for place in (folder, folder / "model"):
-        for there in (place, Path(f"{place}.old")):
+        for there in (place, Path(f"{place.absolute()}.old")):
             if files.newest(there, META).exists():
                 return there
     return folder

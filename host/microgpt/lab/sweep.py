@@ -43,7 +43,7 @@ def _processes(workers: int) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):  # of this process only, it may be
+        if isinstance(error, KeyboardInterrupt):  # the signal may be for this process alone
             for process in multiprocessing.active_children():
                 process.terminate()
         # Not future.cancel: the pool's own thread works on the same futures.

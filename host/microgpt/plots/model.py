@@ -138,12 +138,11 @@ def _draw_embeddings(axes: "Axes", model: TensorModel) -> None:
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)
     points = np.zeros((len(embeddings), 2))  # the second is 0 where a model has one dimension
     points[:, : len(directions[:2])] = centred @ directions[:2].T
-    variance = (spread**2).sum()
-    share = (spread[:2] ** 2).sum() / variance if variance else 1.0
+    variances = np.append(spread, 0.0) ** 2  # one more, also for a model of one dimension
+    shares = variances / (variances.sum() or 1.0)
     size = 17 if len(points) <= 40 else 11
     letters = [_letter(model.tokenizer, token) for token in range(len(points))]
     drawn = int(np.searchsorted(np.cumsum([*map(len, letters)]), MOST_CHARACTERS, side="right"))
-    notes = [f"{share:.0%} of the variance", f"{BOS_SIGN} is BOS"]
     for token, (letter, (x, y)) in enumerate(zip(letters[:drawn], points, strict=False)):
         vowel = letter in ("a", "e", "i", "o", "u", "y")
         axes.annotate(
@@ -170,8 +169,9 @@ def _draw_embeddings(axes: "Axes", model: TensorModel) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title("Token embeddings in two dimensions", fontsize=15, weight="bold")
-    axes.set_xlabel(f"first principal component ({'; '.join(notes)})", fontsize=11)
-    axes.set_ylabel("second principal component", fontsize=11)
+    first, second = (f"principal component, {share:.0%} of the variance" for share in shares[:2])
+    axes.set_xlabel(f"first {first}; {BOS_SIGN} is BOS", fontsize=11)
+    axes.set_ylabel(f"second {second}", fontsize=11)
 
 
 def _draw_next(axes: "Axes", model: TensorModel, text: str, probabilities: Array) -> None:

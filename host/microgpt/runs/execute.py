@@ -62,7 +62,7 @@ def execute(
     written; BrokenPipeError if `watch` does.
     """
     processes = distributed.join(plan.engine)
-    if not is_first_process():
+    if processes.rank > 0:
         report = _ignore
     first = resumed.step if resumed else 0
     model, docs = plan.prepare(report, resumed.model if resumed else None)
@@ -86,11 +86,6 @@ def execute(
             return execution.run(watch(execution.recorded(records), plan.train.end, first))
 
 
-def is_first_process() -> bool:
-    """Return whether this process, of those that train together, records and reports."""
-    return distributed.started_with().rank == 0
-
-
 def _ignore(_: str) -> None:
     """Report nothing: the process of rank 0 does."""
 
@@ -102,7 +97,7 @@ class _Execution:
         self._plan, self._model, self._run, self._processes = plan, model, run, processes
 
     def run(self, records: Iterator[Record]) -> Outcome:
-        """Take all of `recorded`; at the end save the model and draw loss.png."""
+        """Take all `records`; at the end save the model and draw loss.png."""
         failures: list[Exception] = []
         remark = None
         with signals.held() as held:

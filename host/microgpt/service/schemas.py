@@ -39,8 +39,6 @@ Seed = Annotated[
     Field(ge=0, le=LARGEST_SEED, description="The same seed, the same answer."),
     BeforeValidator(_whole),
 ]
-
-
 Temperature = Annotated[
     float,
     Field(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False, description="0: always the likeliest."),

@@ -36,6 +36,7 @@ function ofField({ loc, msg }) {
   return sentence(own ? msg.slice("Value error, ".length) : `${field ?? "request"}: ${msg}`);
 }
 
+/** Return a message with a capital letter at its start and a full stop at its end. */
 export function sentence(text) {
   const end = /[.!?]$/.test(text) ? "" : ".";
   return text.charAt(0).toUpperCase() + text.slice(1) + end;

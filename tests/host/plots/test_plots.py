@@ -216,6 +216,17 @@ def test_labels_and_titles_of_any_text_leave_room_for_the_picture(
     assert head.get_window_extent().x1 < edge.width / 2  # beside the label of its rows
 
 
+def test_each_principal_component_has_its_own_share(tmp_path: Path, figures: list[Figure]) -> None:
+    model = microgpt.create(microgpt.ModelConfig())
+    draw_model(tmp_path / "show.png", model, "emma")
+    covariance = np.cov(np.asarray(model.weights["wte"], float), rowvar=False)
+    variances = np.linalg.eigvalsh(covariance)[::-1]
+    first, second = (f"{part / variances.sum():.0%} of the variance" for part in variances[:2])
+    axes = figures[0].axes[-2]
+    assert axes.get_xlabel() == f"first principal component, {first}; • is BOS"
+    assert axes.get_ylabel() == f"second principal component, {second}"
+
+
 def test_bars_are_in_order_with_what_the_others_have(tmp_path: Path, figures: list[Figure]) -> None:
     model = microgpt.create(microgpt.ModelConfig())
     draw_model(tmp_path / "show.png", model, "emma")

@@ -1,6 +1,7 @@
 """A recorded run trained again on the computer: a right board agrees, a wrong gradient does not."""
 
 import json
+import shutil
 import struct
 import subprocess
 from binascii import crc32
@@ -11,7 +12,7 @@ import pytest
 from microgpt_board import resources
 from microgpt_board.device import log
 from microgpt_board.device.record import Recorder
-from microgpt_board.emulation.micropython import build_virtual, run_board
+from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
 from ugpt.checkpoint import NEWEST
 
 from tests.support.commands import microgpt_board
@@ -178,6 +179,20 @@ def test_a_run_from_pushed_weights_is_refused(recorded: Path, tmp_path: Path) ->
     result = command(folder)
     assert result.returncode == 1
     assert "began with pushed weights" in result.stderr
+
+
+def test_a_run_that_was_extended_at_the_prompt_is_refused(flash: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    shutil.copytree(flash, board)
+    for path in board.glob("checkpoint*"):
+        path.unlink()
+    code = "import ugpt\nugpt.train(steps=20, seed=7)\nugpt.train(steps=40)"
+    words = [find_micropython(), "-X", "heapsize=300k", "-c", code]
+    board_log = subprocess.run(words, cwd=board, capture_output=True, text=True, check=True).stdout
+    folder = record(iter(board_log.splitlines()), tmp_path / "runs")
+    result = command(folder)
+    assert result.returncode == 1
+    assert "was extended to more steps" in result.stderr
 
 
 def test_a_run_that_version_0_1_0_began_is_refused(flash: Path, tmp_path: Path) -> None:

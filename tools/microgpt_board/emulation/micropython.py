@@ -68,8 +68,7 @@ def run_board(
     Checkpoints of earlier runs are removed first, unless `resume`. The first Ctrl-C, or another
     signal of `microgpt.signals`, is passed to the board as Ctrl-C, so that it saves and ends; then
     it is raised. A second one, or closing this generator, ends the board at once, as a loss of
-    power does. Raises ToolError if
-    MicroPython ends with an error.
+    power does. Raises ToolError if MicroPython ends with an error.
     """
     if not resume:
         checkpoint.remove(f"{flash}/")

@@ -86,7 +86,7 @@ def _not_repeatable(firmware: str, remarks: str) -> str:
         return "was begun by version 0.1.0, whose seeds gave other numbers: record a new run"
     if "with pushed weights" in remarks:
         return "began with pushed weights, so its seed does not fix it"
-    if ", extended" in remarks:
+    if "extended" in remarks:  # from a checkpoint, or at the prompt in the middle of the log
         return "was extended to more steps, so its steps do not fix its learning rate"
     return ""
 
