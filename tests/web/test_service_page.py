@@ -160,12 +160,15 @@ def test_dark_and_light(page: Page) -> None:
     page.driver.execute_script("localStorage.clear()")
 
 
-@pytest.mark.parametrize("width", [320, 390, 768])
-def test_a_phone(chat_page: Page, width: int) -> None:
-    page = chat_page
+@pytest.mark.parametrize("width", [320, 375, 390, 768])
+@pytest.mark.parametrize(
+    ("model", "form"), [("page", "#documents-form"), ("chat_page", "#chat-form")]
+)
+def test_a_phone(request: pytest.FixtureRequest, model: str, form: str, width: int) -> None:
+    page: Page = request.getfixturevalue(model)
     page.size(width, 844)
     page.driver.refresh()
-    page.until(lambda: page.the("#chat-form").is_displayed())
+    page.until(lambda: page.the(form).is_displayed())
     widths = "return [document.documentElement.scrollWidth, window.innerWidth]"
     content, window = page.driver.execute_script(widths)
     assert content <= window == width
