@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
-from microgpt import files
 from microgpt.cli.options import PATH
 from microgpt.cli.run import run
+from microgpt.system import files
 from microgpt_board.errors import ToolError
 
 YEAR = 2017

@@ -1,6 +1,6 @@
 """The command `microgpt`, also as `python -m microgpt`, which torchrun starts."""
 
-from microgpt import signals
+from microgpt.system import signals
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from microgpt.errors import UserError
-from microgpt.files import packaged
+from microgpt.system.files import packaged
 
 
 class DataError(UserError):

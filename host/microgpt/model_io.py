@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from ugpt.layout import parameter_count, parameter_table
 
-from microgpt import files, memory
+from microgpt import memory
 from microgpt.config import ModelConfig, field_names, from_json
 from microgpt.errors import UserError
+from microgpt.system import files
 from microgpt.tokenizer import Tokenizer
 
 WEIGHTS = "weights.json"

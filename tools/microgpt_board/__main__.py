@@ -1,6 +1,6 @@
 """The command `microgpt-board`, also as `python -m microgpt_board`."""
 
-from microgpt import signals
+from microgpt.system import signals
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ They are package data, so that an installed wheel has them as the repository doe
 
 from pathlib import Path
 
-from microgpt.files import packaged
+from microgpt.system.files import packaged
 
 
 def firmware(name: str) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from microgpt.data import DataError
-from microgpt.files import packaged
+from microgpt.system.files import packaged
 from microgpt.tokenizer import Tokenizer
 from microgpt.training import Document
 

@@ -13,8 +13,8 @@ import click
 from microgpt.chat.conversations import Conversation, Message
 from microgpt.chat.session import Chat, ChatError
 from microgpt.errors import UserError
-from microgpt.signals import Ended
-from microgpt.terminal import as_output, printable
+from microgpt.system.signals import Ended
+from microgpt.system.terminal import as_output, printable
 
 PROMPT = "you> "
 SAVED = Path("chat.jsonl")

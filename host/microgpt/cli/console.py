@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from microgpt import files
 from microgpt.plots.curves import SMOOTHED_OVER
-from microgpt.terminal import as_output, printable
+from microgpt.system import files
+from microgpt.system.terminal import as_output, printable
 from microgpt.training import Record
 
 PLAIN_LINES = 20  # about so many for a run, in a pipe

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import microgpt
-from microgpt import data, files
+from microgpt import data
 from microgpt.cli.console import bar, console, say, warn
 from microgpt.cli.options import (
     PATH,
@@ -36,6 +36,7 @@ from microgpt.plots.curves import draw_curves
 from microgpt.plots.model import draw_model
 from microgpt.runs.environment import environment
 from microgpt.runs.folder import read_curve
+from microgpt.system import files
 
 RESULTS = Path("results")
 TRAININGS = RESULTS / "trainings"  # of all comparisons

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 import click
 
-from microgpt import files, signals
 from microgpt.errors import UserError
-from microgpt.terminal import printable
+from microgpt.system import files, signals
+from microgpt.system.terminal import printable
 
 DEBUG = "--debug"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from microgpt import data, signals
+from microgpt import data
 from microgpt.chat import conversations
 from microgpt.cli.console import say, show_progress, warn
 from microgpt.cli.options import (
@@ -26,6 +26,7 @@ from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.runs import checkpoint, log, repeat
 from microgpt.runs.execute import Outcome, Resumed, execute
 from microgpt.runs.plan import MOST_THREADS, Plan, PlanError, read_plan, resumed_plan
+from microgpt.system import signals
 
 out_option = click.option(
     "--out", type=PATH, callback=new_path, help="The run's folder [default: a new one under runs/]."

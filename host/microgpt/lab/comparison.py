@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from microgpt import files
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.lab.ablation import Result, Vary
 from microgpt.lab.statistics import (
@@ -27,6 +26,7 @@ from microgpt.lab.statistics import (
 from microgpt.plots.figures import NO_MATPLOTLIB
 from microgpt.plots.sweep import draw_sweep
 from microgpt.runs.environment import environment
+from microgpt.system import files
 
 
 class DataFile(TypedDict):

@@ -12,10 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from microgpt import files, signals
 from microgpt.errors import UserError
 from microgpt.lab.ablation import Result, Training, run_training
 from microgpt.runs.environment import computation
+from microgpt.system import files, signals
 from microgpt.training import TrainingError
 
 CONNECT_S = 10.0  # how long to wait for a Dask scheduler

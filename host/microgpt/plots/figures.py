@@ -11,8 +11,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from microgpt import files
 from microgpt.errors import UserError
+from microgpt.system import files
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

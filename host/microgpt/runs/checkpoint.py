@@ -13,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialized
 from ugpt.layout import parameter_table
 
-from microgpt import files
 from microgpt.config import ModelConfig, TrainConfig, from_json
 from microgpt.engines import DTYPES, ENGINES, build, distributed
 from microgpt.engines.base import STORED, Model
 from microgpt.errors import UserError
 from microgpt.model_io import Matrices
 from microgpt.runs.log import json_object, whole
+from microgpt.system import files
 from microgpt.tokenizer import Tokenizer
 
 FILE = "checkpoint.safetensors"  # in a run's folder

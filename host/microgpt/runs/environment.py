@@ -13,7 +13,7 @@ from typing import TypedDict
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from microgpt import files
+from microgpt.system import files
 
 Environment = TypedDict(
     "Environment",

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from microgpt import files, signals
 from microgpt.engines import distributed
 from microgpt.engines.base import Model
 from microgpt.runs import checkpoint, info, log
 from microgpt.runs.folder import RunFolder, default_folder
 from microgpt.runs.plan import Plan
+from microgpt.system import files, signals
 from microgpt.training import Record, TrainingError, train
 
 # Takes the records, the number of steps and the first step; yields the records.
@@ -55,7 +55,7 @@ def execute(
     """Train as `plan` says and record the run in `folder`; `watch` can show the records.
 
     Without a `folder` it is a new one under runs/. The model after the last step is saved when the
-    run ends, also after Ctrl-C and the other signals of `microgpt.signals`, and after an error. Of
+    run ends, also after Ctrl-C and the other signals of `system.signals`, and after an error. Of
     processes that train together only that of rank 0 records; the others return None.
 
     Raises TrainingError, which names the folder, if training cannot continue or a file cannot be

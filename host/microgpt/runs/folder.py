@@ -11,10 +11,10 @@ from types import TracebackType
 
 import numpy as np
 
-from microgpt import files
 from microgpt.plots.curves import SMOOTHED_OVER, Curve, draw_curves, smoothed
 from microgpt.runs import info, log
 from microgpt.runs.environment import environment
+from microgpt.system import files
 
 RUNS = Path("runs")
 PICTURE = "loss.png"

@@ -20,7 +20,6 @@ from microgpt import info
 from microgpt.chat import conversations
 from microgpt.chat.session import Chat
 from microgpt.engines.base import Model
-from microgpt.files import packaged
 from microgpt.runs.folder import RUNS
 from microgpt.sampling import SamplingError, stream_document
 from microgpt.service.events import EVENT, OUT_OF_TIME, EventStream
@@ -43,6 +42,7 @@ from microgpt.service.schemas import (
     encodable,
     generate_request,
 )
+from microgpt.system.files import packaged
 
 PAGE = packaged("microgpt.web", "service")
 PREFIX = "/microgpt/v1"

@@ -14,7 +14,6 @@ from typing import Any
 import uvicorn
 from threadpoolctl import threadpool_limits
 
-from microgpt import signals
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.service.app import create_app
@@ -22,6 +21,7 @@ from microgpt.service.connection import connection_class
 from microgpt.service.hosts import Hosts
 from microgpt.service.middleware import Limits
 from microgpt.service.pool import Pool
+from microgpt.system import signals
 
 GRACE = 2.0  # seconds for answers to end in, after Ctrl-C
 BACKLOG = 256  # connections that wait to be accepted; as many may be accepted at once

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt import files
+from microgpt.system import files
 from microgpt_board.device.record import Recorder
 
 from tests.support.commands import run

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from microgpt.terminal import printable
+from microgpt.system.terminal import printable
 from microgpt_board.device.serial_lines import LONGEST_LINE, LineSplitter
 
 # What an ESP32 sends after a reset, in the ROM's and in MicroPython's words, with noise before.

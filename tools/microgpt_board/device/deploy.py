@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import click
-from microgpt.terminal import printable
+from microgpt.system.terminal import printable
 from ugpt.board import PARTITION
 from ugpt.dataset import HEADER_SIZE
 

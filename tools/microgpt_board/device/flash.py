@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import click
-from microgpt.terminal import printable
+from microgpt.system.terminal import printable
 
 from microgpt_board.device import monitor, ports
 from microgpt_board.device.ports import port_option

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from microgpt.cli.options import PATH
 from microgpt.runs.folder import RUNS
-from microgpt.terminal import printable
+from microgpt.system.terminal import printable
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import serial
-from microgpt.terminal import printable
+from microgpt.system.terminal import printable
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 

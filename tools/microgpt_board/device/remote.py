@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from microgpt.terminal import printable
+from microgpt.system.terminal import printable
 
 from microgpt_board.device import ports
 from microgpt_board.device.ports import VIRTUAL

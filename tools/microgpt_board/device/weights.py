@@ -15,12 +15,12 @@ from pathlib import Path
 import click
 import microgpt
 import numpy as np
-from microgpt import files
 from microgpt.board import SIZES, TOKENIZER
 from microgpt.cli.options import PATH
 from microgpt.engines import build
 from microgpt.errors import ConfigError
 from microgpt.model_io import Matrices
+from microgpt.system import files
 from microgpt.tokenizer import Tokenizer
 from ugpt import checkpoint
 from ugpt.checkpoint import MIXED, NEWEST, OLDER, PUSHED, SCRATCH, CheckpointError

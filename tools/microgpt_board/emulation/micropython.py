@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from microgpt import files, signals
 from microgpt.data import NAMES
+from microgpt.system import files, signals
 from ugpt import checkpoint
 from ugpt.board import CTRL_C
 
@@ -66,7 +66,7 @@ def run_board(
     """Yield the lines that the program in `flash` logs when run with these settings.
 
     Checkpoints of earlier runs are removed first, unless `resume`. The first Ctrl-C, or another
-    signal of `microgpt.signals`, is passed to the board as Ctrl-C, so that it saves and ends; then
+    signal of `system.signals`, is passed to the board as Ctrl-C, so that it saves and ends; then
     it is raised. A second one, or closing this generator, ends the board at once, as a loss of
     power does. Raises ToolError if MicroPython ends with an error.
     """

@@ -5,7 +5,7 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
-from microgpt import files
+from microgpt.system import files
 
 from microgpt_board.errors import ToolError
 

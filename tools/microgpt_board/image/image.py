@@ -16,8 +16,8 @@ import click
 from esptool.bin_image import LoadFirmwareImage
 from esptool.util import FatalError
 from littlefs import LittleFS, LittleFSError
-from microgpt import files
 from microgpt.cli.options import PATH
+from microgpt.system import files
 
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, names_bin, partitions

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from microgpt import files
 from microgpt.cli.options import PATH
 from microgpt.data import NAMES
+from microgpt.system import files
 from ugpt.dataset import HEADER, MAGIC, MAX_LETTERS, RECORD_SIZE, VERSION
 
 from microgpt_board.errors import ToolError

@@ -11,8 +11,8 @@ import click
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import Section, Symbol, SymbolTableSection
-from microgpt import files
 from microgpt.cli.options import PATH
+from microgpt.system import files
 
 from microgpt_board import resources
 from microgpt_board.errors import ToolError

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from microgpt import files
 from microgpt.board import CONFIG, TOKENIZER, initial_weights
 from microgpt.cli.run import run
 from microgpt.engines import build
 from microgpt.engines.scalar import Value, cross_entropy, linear, rmsnorm, softmax
+from microgpt.system import files
 from ugpt import checks
 from ugpt.adam import BETA1, BETA2, EPS
 from ugpt.checks import BLOCK, COUNT, HEADS, OUT, TOKENS, VOCAB, WIDTH, N, signed

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from microgpt.chat.conversations import SPECIAL_TOKENS
-from microgpt.terminal import printable
+from microgpt.system.terminal import printable
 
 from tests.support.commands import microgpt_board, run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt import files
+from microgpt.system import files
 
 OLD, NEW, NEXT = b"old" * 1000, b"new" * 5000, b"next"
 KILLED = 9
@@ -18,7 +18,7 @@ KILL = f"""
 import os, shutil, sys
 from pathlib import Path
 import microgpt
-from tests.host.test_files import NEW, put
+from tests.host.system.test_files import NEW, put
 
 target, kind, last = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 calls = 0

@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 import microgpt
 import pytest
-from microgpt import signals
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.runs.execute import execute
 from microgpt.runs.plan import Plan
+from microgpt.system import signals
 from microgpt.training import Record
 
 from tests.support.commands import run_command

@@ -1,0 +1,1 @@
+"""What the operating system has a part in: files, signals, and text on a terminal."""
