@@ -76,7 +76,8 @@ def cells(row: VariantSummary) -> list[str]:
 def write_comparison(folder: Path, results: Sequence[Result], settings: Settings) -> list[str]:
     """Write the files of a comparison to `folder`, which is new; return the remarks on it.
 
-    If a file cannot be written, the folder is removed, and the error raised.
+    If a file of figures cannot be written, the folder is removed, and the error raised. If only the
+    picture cannot, a remark says so.
     """
     try:
         return _write(folder, results, settings)
@@ -106,7 +107,10 @@ def _write(folder: Path, results: Sequence[Result], settings: Settings) -> list[
     files.write(folder / "comparison.json", written + "\n")
     files.write(folder / "comparison.csv", _csv(rows))
     files.write(folder / "comparison.md", _markdown(rows, diverged, noise, settings.last))
-    picture = draw_sweep(folder / "comparison.png", by_variant(results))
+    try:
+        picture = draw_sweep(folder / "comparison.png", by_variant(results))
+    except OSError as error:  # a full disk; the figures are written, and are shown
+        picture = f"no comparison.png: {files.explained(error)}"
     return [*diverged, *noise, *([picture] if picture else [])]
 
 

@@ -9,6 +9,7 @@ import errno
 import itertools
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file, files
@@ -70,7 +71,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f"{target.name}.{os.getpid()}.new")
+    new = target.with_name(f"{target.name}.{_writer()}.new")
     _remove(new)
     try:
         yield new
@@ -100,7 +101,7 @@ def replacing_in(folder: Path) -> Iterator[Path]:
 def _replacing_in(folder: Path) -> Iterator[Path]:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    new = folder / f"{PENDING}.{os.getpid()}"
+    new = folder / f"{PENDING}.{_writer()}"
     try:
         _remove(new)
         new.mkdir()
@@ -181,6 +182,13 @@ def write(target: Path, content: str | bytes) -> None:
     """Replace the content of the file `target`; text is written as UTF-8. Raises OSError."""
     with replacing(target) as new:
         new.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def _writer() -> str:
+    """Return what tells this thread from all that can write the same file at the same time."""
+    if threading.current_thread() is threading.main_thread():
+        return f"{os.getpid()}"
+    return f"{os.getpid()}-{threading.get_native_id()}"
 
 
 def _refuse_folder(target: Path) -> None:

@@ -197,14 +197,31 @@ def test_a_comparison_replaces_nothing(folder: Path, small: list[str]) -> None:
     assert {file: file.read_bytes() for file in (folder / "c").iterdir()} == before
 
 
-def test_a_comparison_that_cannot_be_written_leaves_no_folder(
-    folder: Path, small: list[str]
-) -> None:
+def test_a_picture_that_cannot_be_written_costs_no_figures(folder: Path, small: list[str]) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib")
     words = [MICROGPT, "ablate", "--vary", "lr=0.01,0.02", "--steps", "2", *small]
 
     def no_large_files() -> None:  # the picture is larger
         resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
+
+    result = subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, preexec_fn=no_large_files
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "no comparison.png: " in result.stdout
+    assert "File too large" in result.stdout
+    assert result.stdout.endswith("the comparison is in results/vary-lr\n")
+    written = {path.name for path in (folder / "results" / "vary-lr").iterdir()}
+    assert written == {"comparison.json", "comparison.csv", "comparison.md"}
+
+
+def test_a_comparison_that_cannot_be_written_leaves_no_folder(
+    folder: Path, small: list[str]
+) -> None:
+    words = [MICROGPT, "ablate", "--vary", "lr=0.01,0.02", "--steps", "2", *small]
+
+    def no_large_files() -> None:  # comparison.json is larger, a training is not
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500, 1_500))
 
     result = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, preexec_fn=no_large_files

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import microgpt
@@ -186,6 +187,23 @@ def test_two_processes_at_once_leave_the_content_of_one(tmp_path: Path) -> None:
         assert target.read_bytes() == NEW
     assert target.read_bytes() == OLD
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_two_threads_at_once_leave_the_content_of_one(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "target"
+    make = files.replacing if kind == "file" else files.replacing_in
+    with make(target) as first:
+        if kind == "file":
+            first.write_bytes(OLD)
+        else:
+            for name in NAMES:
+                (first / name).write_bytes(OLD)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(put, target, kind, NEW).result()
+        assert content(target, kind) == {NEW}
+    assert content(target, kind) == {OLD}
+    assert not [*tmp_path.rglob("*.new*"), *tmp_path.rglob(f"{files.PENDING}*")]
 
 
 def test_write_takes_text_and_bytes_and_makes_the_folder(tmp_path: Path) -> None:
