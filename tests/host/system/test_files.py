@@ -76,7 +76,7 @@ def content(target: Path, kind: str) -> set[bytes]:
 def kill(target: Path, kind: str, last: int) -> bool:
     """Replace `target` by NEW in a process that is killed at a call; return whether it ended."""
     command = [sys.executable, "-c", KILL, str(target), kind, str(last)]
-    code = subprocess.run(command, cwd=Path(__file__).parents[2]).returncode
+    code = subprocess.run(command, cwd=Path(__file__).parents[3]).returncode
     assert code in (0, KILLED)
     return code == 0
 

@@ -22,7 +22,7 @@ from microgpt.training import Record
 
 from tests.support.commands import run_command
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
