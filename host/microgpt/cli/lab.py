@@ -222,13 +222,15 @@ def plot_command(folders: tuple[Path, ...], out: Path | None) -> None:
     """
     require("plot", "matplotlib")
     curves = [read_curve(folder) for folder in folders]
+    empty = [f for f, curve in zip(folders, curves, strict=True) if not len(curve.steps)]
+    if len(empty) == len(folders):
+        raise UserError(f"no step was recorded in {', '.join(map(str, empty))}")
     out = _picture(out, "plot.png")
     remark = draw_curves(out, curves)
     if remark:
         raise UserError(remark)
-    for folder, curve in zip(folders, curves, strict=True):
-        if not len(curve.steps):
-            warn(f"left out, no step was recorded: {folder}")
+    for folder in empty:
+        warn(f"left out, no step was recorded: {folder}")
     say(f"drawn: {out}")
 
 

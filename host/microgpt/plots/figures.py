@@ -43,7 +43,10 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def loss_axes(figure: "Figure") -> "Axes":
     """Add axes for a loss over the steps, and return them."""
+    from matplotlib.ticker import MaxNLocator
+
     axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # there is no step 2.5
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return axes

@@ -90,6 +90,12 @@ def test_the_legend_covers_no_curve(tmp_path: Path, figures: list[Figure], count
     assert not figure.legends[0].get_window_extent().overlaps(figure.axes[0].get_window_extent())
 
 
+def test_the_axis_of_steps_has_whole_numbers(tmp_path: Path, figures: list[Figure]) -> None:
+    draw_curves(tmp_path / "loss.png", [curve("r", 4)])
+    ticks = figures[0].axes[0].get_xticks()
+    assert list(ticks) == [round(tick) for tick in ticks]
+
+
 def test_a_file_that_is_no_picture_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text("{}")

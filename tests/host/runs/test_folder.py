@@ -53,7 +53,7 @@ def test_a_run_without_a_step_is_named(tmp_path: Path) -> None:
     error = run("plot", "whole", "empty", "--out", "plot.png", cwd=tmp_path).stderr
     assert error == "left out, no step was recorded: empty\n"
     error = run("plot", "empty", "--out", "other.png", cwd=tmp_path, code=1).stderr
-    assert error == "error: no other.png: no step was recorded\n"
+    assert error == "error: no step was recorded in empty\n"
 
 
 def test_variables_of_torchrun_that_are_no_numbers(

@@ -203,7 +203,7 @@ def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
     losses.plot(steps, list(recorded.means.values()), label="board", linewidth=3, alpha=0.5)
     losses.plot(steps, ours, label="host", color="black", linewidth=1)
     losses.set(ylabel="mean loss since the line before (nats a token)")
-    losses.legend()
+    figure.legend(loc="outside upper right", ncols=2, frameon=False)  # beside the curves
     logged = list(recorded.losses)
     difference.semilogy(logged, [max(1e-6, abs(recorded.losses[s] - host[s])) for s in logged], ".")
     difference.axhline(LOSS_TOLERANCE, 0, 1, color="red", linewidth=0.8)
