@@ -2,7 +2,9 @@
 
 import io
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -46,6 +48,22 @@ def without_modules(*names: str, folder: Path) -> dict[str, str]:
     code = f"import sys\nsys.modules.update(dict.fromkeys({names!r}))\n"
     (folder / "sitecustomize.py").write_text(code)
     return os.environ | {"PYTHONPATH": str(folder)}
+
+
+def run_with_file_limit(command: Sequence[str], folder: Path, limit: int) -> CompletedProcess[str]:
+    """Run a command as a process in `folder` that can write no file larger than `limit` bytes.
+
+    Its coverage is not measured: the limit would stop that file too, with a traceback.
+    """
+    import resource  # not on Windows
+
+    def set_limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return subprocess.run(
+        command, cwd=folder, env=env, preexec_fn=set_limit, capture_output=True, text=True
+    )
 
 
 def microgpt_board(*words: object) -> CompletedProcess[str]:

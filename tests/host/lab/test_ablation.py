@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from microgpt.lab import sweep
 from microgpt.lab.ablation import run_training, trainings
 from microgpt.runs.environment import computation
 
-from tests.support.commands import run, without_modules
+from tests.support.commands import run, run_with_file_limit, without_modules
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 
@@ -200,13 +199,7 @@ def test_a_comparison_replaces_nothing(folder: Path, small: list[str]) -> None:
 def test_a_picture_that_cannot_be_written_costs_no_figures(folder: Path, small: list[str]) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib")
     words = [MICROGPT, "ablate", "--vary", "lr=0.01,0.02", "--steps", "2", *small]
-
-    def no_large_files() -> None:  # the picture is larger
-        resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
-
-    result = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, preexec_fn=no_large_files
-    )
+    result = run_with_file_limit(words, folder, 15_000)  # the picture is larger
     assert (result.returncode, result.stderr) == (0, "")
     assert "no comparison.png: " in result.stdout
     assert "File too large" in result.stdout
@@ -219,13 +212,7 @@ def test_a_comparison_that_cannot_be_written_leaves_no_folder(
     folder: Path, small: list[str]
 ) -> None:
     words = [MICROGPT, "ablate", "--vary", "lr=0.01,0.02", "--steps", "2", *small]
-
-    def no_large_files() -> None:  # comparison.json is larger, a training is not
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500, 1_500))
-
-    result = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, preexec_fn=no_large_files
-    )
+    result = run_with_file_limit(words, folder, 1_500)  # comparison.json is larger, no training
     assert result.returncode == 1
     assert "File too large" in result.stderr
     assert result.stderr.count("\n") == 1

@@ -15,6 +15,8 @@ import microgpt
 import pytest
 from microgpt.runs.folder import RunFolder
 
+from tests.support.commands import run_with_file_limit
+
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 SMALL = ["--n-embd", "4", "--n-head", "1"]  # weights.json: about 10 KB
 LIMIT = 20_000  # bytes of a file
@@ -25,12 +27,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 def train(folder: Path, *words: object, limit: int = LIMIT) -> subprocess.CompletedProcess[str]:
     """Train with no file larger than `limit`; the run is `run`."""
-
-    def set_limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
     command = [MICROGPT, "train", "--out", "run", *map(str, words)]
-    return subprocess.run(command, cwd=folder, preexec_fn=set_limit, capture_output=True, text=True)
+    return run_with_file_limit(command, folder, limit)
 
 
 def test_a_full_disk_in_the_log_keeps_the_model(tmp_path: Path) -> None:
