@@ -60,10 +60,15 @@ def run_with_file_limit(command: Sequence[str], folder: Path, limit: int) -> Com
     def set_limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    env = unmeasured_environment()
     return subprocess.run(
         command, cwd=folder, env=env, preexec_fn=set_limit, capture_output=True, text=True
     )
+
+
+def unmeasured_environment() -> dict[str, str]:
+    """Return an environment in which a Python process does not measure its coverage."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def microgpt_board(*words: object) -> CompletedProcess[str]:
