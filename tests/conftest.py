@@ -52,6 +52,10 @@ MARKS = {
         "tools/proof/test_replay.py",
     ),
     "slow": (
+        "host/plots/",  # together ten seconds, as the next two
+        "host/system/test_signals.py",
+        "host/runs/test_disk_full.py",
+        "host/lab/test_ablation.py::test_a_picture_that_cannot_be_written_costs_no_figures",
         "packaging/",
         "firmware/test_checks.py::test_selftest_runs_at_each_call_and_unloads_its_modules",
         "firmware/test_model.py::test_every_17th_gradient_is_the_slope",
