@@ -1,6 +1,7 @@
 """Running services, and clients of them, for the tests of the service and of its page."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -112,22 +113,30 @@ def limited(
 
 
 @pytest.fixture(scope="session")
-def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs/ of the services."""
     return tmp_path_factory.mktemp("runs")
 
 
+@pytest.fixture
+def runs_folder(served_runs: Path) -> Iterator[Path]:
+    """The runs/ of the services, empty again after a test: its runs would be live in others."""
+    yield served_runs
+    for run in served_runs.iterdir():
+        shutil.rmtree(run)
+
+
 @pytest.fixture(scope="session")
-def chat_service(chat_folder: Path, runs_folder: Path) -> Iterator[Service]:
+def chat_service(chat_folder: Path, served_runs: Path) -> Iterator[Service]:
     """The service of a model that can chat."""
-    with serving(chat_folder, runs_folder) as service:
+    with serving(chat_folder, served_runs) as service:
         yield service
 
 
 @pytest.fixture(scope="session")
-def names_service(names_folder: Path, runs_folder: Path) -> Iterator[Service]:
+def names_service(names_folder: Path, served_runs: Path) -> Iterator[Service]:
     """The service of a model that cannot chat."""
-    with serving(names_folder, runs_folder) as service:
+    with serving(names_folder, served_runs) as service:
         yield service
 
 
