@@ -66,6 +66,20 @@ def run_with_file_limit(command: Sequence[str], folder: Path, limit: int) -> Com
     )
 
 
+def read_terminal(terminal: int) -> bytes:
+    """Return what comes from a pseudo-terminal until its other side is closed; then close it."""
+    output = b""
+    with open(terminal, "rb", buffering=0) as file:
+        while True:
+            try:
+                part = file.read(4096)
+            except OSError:  # Linux's way to say that the other side is gone
+                return output
+            if not part:
+                return output
+            output += part
+
+
 def unmeasured_environment() -> dict[str, str]:
     """Return an environment in which a Python process does not measure its coverage."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}

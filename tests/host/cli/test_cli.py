@@ -13,7 +13,7 @@ import microgpt
 import pytest
 from microgpt.cli.train import train_command
 
-from tests.support.commands import run, without_modules
+from tests.support.commands import read_terminal, run, without_modules
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 
@@ -138,16 +138,7 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     command = [MICROGPT, "train", "--steps", "50", "--out", "r"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=side, stderr=side, env=environment)
     os.close(side)
-    output = b""
-    while True:
-        try:
-            part = os.read(terminal, 4096)
-        except OSError:  # Linux's way to say that the other side is gone
-            break
-        if not part:
-            break
-        output += part
-    os.close(terminal)
+    output = read_terminal(terminal)
     assert process.wait() == 0
     assert b"50/50" in output
     assert b"\x1b[" in output

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from microgpt.chat.conversations import SPECIAL_TOKENS
 from microgpt.system.terminal import printable
 
-from tests.support.commands import microgpt_board, run
+from tests.support.commands import microgpt_board, read_terminal, run
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 CLEAR = "\x1b[2J"  # what a terminal obeys: it clears the screen
@@ -67,16 +67,7 @@ def on_a_terminal(*words: object, said: bytes = b"") -> bytes:
     os.close(side)
     process.stdin.write(said)
     process.stdin.close()
-    output = b""
-    while True:
-        try:
-            part = os.read(terminal, 4096)
-        except OSError:  # Linux's way to say that the other side is gone
-            break
-        if not part:
-            break
-        output += part
-    os.close(terminal)
+    output = read_terminal(terminal)
     process.wait()
     assert output
     return output
