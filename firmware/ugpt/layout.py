@@ -1,11 +1,14 @@
-"""The sizes of the model and the table of its parameters: name, shape, offset."""
+"""The sizes of the model, the table of its parameters and the buffers that training allocates."""
 
 from array import array
 
+GRADIENTS = 1024  # the parameters whose gradients are in memory at a time
+
 
 class Sizes:
-    """The sizes that determine every shape; the defaults give microgpt's 4,192 parameters.
+    """The sizes and switches that determine every shape; the defaults are microgpt's.
 
+    `tie_lm_head`: wte is the lm_head too. `input_rmsnorm`: an RMSNorm follows the embedding.
     Raises ValueError for a size below 1, or if n_embd is not divisible by n_head.
     """
 
@@ -17,6 +20,7 @@ class Sizes:
         n_layer=1,
         block_size=16,
         tie_lm_head=False,
+        input_rmsnorm=True,
     ):
         if min(vocab_size, n_embd, n_head, n_layer, block_size) < 1:
             raise ValueError("every size must be at least 1")
@@ -28,6 +32,7 @@ class Sizes:
         self.n_layer = n_layer
         self.block_size = block_size
         self.tie_lm_head = tie_lm_head
+        self.input_rmsnorm = input_rmsnorm
         self.head_dim = n_embd // n_head
         self.n_hidden = 4 * n_embd
 
@@ -56,26 +61,61 @@ def parameter_table(sizes):
     return table
 
 
-def zeros(length):
-    """Return array('f') of `length` zeros.
-
-    Making it from bytes(4 * length) would need its memory twice; this needs a quarter more.
-    """
-    return array("f", memoryview(bytes(length)))
-
-
-def zeros_pair(length):
-    """Return two memoryviews of `length` zeros each, the halves of one array.
-
-    A board's heap consists of several areas: the fewer large buffers there are, the less memory
-    is lost at the ends of the areas.
-    """
-    both = memoryview(zeros(2 * length))
-    return both[:length], both[length:]
-
-
 def parameter_count(sizes):
     """Return the number of parameters: the sum over `parameter_table`, without the table."""
     width = sizes.n_embd
     rows = sizes.block_size + (1 if sizes.tie_lm_head else 2) * sizes.vocab_size
     return width * (rows + sizes.n_layer * (4 * width + 2 * sizes.n_hidden))
+
+
+def activations(sizes):
+    """Return (shared, layer): {name: length} of the model's float buffers, once and a layer.
+
+    A buffer is shared by what is not needed at the same time: `x` is the residual stream, then its
+    gradient; `branch` what a block adds to the stream, then that gradient; `work` the logits, then
+    the gradients of `hidden` and of `qkv`; `gradient` a part of a matrix's gradient after another.
+    """
+    n = sizes.block_size
+    width = sizes.n_embd
+    stream = n * width
+    shared = {
+        "x": stream,
+        "branch": stream,
+        "work": n * max(sizes.vocab_size, sizes.n_hidden),
+        "gradient": max(GRADIENTS, sizes.n_hidden),
+        "loss": 1,
+    }
+    if sizes.input_rmsnorm:
+        shared["embedded"] = stream
+        shared["embedded_scale"] = n
+    if sizes.tie_lm_head:
+        shared["wte_gradient"] = sizes.vocab_size * width  # as lm_head, and as wte at the end
+    layer = {
+        "attn_in": stream,
+        "attn_scale": n,
+        "qkv": 3 * stream,
+        "attn_weights": sizes.n_head * n * n,
+        "attn_out": stream,
+        "mlp_in": stream,
+        "mlp_scale": n,
+        "hidden": n * sizes.n_hidden,
+    }
+    return shared, layer
+
+
+def training_bytes(sizes):
+    """Return the bytes of all buffers that `Model` and `Adam` allocate, exactly.
+
+    Parameters, m and v, the activations and the tokens; the objects around them are not counted.
+    """
+    shared, layer = activations(sizes)
+    floats = 3 * parameter_count(sizes) + sum(shared.values())
+    return 4 * (floats + sizes.n_layer * sum(layer.values())) + sizes.block_size + 1
+
+
+def zeros(length):
+    """Return array('f') of `length` zeros, without the memory of anything to make it from."""
+    buffer = array("f", range(length))  # of known length: allocated once
+    for i in range(length):
+        buffer[i] = 0.0
+    return buffer
