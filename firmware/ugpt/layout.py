@@ -119,3 +119,8 @@ def zeros(length):
     for i in range(length):
         buffer[i] = 0.0
     return buffer
+
+
+def zeros_pair(length):  # goes with the next commit
+    both = memoryview(zeros(2 * length))
+    return both[:length], both[length:]
