@@ -37,6 +37,18 @@ def free_memory():
     return gc.mem_free() if NAME != "cpython" else 0
 
 
+def memory_pieces():
+    """Return the free pieces of memory by which an ESP32's heap can grow, the largest first.
+
+    [] elsewhere: there the heap does not grow.
+    """
+    if NAME != "esp32":
+        return []
+    import esp32
+
+    return sorted((region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)), reverse=True)
+
+
 def hardware_seed():
     """Return a seed, 1 to 2**32 - 1, from the hardware's random numbers."""
     return int.from_bytes(os.urandom(4), "little") or 1

@@ -171,7 +171,7 @@ def test_no_such_firmware(tmp_path: Path):
 
 
 def test_an_unknown_board():
-    with pytest.raises(ToolError, match="no board is called ESP8266: .* ESP32_GENERIC or"):
+    with pytest.raises(ToolError, match="no board is called ESP8266: .* ESP32_GENERIC, "):
         boards.find("ESP8266")
 
 

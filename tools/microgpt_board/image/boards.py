@@ -1,13 +1,19 @@
 """The boards that images are built for, by MicroPython's names of its builds."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import click
+from microgpt import boards
+from microgpt.boards import PSRAM, Memory
+from ugpt.layout import Sizes
 
 from microgpt_board.errors import ToolError
 
 DEFAULT = "ESP32_GENERIC"
 FIRMWARE_URL = "https://micropython.org/resources/firmware/"
+VIRTUAL_PROGRAM = 57_000  # bytes of the program in the virtual board's heap
+LARGEST_PSRAM = {"esp32": 4}  # MB that a chip can address; others: all there are
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class Board:
     architecture: str
     firmware: str  # the release of MicroPython that is the default
     sha256: str | None  # of that release; None: unknown, so it is never fetched
+    memory: Memory
 
     @property
     def url(self) -> str:
@@ -27,35 +34,66 @@ class Board:
         return FIRMWARE_URL + self.firmware
 
 
+def _board(name: str, chip: str, bootloader: int, sha256: str | None = None) -> Board:
+    firmware = f"{name}-20241025-v1.24.0.bin"
+    return Board(name, chip, bootloader, "xtensawin", firmware, sha256, boards.MEMORY[name])
+
+
 _BOARDS = (
-    Board(
-        name="ESP32_GENERIC",
-        chip="esp32",
-        bootloader=0x1000,
-        architecture="xtensawin",
-        firmware="ESP32_GENERIC-20241025-v1.24.0.bin",
-        sha256="648e655fdaa8c31ece4e8f2a5c7815b015a7bca1c8db56246287799164ad9bff",
+    _board(
+        "ESP32_GENERIC",
+        "esp32",
+        0x1000,
+        "648e655fdaa8c31ece4e8f2a5c7815b015a7bca1c8db56246287799164ad9bff",
     ),
-    Board(
-        name="ESP32_GENERIC_S3",
-        chip="esp32s3",
-        bootloader=0x0,
-        architecture="xtensawin",
-        firmware="ESP32_GENERIC_S3-20241025-v1.24.0.bin",
-        sha256=None,
-    ),
+    _board("ESP32_GENERIC-SPIRAM", "esp32", 0x1000),
+    _board("ESP32_GENERIC_S3", "esp32s3", 0x0),
+    _board("ESP32_GENERIC_S3-SPIRAM_OCT", "esp32s3", 0x0),
 )
 NAMES = tuple(board.name for board in _BOARDS)
 
 
-def find(name: str) -> Board:
-    """Return the board of that name; raise ToolError with the names there are."""
+def find(name: str, psram: int | None = None) -> Board:
+    """Return the board of that name, with `psram` MB of PSRAM if its module has other memory.
+
+    Raises ToolError with the names there are.
+    """
     for board in _BOARDS:
         if board.name == name:
-            return board
-    raise ToolError(f"no board is called {name}: BOARD= takes {' or '.join(NAMES)}")
+            return board if psram is None else _with_psram(board, psram)
+    raise ToolError(f"no board is called {name}: BOARD= takes {', '.join(NAMES)}")
+
+
+def _with_psram(board: Board, megabytes: int) -> Board:
+    if board.name == "ESP32_GENERIC":
+        raise ToolError(
+            "MicroPython's ESP32_GENERIC does not use PSRAM: BOARD=ESP32_GENERIC-SPIRAM does"
+        )
+    usable = min(megabytes, LARGEST_PSRAM.get(board.chip, megabytes))
+    return dataclasses.replace(board, memory=boards.with_psram(usable))
+
+
+def check(board: Board, sizes: Sizes) -> None:
+    """Raise ToolError, with the nearest sizes that fit, if a model is too large for a board."""
+    reason = boards.refusal(board.memory, sizes)
+    if reason:
+        raise ToolError(f"{board.name}: {reason}")
+
+
+def virtual_heap(board: Board) -> int:
+    """Return the heap, in bytes, that gives the virtual board as much free memory as `board`.
+
+    MicroPython keeps 3 bytes of its own for each 256 of a heap with 64-bit pointers.
+    """
+    return (board.memory.free + VIRTUAL_PROGRAM) * 256 // 253
 
 
 board_option = click.option(
-    "--board", default=DEFAULT, show_default=True, help=f"{' or '.join(NAMES)}."
+    "--board", default=DEFAULT, show_default=True, help=f"{', '.join(NAMES)}."
+)
+psram_option = click.option(
+    "--psram",
+    type=click.Choice([str(megabytes) for megabytes in PSRAM]),
+    callback=lambda _, __, value: value and int(value),
+    help="MB of PSRAM on the board's module [default: as its build expects].",
 )

@@ -1,0 +1,150 @@
+"""The memory that training a model takes, whether it is there, and the nearest sizes that fit."""
+
+import gc
+
+from . import board
+from .layout import Sizes, activations, parameter_count, training_bytes
+
+# Bytes besides the buffers: the native kernels and the objects around the buffers, of which there
+# are some for each layer and each block of gradients; the log, a checkpoint and a sampler at work.
+PROGRAM = 7680
+LAYER = 1024
+BLOCK = 96
+ARRAY = 32  # an array beside its numbers, and what is lost to whole blocks of 16 bytes
+# MicroPython's heap grows by pieces of the system's memory, of which its own tables take 13 / 512,
+# at least 2048 (py/gc.c: gc_try_add_heap).
+SMALLEST_PIECE = 3584
+NAMES = ("n_embd", "n_head", "n_layer", "block_size")
+SHORTEST = 16  # the block sizes of the tools are multiples of it
+
+
+class TooLarge(Exception):
+    """There is too little memory for a model; the message has the figures and sizes that fit."""
+
+
+def needed(sizes):
+    """Return the bytes that training a model takes in all, its program's own excepted."""
+    shared, layer = activations(sizes)
+    blocks = parameter_count(sizes) // min(shared["gradient"], sizes.n_embd**2) + 3
+    arrays = len(shared) + sizes.n_layer * len(layer)
+    rest = PROGRAM + LAYER * sizes.n_layer + BLOCK * blocks + ARRAY * arrays
+    return training_bytes(sizes) + rest
+
+
+def largest(sizes):
+    """Return the bytes of the largest buffer: the parameters and Adam's m and v, in one piece."""
+    return 12 * parameter_count(sizes)
+
+
+def available():
+    """Return (free, piece): the bytes that can be allocated in all, and at most in one piece."""
+    gc.collect()
+    free = board.free_memory()
+    pieces = board.memory_pieces()
+    if not pieces:
+        return free, free
+    piece = pieces[0]
+    free -= piece  # `gc.mem_free` counts the largest of these pieces, the heap grows by all
+    usable = [each - each * 13 // 512 for each in pieces if each >= SMALLEST_PIECE]
+    return free + sum(usable), max(free, piece - max(2048, piece * 13 // 512))
+
+
+def fits(sizes, free, piece):
+    """Return whether a model can be trained in this memory; see `available`."""
+    return needed(sizes) <= free and largest(sizes) <= piece
+
+
+def check(sizes, reusable=0):
+    """Raise TooLarge if this board lacks the memory to train a model; CPython is not checked.
+
+    `reusable` are the bytes of an earlier model that are free as soon as its buffers are.
+    """
+    if board.NAME == "cpython":
+        return
+    free, piece = available()
+    free += reusable
+    piece = max(piece, reusable)
+    if not fits(sizes, free, piece):
+        raise TooLarge(refusal(sizes, free, piece))
+
+
+def refusal(sizes, free, piece):
+    """Return in one line what a model needs, what there is, and the nearest sizes that fit."""
+    need, there, where = needed(sizes), free, ""
+    if need <= free:
+        need, there, where = largest(sizes), piece, " in one piece"
+    values = ["%s %d" % (name, getattr(sizes, name)) for name in NAMES + ("vocab_size",)]
+    found = [_settings(other, sizes) for other in nearest(sizes, free, piece)]
+    return "{:,} parameters ({}) need {:,} bytes{}, {:,} are free; what fits: {}".format(
+        parameter_count(sizes),
+        ", ".join(values),
+        need,
+        where,
+        there,
+        ", or ".join(found) or "no model with these tokens",
+    )
+
+
+def _settings(other, sizes):
+    """Return the settings of `other` that differ from `sizes`, as make takes them."""
+    names = [name for name in NAMES if getattr(other, name) != getattr(sizes, name)]
+    return " ".join("%s=%d" % (name.upper(), getattr(other, name)) for name in names)
+
+
+def nearest(sizes, free, piece):
+    """Return at most three Sizes that fit, the one with the most parameters first.
+
+    Each has another width, fewer layers, a shorter block or fewer heads; where that is not enough,
+    fewer layers and a shorter block come with another width, and at last with fewer of all.
+    """
+    found = []
+    for name in NAMES:
+        lower = _lowered(sizes, name, free, piece)
+        if not lower and name in ("n_layer", "block_size") and _values(sizes, name):
+            lower = _lowered(_least(sizes, name), "n_embd", free, piece)
+        if lower:
+            found.append(lower)
+    if not found:
+        for name in ("n_layer", "block_size", "n_head"):
+            sizes = _least(sizes, name)
+        lower = _lowered(sizes, "n_embd", free, piece)
+        found = [lower] if lower else []
+    return sorted(found, key=lambda other: -parameter_count(other))[:3]
+
+
+def _values(sizes, name):
+    """Return the values below that of `sizes` that the setting `name` can have, rising."""
+    value = getattr(sizes, name)
+    if name == "n_embd":
+        return range(sizes.n_head, value, sizes.n_head)
+    if name == "n_head":
+        return [n for n in range(1, value) if sizes.n_embd % n == 0]
+    step = SHORTEST if name == "block_size" else 1
+    return range(step, value, step)
+
+
+def _lowered(sizes, name, free, piece):
+    """Return the largest sizes that fit with a lower `name`; None if there are none."""
+    values = _values(sizes, name)
+    low, high = 0, len(values)  # those before `low` fit, those from `high` on do not
+    while low < high:
+        middle = (low + high) // 2
+        if fits(_with(sizes, name, values[middle]), free, piece):
+            low = middle + 1
+        else:
+            high = middle
+    return _with(sizes, name, values[low - 1]) if low else None
+
+
+def _least(sizes, name):
+    """Return the sizes with the lowest value of `name`."""
+    values = _values(sizes, name)
+    return _with(sizes, name, values[0]) if values else sizes
+
+
+def _with(sizes, name, value):
+    """Return the same sizes but for one."""
+    values = {each: getattr(sizes, each) for each in NAMES + ("vocab_size",)}
+    values[name] = value
+    tied = sizes.tie_lm_head
+    return Sizes(tie_lm_head=tied, input_rmsnorm=sizes.input_rmsnorm, **values)
