@@ -127,7 +127,8 @@ def run():
             % checkpoints.locked
         )
     training.run(report, checkpoints)
-    generator = Generator(training.model, training.rng, settings["temperature"])
+    tokenizer = training.dataset.tokenizer
+    generator = Generator(training.model, training.rng, tokenizer, settings["temperature"])
     made = 0
     while board.NAMES_TO_MAKE is None or made < board.NAMES_TO_MAKE:
         report.name(generator.name())

@@ -13,7 +13,7 @@ from .adam import Adam
 from .dataset import DatasetError, open_dataset
 from .report import remark
 from .rng import Rng
-from .tokenizer import encode
+from .tokenizer import Tokenizer
 
 KERNEL_TOLERANCE = 1e-5  # relative to the largest value of a result
 GRADIENT_TOLERANCE = 1e-4  # relative to the largest gradient of a matrix
@@ -266,7 +266,7 @@ def gradient_sums(grads, table):
 
 def check_gradient(tally, model):
     """Check every seventh gradient of a document, and the sum of the gradients of each matrix."""
-    n = model.set_tokens(encode(DOCUMENT))
+    n = model.set_tokens(Tokenizer().encode(DOCUMENT))
     model.loss_and_grads(n)
     grads = model.grads
     expected = stored("gradient")
@@ -292,9 +292,10 @@ def check_training(tally, model, adam):
     """Check the losses of 20 training steps."""
     expected = stored("losses")
     adam.clear()
+    tokenizer = Tokenizer()
     worst = 0.0
     for step, name in enumerate(DOCUMENTS):
-        loss = model.loss_and_grads(model.set_tokens(encode(name)))
+        loss = model.loss_and_grads(model.set_tokens(tokenizer.encode(name)))
         adam.step(step, LR * (1 - step / len(DOCUMENTS)))
         worst = worse(worst, abs(loss - expected[step]))
     tally.within("20 steps", worst, LOSS_TOLERANCE, "of loss")

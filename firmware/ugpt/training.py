@@ -5,6 +5,7 @@ from array import array
 from . import board, ops
 from .adam import Adam
 from .checkpoint import MIXED
+from .layout import Sizes
 from .model import Model
 from .rng import Rng
 
@@ -21,18 +22,19 @@ class Training:
     """
 
     def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, before=None):
-        """Begin a run, in the buffers of the run `before` if given: a board has memory for one."""
+        """Begin a run, in the buffers of the run `before` if they fit: there is memory for one."""
         self.dataset = dataset
         self.seed = seed
         self.steps = steps
         self.lr = array("f", (lr,))[0]  # rounded to float32, as in a checkpoint
         self.rng = Rng(seed)
-        if before:
+        sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
+        if before and before.model.sizes.__dict__ == sizes.__dict__:
             self.model = before.model
             self.adam = before.adam
             self.adam.clear()
         else:
-            self.model = Model(kernels=kernels)
+            self.model = Model(sizes, kernels)
             self.adam = Adam(self.model.params, self.model.grads, kernels)
         board.collect_every(-1)  # the large buffers are allocated
         self.model.initialise(self.rng)

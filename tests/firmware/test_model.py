@@ -8,7 +8,7 @@ from ugpt.adam import Adam
 from ugpt.layout import Sizes
 from ugpt.model import Model
 from ugpt.rng import Rng
-from ugpt.tokenizer import encode
+from ugpt.tokenizer import Tokenizer
 
 from tests.support.micropython.arrays import NAN, close, raises
 
@@ -18,7 +18,7 @@ NEED_DOUBLES = (
 )
 SLOPE_STEP = 1e-3
 SLOPE_TOLERANCE = 3e-3  # of the largest of the matrix; logits are single precision
-LONGEST = encode("maryalexandrina")  # 17 tokens: the whole block
+LONGEST = Tokenizer().encode("maryalexandrina")  # 17 tokens: the whole block
 
 
 def trained_a_little():
@@ -27,7 +27,7 @@ def trained_a_little():
     model.initialise(Rng(1))
     adam = Adam(model.params, model.grads)
     for step, name in enumerate(("emma", "olivia", "maryalexandrina")):
-        model.loss_and_grads(model.set_tokens(encode(name)))
+        model.loss_and_grads(model.set_tokens(Tokenizer().encode(name)))
         adam.step(step, 0.01)
     return model
 
@@ -35,7 +35,7 @@ def trained_a_little():
 def test_first_loss_is_that_of_a_guess():
     model = Model()
     model.initialise(Rng(42))
-    n = model.set_tokens(encode("emma"))
+    n = model.set_tokens(Tokenizer().encode("emma"))
     assert n == 5
     assert abs(model.loss_and_grads(n) - 3.2958) < 0.3  # log(27)
 
@@ -106,7 +106,7 @@ def test_every_17th_gradient_is_the_slope():
 def test_nan_in_the_buffers_changes_nothing():
     model = trained_a_little()
     for name in ("emma", "maryalexandrina", ""):
-        n = model.set_tokens(encode(name))
+        n = model.set_tokens(Tokenizer().encode(name))
         loss = model.loss_and_grads(n)
         grads = crc32(model.grads)
         for buffer in model.buffers + [model.grads]:
@@ -130,7 +130,7 @@ def test_a_position_at_a_time_gives_the_same_logits():
 def test_other_sizes_have_right_slopes_too():
     sizes = Sizes(vocab_size=27, n_embd=6, n_head=2, n_layer=2, block_size=5)
     model = with_strong_attention(sizes, 5)
-    n = model.set_tokens(encode("emmanuelle"))
+    n = model.set_tokens(Tokenizer().encode("emmanuelle"))
     assert n == 5
     for name, error in slope_errors(model, n, 7):
         assert error < SLOPE_TOLERANCE, name

@@ -8,7 +8,7 @@ from ugpt.adam import Adam
 from ugpt.generator import Generator
 from ugpt.model import Model
 from ugpt.rng import Rng
-from ugpt.tokenizer import encode
+from ugpt.tokenizer import Tokenizer
 
 from tests.support.micropython.kernel_cases import CONSTANTS, cases, tolerance
 
@@ -64,7 +64,7 @@ def trained(kernels, steps):
     adam = Adam(model.params, model.grads, kernels)
     names = ("emma", "olivia", "ava", "charles", "maryalexandrina", "bo", "x")
     for step in range(steps):
-        loss = model.loss_and_grads(model.set_tokens(encode(names[step % len(names)])))
+        loss = model.loss_and_grads(model.set_tokens(Tokenizer().encode(names[step % len(names)])))
         adam.step(step, 0.01)
     return model, adam, loss
 
@@ -91,7 +91,7 @@ def test_a_step_allocates_256_bytes_at_most():
     from ugpt import native
 
     model, adam, _ = trained(native, 3)
-    n = model.set_tokens(encode("maryalexandrina"))
+    n = model.set_tokens(Tokenizer().encode("maryalexandrina"))
     gc.collect()
     gc.disable()
     for step in range(5):
@@ -107,7 +107,7 @@ def greedy_names(kernels):
     model.initialise(Rng(1))
     names = []
     for temperature in (0, 1e-3, 1e-30, 5e-324):
-        generator = Generator(model, Rng(7), temperature)
+        generator = Generator(model, Rng(7), Tokenizer(), temperature)
         names.append([generator.name(prompt) for prompt in ("", "e", "maryalexandrin")])
         assert abs(sum(generator.probabilities) - 1.0) < 1e-6, temperature  # false of NaN
         assert (generator.rng.state == Rng(7).state) == (temperature == 0)

@@ -6,7 +6,7 @@ from ugpt.adam import Adam
 from ugpt.generator import Generator
 from ugpt.model import Model
 from ugpt.rng import Rng
-from ugpt.tokenizer import encode
+from ugpt.tokenizer import Tokenizer
 
 rng = Rng(123)
 print("next", [rng.next() for _ in range(20)])
@@ -18,11 +18,12 @@ model = Model()
 model.initialise(rng)
 print("params", crc32(model.params))
 adam = Adam(model.params, model.grads)
+tokenizer = Tokenizer()
 names = ("emma", "olivia", "a", "", "maryalexandrina", "isabella", "zyx")
 for step in range(20):
-    n = model.set_tokens(encode(names[step % len(names)]))
+    n = model.set_tokens(tokenizer.encode(names[step % len(names)]))
     loss = model.loss_and_grads(n)
     adam.step(step, 0.01 * (1 - step / 20))
     print("step", step, "%.9g" % loss, crc32(model.grads), crc32(model.params))
-generator = Generator(model, rng)
+generator = Generator(model, rng, tokenizer)
 print("names", [generator.name() for _ in range(5)])

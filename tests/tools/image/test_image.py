@@ -14,6 +14,7 @@ from microgpt_board.emulation.micropython import find_micropython
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image, partitions
 from microgpt_board.image.boards import Board
+from microgpt_board.image.names_bin import Source
 
 from tests.support.release import esp_image, release
 
@@ -30,7 +31,7 @@ def target(tmp_path: Path) -> Path:
 def build(target: Path, names: Path, board: Board, firmware: bytes) -> bytes:
     path = target.parent.parent / "release.bin"
     path.write_bytes(firmware)
-    image.write_image(target, board, path, names)
+    image.write_image(target, board, path, Source(names))
     return target.read_bytes()
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from microgpt_board.emulation.micropython import HEAP, build_virtual, find_micropython
 from microgpt_board.errors import ToolError
-from microgpt_board.image.names_bin import names_option
+from microgpt_board.image.names_bin import Source, names_options
 
 FLASH = Path("build/bench")
 BOARD_REPEATS = 5
@@ -68,8 +68,8 @@ def board_us() -> dict[str, float]:
 
 
 @click.command("bench")
-@names_option
-def bench_command(names: Path) -> None:
+@names_options
+def bench_command(names: Source) -> None:
     """Time a training step: scalar, tensor, virtual board.
 
     Example: microgpt-board bench
