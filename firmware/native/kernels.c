@@ -202,23 +202,19 @@ KERNEL(embed) {
 }
 
 KERNEL(embed_backward) {
-    float *dwte = FLOATS(0), *dwpe = FLOATS(1);
-    const float *dx = FLOATS(2);
-    const uint8_t *tokens = BYTES(3);
-    int n = INT(4), width = INT(5), vocab_size = INT(6), block_size = INT(7);
-    for (int i = 0; i < vocab_size * width; i++) {
-        store_zero(dwte + i);
-    }
+    float *dwte = FLOATS(0);
+    const float *dx = FLOATS(1);
+    const uint8_t *tokens = BYTES(2);
+    int n = INT(3), width = INT(4), first = INT(5), rows = INT(6);
     for (int t = 0; t < n; t++) {
-        float *row = dwte + tokens[t] * width;
-        for (int i = 0; i < width; i++) {
-            float v = *dx++;
-            *row++ += v;
-            *dwpe++ = v;
+        int row = tokens[t] - first;
+        if (row >= 0 && row < rows) {
+            float *sum = dwte + row * width;
+            for (int i = 0; i < width; i++) {
+                sum[i] += dx[i];
+            }
         }
-    }
-    for (int i = n * width; i < block_size * width; i++) {
-        store_zero(dwpe++);
+        dx += width;
     }
     return DONE;
 }
@@ -438,12 +434,21 @@ KERNEL(linear_backward_x) {
 KERNEL(linear_backward_w) {
     float *dw = FLOATS(0);
     const float *dy = FLOATS(1), *x = FLOATS(2);
-    int n = INT(3), n_out = INT(4), n_in = INT(5);
-    matmul(dw, dy, 1, n_out, x, n_in, 1, n_out, n_in, n);
+    int n = INT(3), n_out = INT(4), n_in = INT(5), first = INT(6), rows = INT(7);
+    matmul(dw, dy + first, 1, n_out, x, n_in, 1, rows, n_in, n);
     return DONE;
 }
 
 /* -------------------------------------------------------------------------- element by element */
+
+KERNEL(clear) {
+    float *x = FLOATS(0);
+    int end = INT(2);
+    for (int i = INT(1); i < end; i++) {
+        store_zero(x + i);
+    }
+    return DONE;
+}
 
 KERNEL(add) {
     float *y = FLOATS(0);

@@ -81,26 +81,28 @@ def selftest():
     """Check memory, names, random numbers, every kernel, the gradient and 20 training steps.
 
     Prints a line for each check, PASS or FAIL, and a summary; returns the number of failed checks.
-    Uses the buffers of the run in memory, which is then forgotten; the saved run stays.
+    The model of the checks has the default sizes; the run in memory is forgotten, the saved run
+    stays.
     """
     import gc
     import sys
 
     from . import backend
     from .adam import Adam
+    from .layout import Sizes
     from .model import Model
 
     kernels, reason = backend.choose()
     gc.collect()
     free = board.free_memory()
     app = sys.modules.get("ugpt.app")
-    model, adam = app and app.give_up() or (None, None)
-    if not adam:
-        try:
-            model = Model(kernels=kernels)
-            adam = Adam(model.params, model.grads, kernels)
-        except MemoryError:
-            model = None
+    model = adam = None
+    before = app and app.give_up(Sizes())
+    try:
+        model = before.model if before else Model(Sizes(), kernels)
+        adam = before.adam if before else Adam(model)
+    except MemoryError:
+        pass
     try:
         from . import checks  # only now: before, it would take memory that training needs
 

@@ -1,11 +1,13 @@
 """The board's program: read the settings, train, then generate names."""
 
+import gc
 import json
 
 from . import backend, board
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
+from .layout import Sizes
 from .report import Report, remark
 from .training import Diverged, Training
 
@@ -74,11 +76,17 @@ def read_settings(path, saved=None):
     return settings, remarks
 
 
-def give_up():
-    """Forget the run in memory; return (model, adam) of the latest run for reuse, or None."""
-    global current
+def give_up(sizes):
+    """Forget the run in memory; return the latest run if its model has these sizes, for reuse.
+
+    If it has others, its memory is free after this, and the result is None.
+    """
+    global current, _before
     current = None
-    return _before and (_before.model, _before.adam)
+    if _before and _before.model.sizes != sizes:
+        _before = None
+        gc.collect()
+    return _before
 
 
 def prepare(settings, remarks=(), checkpoints=None):
@@ -89,14 +97,15 @@ def prepare(settings, remarks=(), checkpoints=None):
     names are missing or damaged.
     """
     global current, _before
-    current = None
     board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
     checkpoints = checkpoints or Checkpoints()
     checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
     kernels, reason = backend.choose()
-    training = Training(dataset, seed, settings["steps"], settings["lr"], kernels, _before)
+    sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
+    before = give_up(sizes)
+    training = Training(dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes)
     _before = training
     model = training.model
     report = Report(settings["log_every"])

@@ -70,7 +70,7 @@ def check_results(kernels):
 
 
 def _results(kernels):
-    """Return parameters, gradients and loss after a step of a tiny model, and a softmax.
+    """Return parameters, moments and loss after a step of a tiny model, and a softmax.
 
     Every kernel is called.
     """
@@ -82,11 +82,12 @@ def _results(kernels):
         params[i] = (i * 7 % 13 - 6) / 8
     for t in range(n + 1):
         model.tokens[t] = t * t % sizes.vocab_size
-    adam = Adam(params, model.grads, kernels)
-    model.loss_and_grads(n)
-    adam.step(0, 0.01)
+    adam = Adam(model)
+    loss = array("f", (model.loss_of(n),))
+    adam.begin(0, 0.01)
+    model.backward(n, adam.update)
     p = array("f", params[:5])
     factor = array("f", (2.0,))
     view = kernels.view
     kernels.softmax(view(p, 0, 5), view(p, 0, 5), view(factor, 0, 1), 5, model.constants)
-    return params, model.grads, model.loss, p
+    return params, adam.m, adam.v, loss, p

@@ -3,6 +3,9 @@
 from array import array
 
 GRADIENTS = 1024  # the parameters whose gradients are in memory at a time
+SIZES = (
+    "vocab_size", "n_embd", "n_head", "n_layer", "block_size", "tie_lm_head", "input_rmsnorm",
+)  # fmt: skip
 
 
 class Sizes:
@@ -35,6 +38,12 @@ class Sizes:
         self.input_rmsnorm = input_rmsnorm
         self.head_dim = n_embd // n_head
         self.n_hidden = 4 * n_embd
+
+    def __eq__(self, other):
+        return all(getattr(self, name) == getattr(other, name) for name in SIZES)
+
+    def __hash__(self):
+        return hash(tuple(getattr(self, name) for name in SIZES))
 
 
 def parameter_table(sizes):
@@ -71,9 +80,10 @@ def parameter_count(sizes):
 def activations(sizes):
     """Return (shared, layer): {name: length} of the model's float buffers, once and a layer.
 
-    A buffer is shared by what is not needed at the same time: `x` is the residual stream, then its
-    gradient; `branch` what a block adds to the stream, then that gradient; `work` the logits, then
-    the gradients of `hidden` and of `qkv`; `gradient` a part of a matrix's gradient after another.
+    A buffer is shared by what is not needed at the same time: `x` is the residual stream and
+    `branch` what attention or MLP adds to it; in the backward pass the gradient of the stream is in
+    `branch`, that of the added in `x`. `work` is the logits, then the gradients of `hidden` and of
+    `qkv`; `gradient` is the gradient of one block of rows after another.
     """
     n = sizes.block_size
     width = sizes.n_embd
@@ -119,8 +129,3 @@ def zeros(length):
     for i in range(length):
         buffer[i] = 0.0
     return buffer
-
-
-def zeros_pair(length):  # goes with the next commit
-    both = memoryview(zeros(2 * length))
-    return both[:length], both[length:]

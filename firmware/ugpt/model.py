@@ -1,103 +1,111 @@
-"""The model on the kernels: the forward pass and the hand-derived backward pass of a document."""
+"""The model on the kernels: the forward pass and the hand-derived backward pass of a document.
+
+The gradient of a matrix is computed for a block of rows at a time and applied at once, so that
+there is never a buffer for all gradients.
+"""
 
 from . import ops
-from .layout import Sizes, parameter_count, parameter_table, zeros, zeros_pair
+from .layout import Sizes, activations, parameter_count, parameter_table, zeros
 
 INIT_STD = 0.08
 
 
+class Matrix:
+    """A matrix of weights: its handle `w`, its shape and its `blocks`, [(index, first, rows)].
+
+    A block is the rows whose gradient is in memory at a time; `index` is its place in
+    `Model.blocks`.
+    """
+
+
 class Layer:
-    """The handles of one layer: weights, gradients, and activations for the backward pass."""
+    """The matrices of one layer, and the handles of its activations for the backward pass."""
 
 
 class Model:
-    """Parameters, gradients and all other buffers, allocated once; `kernels` is a backend.
+    """Parameters and all other buffers, allocated once; `kernels` is a backend.
 
-    `params` and `grads` are flat memoryviews of floats in the order of `layout.parameter_table`.
-    `tokens`, a bytearray of block_size + 1, is for the tokens of a document. `forward` fills
-    `logits`; `loss_and_grads` also fills `grads`. Raises ValueError for a tied lm_head.
+    `params` is flat, in the order of `layout.parameter_table`. `tokens`, a bytearray of
+    block_size + 1, is for the tokens of a document. `forward` fills `logits`. `blocks` is
+    [(offset, count, buffer)]: the parameters of each block, and the array that has their gradients
+    when `backward` calls `update`.
     """
 
     def __init__(self, sizes=None, kernels=ops):
         self.sizes = sizes = sizes or Sizes()
-        if sizes.tie_lm_head:
-            raise ValueError("the board's model cannot have a tied lm_head")
         self.kernels = kernels
         self.table = parameter_table(sizes)
-        count = parameter_count(sizes)
-        self.buffers = []  # the arrays behind the handles, which do not keep them alive
-        self.params, self.grads = zeros_pair(count)
-        self.loss = self._array(1)
+        self.blocks = []
+        self.params = zeros(parameter_count(sizes))
         self.tokens = bytearray(sizes.block_size + 1)
-        self._bind_weights()
+        self.buffers = []  # the arrays behind the handles, which do not keep them alive
+        self.layers = [Layer() for _ in range(sizes.n_layer)]
         self._allocate_activations()
-
-    def _array(self, length):
-        buffer = zeros(length)
-        self.buffers.append(buffer)
-        return buffer
-
-    def _rows(self, buffer, offset, rows, width):
-        """Return a handle for each row r, of the rows r to the last: where a pass can begin."""
-        view = self.kernels.view
-        return [view(buffer, offset + r * width, (rows - r) * width) for r in range(rows)]
-
-    def _bind_weights(self):
-        view = self.kernels.view
-        width = self.sizes.n_embd
-        places = {name: (offset, rows * columns) for name, (rows, columns), offset in self.table}
-
-        def bind(name, matrices=1):
-            offset, length = places[name]
-            length *= matrices
-            return view(self.params, offset, length), view(self.grads, offset, length)
-
-        self.wte, self.dwte = bind("wte")
-        _, self.dwpe = bind("wpe")
-        self.wpe_from = self._rows(self.params, places["wpe"][0], self.sizes.block_size, width)
-        self.layers = []
-        for i in range(self.sizes.n_layer):
-            layer = Layer()
-            prefix = "layer%d." % i
-            # wq, wk and wv are adjacent: one product computes queries, keys and values.
-            layer.wqkv, layer.dwqkv = bind(prefix + "attn_wq", 3)
-            layer.wo, layer.dwo = bind(prefix + "attn_wo")
-            layer.fc1, layer.dfc1 = bind(prefix + "mlp_fc1")
-            layer.fc2, layer.dfc2 = bind(prefix + "mlp_fc2")
-            self.layers.append(layer)
-        self.lm_head, self.dlm_head = bind("lm_head")
+        self._bind_weights()
 
     def _allocate_activations(self):
         sizes = self.sizes
         view = self.kernels.view
-        n = sizes.block_size
-        stream = n * sizes.n_embd
-
-        def allocate(length):
-            return view(self._array(length), 0, length)
-
-        self.tokens_from = self._rows(self.tokens, 0, n + 1, 1)
-        self.x = allocate(stream)  # the residual stream
-        self.embedded = allocate(stream)  # the stream after the RMSNorm of the embedding
-        self.embedded_scale = allocate(n)
-        self.branch = allocate(stream)  # the output of attention or MLP, added to the stream
-        for layer in self.layers:
-            layer.attn_in = allocate(stream)
-            layer.attn_scale = allocate(n)
-            layer.qkv_from = self._rows(self._array(3 * stream), 0, n, 3 * sizes.n_embd)
-            layer.attn_weights = allocate(sizes.n_head * n * n)
-            layer.attn_out = allocate(stream)
-            layer.mlp_in = allocate(stream)
-            layer.mlp_scale = allocate(n)
-            layer.hidden = allocate(n * sizes.n_hidden)
-        self.logits = allocate(n * sizes.vocab_size)
-        self.dx = allocate(stream)
-        self.dbranch = allocate(stream)
-        self.dqkv = allocate(3 * stream)
-        self.dhidden = allocate(n * sizes.n_hidden)
-        self.loss_view = view(self.loss, 0, 1)
+        shared, layer = activations(sizes)
+        wanted = [(length, name, self) for name, length in shared.items()]
+        wanted += [(length, name, part) for part in self.layers for name, length in layer.items()]
+        # The largest first: a board's heap consists of pieces.
+        wanted.sort(key=lambda buffer: -buffer[0])
+        arrays = {}
+        for length, name, owner in wanted:
+            array = zeros(length)
+            self.buffers.append(array)
+            setattr(owner, name, view(array, 0, length))
+            if owner is self:
+                arrays[name] = array
+            elif name == "qkv":
+                owner.qkv_array = array
+        self._loss = arrays["loss"]
+        self._gradient = arrays["gradient"]
+        self._wte_gradient = arrays.get("wte_gradient")
+        self._dx = arrays["branch"]
+        self._targets = view(self.tokens, 1, sizes.block_size)
+        self._inputs = view(self.tokens, 0, sizes.block_size)
         constants = self.kernels.CONSTANTS
         self.constants = view(constants, 0, len(constants))
+
+    def _bind_weights(self):
+        sizes = self.sizes
+        places = {name: (offset, shape) for name, shape, offset in self.table}
+
+        def bind(name, matrices=1, buffer=None):
+            offset, (rows, columns) = places[name]
+            return self._matrix(offset, matrices * rows, columns, buffer)
+
+        self.wte = bind("wte", buffer=self._wte_gradient)
+        self.wpe = bind("wpe", buffer=self._dx)
+        for i, layer in enumerate(self.layers):
+            prefix = "layer%d." % i
+            # wq, wk and wv are adjacent: one product computes queries, keys and values.
+            layer.wqkv = bind(prefix + "attn_wq", 3)
+            layer.wo = bind(prefix + "attn_wo")
+            layer.fc1 = bind(prefix + "mlp_fc1")
+            layer.fc2 = bind(prefix + "mlp_fc2")
+        self.lm_head = self.wte if sizes.tie_lm_head else bind("lm_head")
+
+    def _matrix(self, offset, n_out, n_in, buffer):
+        """Return a Matrix; `buffer`, if there is one, has room for its whole gradient."""
+        matrix = Matrix()
+        matrix.w = self.kernels.view(self.params, offset, n_out * n_in)
+        matrix.n_out = n_out
+        matrix.n_in = n_in
+        matrix.blocks = []
+        rows = n_out
+        if buffer is None:
+            buffer = self._gradient
+            rows = min(n_out, len(buffer) // n_in)
+            if 4 < rows < n_out:
+                rows -= rows % 4  # the compiled kernels compute four rows at a time
+        for first in range(0, n_out, rows):
+            count = min(rows, n_out - first)
+            matrix.blocks.append((len(self.blocks), first, count))
+            self.blocks.append((offset + first * n_in, count * n_in, buffer))
+        return matrix
 
     def initialise(self, rng):
         """Draw all parameters, in flat order, from N(0, 1) scaled by INIT_STD."""
@@ -115,102 +123,144 @@ class Model:
         linear = kernels.linear
         rmsnorm = kernels.rmsnorm
         add = kernels.add
+        view = kernels.view
         c = self.constants
         sizes = self.sizes
         width = sizes.n_embd
         hidden = sizes.n_hidden
         count = n - first
-        x = self.x
+        x = stream = self.x
         branch = self.branch
-        kernels.embed(x, self.wte, self.wpe_from[first], self.tokens_from[first], count, width)
-        stream = self.embedded
-        rmsnorm(stream, self.embedded_scale, x, count, width, c)
+        tokens = self._inputs
+        wpe = self.wpe.w
+        if first:
+            tokens = view(self.tokens, first, count)
+            wpe = view(self.params, self.blocks[self.wpe.blocks[0][0]][0] + first * width, width)
+        kernels.embed(x, self.wte.w, wpe, tokens, count, width)
+        if sizes.input_rmsnorm:
+            stream = self.embedded
+            rmsnorm(stream, self.embedded_scale, x, count, width, c)
         for layer in self.layers:
             rmsnorm(layer.attn_in, layer.attn_scale, stream, count, width, c)
-            linear(layer.qkv_from[first], layer.wqkv, layer.attn_in, count, 3 * width, width)
+            qkv = layer.qkv
+            if first:
+                qkv = view(layer.qkv_array, first * 3 * width, count * 3 * width)
+            linear(qkv, layer.wqkv.w, layer.attn_in, count, 3 * width, width)
             kernels.attention(
                 layer.attn_out,
                 layer.attn_weights,
-                layer.qkv_from[0],
+                layer.qkv,
                 first,
                 n,
                 sizes.n_head,
                 sizes.head_dim,
                 c,
             )
-            linear(branch, layer.wo, layer.attn_out, count, width, width)
+            linear(branch, layer.wo.w, layer.attn_out, count, width, width)
             add(x, stream, branch, count * width)
 
             rmsnorm(layer.mlp_in, layer.mlp_scale, x, count, width, c)
-            linear(layer.hidden, layer.fc1, layer.mlp_in, count, hidden, width)
+            linear(layer.hidden, layer.fc1.w, layer.mlp_in, count, hidden, width)
             kernels.relu(layer.hidden, count * hidden)
-            linear(branch, layer.fc2, layer.hidden, count, width, hidden)
+            linear(branch, layer.fc2.w, layer.hidden, count, width, hidden)
             add(x, x, branch, count * width)
             stream = x
-        linear(self.logits, self.lm_head, x, count, sizes.vocab_size, width)
+        linear(self.logits, self.lm_head.w, x, count, sizes.vocab_size, width)
 
-    def backward(self, n):
-        """Compute `loss` and `grads` from what `forward(0, n)` has stored; overwrite `logits`."""
+    @property
+    def logits(self):
+        """The handle of the logits, (n, vocab_size)."""
+        return self.work
+
+    def loss_of(self, n):
+        """Return the mean loss of the n positions in tokens[: n + 1], for `backward` to follow."""
+        self.forward(0, n)
+        vocab_size = self.sizes.vocab_size
+        self.kernels.cross_entropy(
+            self.work, self.loss, self._targets, n, vocab_size, self.constants
+        )
+        return self._loss[0]
+
+    def backward(self, n, update):
+        """Compute the gradients of the loss that `loss_of(n)` has returned, a block at a time.
+
+        Calls `update(index)` for each of `blocks`, of which each index comes once. Its parameters
+        are not needed again before the next forward pass, so `update` may change them.
+        """
         kernels = self.kernels
-        linear_backward_w = kernels.linear_backward_w
         linear_backward_x = kernels.linear_backward_x
         rmsnorm_backward = kernels.rmsnorm_backward
+        learn = self._learn
         c = self.constants
         sizes = self.sizes
-        vocab_size = sizes.vocab_size
         width = sizes.n_embd
         hidden = sizes.n_hidden
-        dx = self.dx
-        dbranch = self.dbranch
-        dqkv = self.dqkv
-        dhidden = self.dhidden
-        dlogits = self.logits
-        kernels.cross_entropy(dlogits, self.loss_view, self.tokens_from[1], n, vocab_size, c)
-        linear_backward_w(self.dlm_head, dlogits, self.x, n, vocab_size, width)
-        linear_backward_x(dx, self.lm_head, dlogits, n, vocab_size, width)
+        # The buffers of the forward pass that are free now.
+        dx = self.branch
+        dbranch = self.x
+        dlogits = dhidden = dqkv = self.work
+
+        linear_backward_x(dx, self.lm_head.w, dlogits, n, sizes.vocab_size, width)
+        if sizes.tie_lm_head:
+            kernels.linear_backward_w(
+                self.wte_gradient, dlogits, self.x, n, sizes.vocab_size, width, 0, sizes.vocab_size
+            )
+        else:
+            learn(self.lm_head, dlogits, self.x, n, update)
         for layer in reversed(self.layers):
-            linear_backward_w(layer.dfc2, dx, layer.hidden, n, width, hidden)
-            linear_backward_x(dhidden, layer.fc2, dx, n, width, hidden)
+            linear_backward_x(dhidden, layer.fc2.w, dx, n, width, hidden)
             kernels.relu_backward(dhidden, layer.hidden, n * hidden)
-            linear_backward_w(layer.dfc1, dhidden, layer.mlp_in, n, hidden, width)
-            linear_backward_x(dbranch, layer.fc1, dhidden, n, hidden, width)
+            learn(layer.fc2, dx, layer.hidden, n, update)
+            linear_backward_x(dbranch, layer.fc1.w, dhidden, n, hidden, width)
+            learn(layer.fc1, dhidden, layer.mlp_in, n, update)
             rmsnorm_backward(dbranch, dbranch, layer.mlp_in, layer.mlp_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
 
-            linear_backward_w(layer.dwo, dx, layer.attn_out, n, width, width)
-            linear_backward_x(dbranch, layer.wo, dx, n, width, width)
+            linear_backward_x(dbranch, layer.wo.w, dx, n, width, width)
+            learn(layer.wo, dx, layer.attn_out, n, update)
             kernels.attention_backward(
                 dqkv,
                 dbranch,
                 layer.attn_out,
                 layer.attn_weights,
-                layer.qkv_from[0],
+                layer.qkv,
                 n,
                 sizes.n_head,
                 sizes.head_dim,
                 c,
             )
-            linear_backward_w(layer.dwqkv, dqkv, layer.attn_in, n, 3 * width, width)
-            linear_backward_x(dbranch, layer.wqkv, dqkv, n, 3 * width, width)
+            linear_backward_x(dbranch, layer.wqkv.w, dqkv, n, 3 * width, width)
+            learn(layer.wqkv, dqkv, layer.attn_in, n, update)
             rmsnorm_backward(dbranch, dbranch, layer.attn_in, layer.attn_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
-        rmsnorm_backward(dx, dx, self.embedded, self.embedded_scale, n, width, c)
-        kernels.embed_backward(
-            self.dwte,
-            self.dwpe,
-            dx,
-            self.tokens_from[0],
-            n,
-            width,
-            vocab_size,
-            sizes.block_size,
-        )
+        if sizes.input_rmsnorm:
+            rmsnorm_backward(dx, dx, self.embedded, self.embedded_scale, n, width, c)
+        self._learn_embedding(dx, n, update)
 
-    def loss_and_grads(self, n):
-        """Return the mean loss of the n positions in tokens[: n + 1] and compute `grads`."""
-        self.forward(0, n)
-        self.backward(n)
-        return self.loss[0]
+    def _learn(self, matrix, dy, x, n, update):
+        """Compute the gradient of a matrix with the input x and the gradient dy of its output."""
+        linear_backward_w = self.kernels.linear_backward_w
+        n_out = matrix.n_out
+        n_in = matrix.n_in
+        for index, first, rows in matrix.blocks:
+            linear_backward_w(self.gradient, dy, x, n, n_out, n_in, first, rows)
+            update(index)
+
+    def _learn_embedding(self, dx, n, update):
+        """Compute the gradients of wte and wpe from dx, the gradient of the embedding."""
+        kernels = self.kernels
+        sizes = self.sizes
+        width = sizes.n_embd
+        for index, first, rows in self.wte.blocks:
+            gradient = self.gradient
+            if sizes.tie_lm_head:
+                gradient = self.wte_gradient  # which has that of lm_head already
+            else:
+                kernels.clear(gradient, 0, rows * width)
+            kernels.embed_backward(gradient, dx, self._inputs, n, width, first, rows)
+            update(index)
+        kernels.clear(dx, n * width, sizes.block_size * width)
+        update(self.wpe.blocks[0][0])  # dx is the gradient of wpe
 
     def set_tokens(self, tokens):
         """Copy a document's tokens, cut to the block, into `tokens`; return n, for `forward`."""

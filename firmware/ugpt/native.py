@@ -12,6 +12,7 @@ from .kernels import (  # noqa: F401
     add,
     attention,
     attention_backward,
+    clear,
     cross_entropy,
     embed,
     embed_backward,

@@ -3,8 +3,9 @@
 A kernel works on a whole document, `n` positions, in buffers that its caller has allocated. Its
 arguments are handles, outputs first, and small ints. A handle comes from `view`; here it is a
 memoryview of array('f'), or of bytes for tokens and targets. Matrices are row-major. Activations
-and their gradients have a row for each position, weights are [out][in], and gradients overwrite
-what their buffer held. `c` is the handle of the backend's CONSTANTS. Other backends have the same
+and their gradients have a row for each position, weights are [out][in]; gradients of weights are
+computed a block of rows at a time, and gradients overwrite what their buffer held, except in
+`embed_backward`. `c` is the handle of the backend's CONSTANTS. Other backends have the same
 names, arguments and meaning.
 
 Every float is an object on the heap here, so a kernel's time depends on how many it reads and
@@ -33,21 +34,18 @@ def embed(x, wte, wpe, tokens, n, width):
             i += 1
 
 
-def embed_backward(dwte, dwpe, dx, tokens, n, width, vocab_size, block_size):
-    """dwte[v] = sum of dx[t] over all t with tokens[t] == v; dwpe[t] = dx[t], 0 from n on.
+def embed_backward(dwte, dx, tokens, n, width, first, rows):
+    """dwte[v - first] += sum of dx[t] over all t with tokens[t] == v, for the rows v of a block.
 
-    dwte is (vocab_size, width), dwpe (block_size, width), dx (n, width).
+    These are first to first + rows - 1; dwte is (rows, width), their gradients; dx is (n, width).
     """
-    for i in range(vocab_size * width):
-        dwte[i] = 0.0
     for t in range(n):
-        i = tokens[t] * width
-        for o in range(t * width, t * width + width):
-            dwte[i] += dx[o]
-            dwpe[o] = dx[o]
-            i += 1
-    for o in range(n * width, block_size * width):
-        dwpe[o] = 0.0
+        row = tokens[t] - first
+        if 0 <= row < rows:
+            i = row * width
+            for o in range(t * width, t * width + width):
+                dwte[i] += dx[o]
+                i += 1
 
 
 def rmsnorm(y, scale, x, n, width, c):
@@ -86,30 +84,33 @@ def rmsnorm_backward(dx, dy, y, scale, n, width, c):
 
 def linear(y, w, x, n, n_out, n_in):
     """y[t][o] = sum over i of w[o][i] * x[t][i]; y is (n, n_out), x is (n, n_in)."""
-    _matmul(y, x, n_in, 1, w, 1, n_in, n, n_out, n_in)
+    _matmul(y, x, 0, n_in, 1, w, 1, n_in, n, n_out, n_in)
 
 
 def linear_backward_x(dx, w, dy, n, n_out, n_in):
     """dx[t][i] = sum over o of w[o][i] * dy[t][o]; dx is (n, n_in), dy is (n, n_out)."""
-    _matmul(dx, dy, n_out, 1, w, n_in, 1, n, n_in, n_out)
+    _matmul(dx, dy, 0, n_out, 1, w, n_in, 1, n, n_in, n_out)
 
 
-def linear_backward_w(dw, dy, x, n, n_out, n_in):
-    """dw[o][i] = sum over t of dy[t][o] * x[t][i]; dw is (n_out, n_in)."""
-    _matmul(dw, dy, 1, n_out, x, n_in, 1, n_out, n_in, n)
+def linear_backward_w(dw, dy, x, n, n_out, n_in, first, rows):
+    """dw[o - first][i] = sum over t of dy[t][o] * x[t][i], for first <= o < first + rows.
+
+    dw is (rows, n_in), the rows of w's gradient from `first` on.
+    """
+    _matmul(dw, dy, first, 1, n_out, x, n_in, 1, rows, n_in, n)
 
 
-def _matmul(out, a, a_row, a_step, b, b_step, b_column, rows, columns, depth):
-    """out[r][k] = sum over d < depth of a[r * a_row + d * a_step] * b[d * b_step + k * b_column].
+def _matmul(out, a, a_first, a_row, a_step, b, b_step, b_column, rows, columns, depth):
+    """out[r][k] = sum over d of a[a_first + r * a_row + d * a_step] * b[d * b_step + k * b_column].
 
-    out is (rows, columns). It is computed four columns at a time, so that an element of `a`
-    becomes an object only once for four products.
+    out is (rows, columns), d from 0 to depth - 1. It is computed four columns at a time, so that an
+    element of `a` becomes an object only once for four products.
     """
     tiled = columns - columns % 4
     terms = range(depth)
     o = 0
     for r in range(rows):
-        first = r * a_row
+        first = a_first + r * a_row
         for k in range(0, tiled, 4):
             sum0 = sum1 = sum2 = sum3 = 0.0
             i = first
@@ -143,6 +144,12 @@ def _matmul(out, a, a_row, a_step, b, b_step, b_column, rows, columns, depth):
                 j0 += b_step
             out[o] = sum0
             o += 1
+
+
+def clear(x, begin, end):
+    """x[i] = 0 for begin <= i < end."""
+    for i in range(begin, end):
+        x[i] = 0.0
 
 
 def add(y, a, b, count):

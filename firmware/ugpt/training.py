@@ -18,24 +18,30 @@ class Training:
     """A run of `steps` steps on `dataset`; `seed` determines the initial weights, then the draws.
 
     `step` and `rng_state` change only at the end of a step: a step that was interrupted is done
-    again. But an interrupted update cannot be done again or saved; then `updating` stays true.
+    again. But an interrupted backward pass, which updates the weights as it goes, cannot be done
+    again or saved; then `updating` stays true.
     """
 
-    def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, before=None):
-        """Begin a run, in the buffers of the run `before` if they fit: there is memory for one."""
+    def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, before=None, sizes=None):
+        """Begin a run of a model of `sizes`, by default those that the list of documents needs.
+
+        It takes the buffers of the run `before`, which has the same sizes, if there is one: a
+        board has memory for one run.
+        """
         self.dataset = dataset
         self.seed = seed
         self.steps = steps
         self.lr = array("f", (lr,))[0]  # rounded to float32, as in a checkpoint
         self.rng = Rng(seed)
-        sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
-        if before and before.model.sizes.__dict__ == sizes.__dict__:
+        if before:
             self.model = before.model
             self.adam = before.adam
             self.adam.clear()
         else:
+            if not sizes:
+                sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
             self.model = Model(sizes, kernels)
-            self.adam = Adam(self.model.params, self.model.grads, kernels)
+            self.adam = Adam(self.model)
         board.collect_every(-1)  # the large buffers are allocated
         self.model.initialise(self.rng)
         self.step = 0  # the next step
@@ -57,7 +63,7 @@ class Training:
         self.rng.state = self.rng_state
         index = self.rng.below(self.dataset.count)
         n = self.dataset.read_into(index, model.tokens) - 1
-        loss = model.loss_and_grads(n)
+        loss = model.loss_of(n)
         if loss != loss:
             raise Diverged(
                 "the loss of step %d is not a number: the weights are unusable and not saved; set"
@@ -66,7 +72,8 @@ class Training:
         board.hold_interrupts()
         try:
             self.updating = True
-            self.adam.step(self.step, self.lr_at(self.step))
+            self.adam.begin(self.step, self.lr_at(self.step))
+            model.backward(n, self.adam.update)
             self.step += 1
             self.rng_state = self.rng.state
             self.updating = False

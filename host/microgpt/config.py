@@ -48,6 +48,7 @@ class ModelConfig:
             self.n_layer,
             self.block_size,
             self.tie_lm_head,
+            self.input_rmsnorm,
         )
 
 

@@ -284,15 +284,15 @@ def test_an_interrupted_step_is_done_again():
     whole = Training(Names(), seed=3, steps=4)
     whole.run(Silent())
     training = Training(Names(), seed=3, steps=4)
-    loss_and_grads = training.model.loss_and_grads
+    loss_of = training.model.loss_of
 
     def interrupt(n):
-        loss_and_grads(n)
-        training.model.loss_and_grads = loss_and_grads
+        loss_of(n)
+        training.model.loss_of = loss_of
         raise KeyboardInterrupt
 
     training.run_step()
-    training.model.loss_and_grads = interrupt
+    training.model.loss_of = interrupt
     assert raises(KeyboardInterrupt, training.run_step)
     assert training.step == 1
     training.run(Silent())
@@ -309,7 +309,10 @@ def test_half_an_update_is_not_saved():
     class Interrupted:
         m, v = training.adam.m, training.adam.v
 
-        def step(self, step, lr):
+        def begin(self, step, lr):
+            pass
+
+        def update(self, index):
             self.m[0] += 1.0
             raise KeyboardInterrupt
 

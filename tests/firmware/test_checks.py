@@ -27,15 +27,15 @@ def failures(kernels):
     checks.check_rng(tally)
     checks.check_kernels(tally, kernels)
     model = Model(kernels=kernels)
-    adam = Adam(model.params, model.grads, kernels)
+    adam = Adam(model)
     model.initialise(Rng(checks.SEED))
-    checks.check_gradient(tally, model)
+    checks.check_gradient(tally, model, adam)
     checks.check_training(tally, model, adam)
     return tally.failed, tally.passed + tally.failed
 
 
 def test_the_portable_kernels_pass():
-    assert failures(ops) == (0, 19)
+    assert failures(ops) == (0, 20)
 
 
 def off(right):
@@ -49,7 +49,7 @@ def off(right):
 
 
 def test_the_kernels_chosen_here_pass():
-    assert failures(backend.choose()[0]) == (0, 19)
+    assert failures(backend.choose()[0]) == (0, 20)
 
 
 def test_selftest_runs_at_each_call_and_unloads_its_modules():
@@ -60,7 +60,7 @@ def test_selftest_runs_at_each_call_and_unloads_its_modules():
 
 
 def test_selftest_without_memory_for_training_fails_and_checks_the_rest():
-    def no_memory(kernels):
+    def no_memory(sizes, kernels):
         raise MemoryError
 
     module = sys.modules["ugpt.model"]

@@ -12,9 +12,9 @@ SIZES = ((1, 1, 1), (1, 27, 16), (3, 5, 7), (4, 8, 2), (8, 27, 16), (16, 64, 16)
 
 
 def test_embed_and_back():
-    n, width, vocab_size, block_size = 4, 3, 5, 6
+    n, width, vocab_size = 4, 3, 5
     wte = noise(vocab_size * width, 1)
-    wpe = noise(block_size * width, 2)
+    wpe = noise(n * width, 2)
     tokens = bytearray((0, 3, 1, 3))
     x = unset(n * width)
     ops.embed(x, wte, wpe, tokens, n, width)
@@ -22,15 +22,15 @@ def test_embed_and_back():
         for j in range(width):
             assert abs(x[t * width + j] - wte[tokens[t] * width + j] - wpe[t * width + j]) < 1e-6
     dx = noise(n * width, 3)
-    dwte = unset(vocab_size * width)
-    dwpe = unset(block_size * width)
-    ops.embed_backward(dwte, dwpe, dx, tokens, n, width, vocab_size, block_size)
-    expected = [0.0] * (vocab_size * width)
+    dwte = noise(vocab_size * width, 4)
+    expected = list(dwte)
+    for first, rows in ((0, 2), (2, 3)):
+        part = view(dwte, first * width, rows * width)
+        ops.embed_backward(part, dx, tokens, n, width, first, rows)
     for t in range(n):
         for j in range(width):
             expected[tokens[t] * width + j] += dx[t * width + j]
     assert close(dwte, expected)
-    assert close(dwpe, list(dx) + [0.0] * (block_size - n) * width)
 
 
 def test_rmsnorm():
@@ -112,13 +112,22 @@ def test_linear_backward_w():
         dy = noise(n * n_out, 11)
         x = noise(n * n_in, 12)
         dw = unset(n_out * n_in)
-        ops.linear_backward_w(dw, dy, x, n, n_out, n_in)
+        for first, rows in ((0, n_out // 2), (n_out // 2, n_out - n_out // 2)):
+            part = view(dw, first * n_in, rows * n_in)
+            ops.linear_backward_w(part, dy, x, n, n_out, n_in, first, rows)
         expected = floats(
             sum(dy[t * n_out + o] * x[t * n_in + i] for t in range(n))
             for o in range(n_out)
             for i in range(n_in)
         )
         assert close(dw, expected)
+
+
+def test_clear():
+    x = unset(4)
+    ops.clear(x, 1, 3)
+    assert list(x[1:3]) == [0.0, 0.0]
+    assert x[0] != x[0] and x[3] != x[3]
 
 
 def test_add_and_relu():

@@ -6,9 +6,10 @@ import pytest
 from microgpt.engines import build
 from microgpt.engines.base import Matrices
 from ugpt.adam import Adam
-from ugpt.layout import Sizes
 from ugpt.model import Model
 from ugpt.rng import Rng
+
+from tests.support.micropython.training import loss_and_grads, train_step
 
 DOCUMENTS = ("emma", "a", "", "maryalexandrina", "isabella", "zyx")
 LIMIT = 1e-4
@@ -17,8 +18,7 @@ LIMIT = 1e-4
 def pair(config: microgpt.ModelConfig) -> tuple[Model, microgpt.Model]:
     """Return the device package's model, and tensor's with the same weights."""
     tokenizer = microgpt.Tokenizer("abcdefghijklmnopqrstuvwxyz")
-    sizes = (config.n_embd, config.n_head, config.n_layer, config.block_size)
-    device = Model(Sizes(tokenizer.vocab_size, *sizes))
+    device = Model(config.sizes(tokenizer.vocab_size))
     device.initialise(Rng(42))
     weights = by_name(device, device.params)
     return device, build(config, tokenizer, weights, "tensor", "float64")
@@ -48,26 +48,25 @@ def assert_close(device: Model, flat: object, expected: Matrices) -> None:
 )
 def test_loss_and_every_gradient(config: microgpt.ModelConfig) -> None:
     device, tensor = pair(config)
-    adam = Adam(device.params, device.grads)
+    adam = Adam(device)
     for step, text in enumerate(DOCUMENTS):
         tokens = tensor.tokenizer.encode(text)
-        loss = device.loss_and_grads(device.set_tokens(tokens))
+        loss, found = loss_and_grads(device, device.set_tokens(tokens))
         expected_loss, grads = tensor.loss_and_grads(tokens)
         assert loss == pytest.approx(expected_loss, rel=1e-5)
-        assert_close(device, device.grads, grads)
+        assert_close(device, found, grads)
         # Go on from there, so that the next document meets weights that have learned something.
-        adam.step(step, 0.01)
+        assert train_step(device, adam, tokens, step, 0.01) == loss
         assert tensor.train_step(tokens, step, 0.01) == pytest.approx(loss, rel=1e-5)
         assert_close(device, device.params, tensor.weights)
 
 
 def test_100_steps_stay_together() -> None:
     device, tensor = pair(microgpt.ModelConfig())
-    adam = Adam(device.params, device.grads)
+    adam = Adam(device)
     docs = ["emma", "olivia", "ava", "isabella", "sophia", "mia", "charlotte"]
     for step in range(100):
         tokens = tensor.tokenizer.encode(docs[step % len(docs)])
         lr = 0.01 * (1 - step / 100)
-        loss = device.loss_and_grads(device.set_tokens(tokens))
-        adam.step(step, lr)
+        loss = train_step(device, adam, tokens, step, lr)
         assert loss == pytest.approx(tensor.train_step(tokens, step, lr), abs=1e-3)

@@ -90,10 +90,10 @@ def embedding_cases(n, width):
     wte = noise(VOCAB_SIZE * width)
     wpe = noise(BLOCK_SIZE * width)
     yield "embed", (unset(size), wte, wpe, tokens(n), n, width)
-    dwte = unset(VOCAB_SIZE * width)
-    dwpe = unset(BLOCK_SIZE * width)
     dx = noise(size)
-    yield "embed_backward", (dwte, dwpe, dx, tokens(n), n, width, VOCAB_SIZE, BLOCK_SIZE)
+    for first, rows in ((0, VOCAB_SIZE), (3, 7), (VOCAB_SIZE - 1, 1)):
+        dwte = array("f", [0.5] * (rows * width))
+        yield "embed_backward", (dwte, dx, tokens(n), n, width, first, rows)
 
 
 def norm_cases(n, width, scale):
@@ -111,13 +111,17 @@ def matrix_cases(n, n_out, n_in, scale):
     yield "linear", (unset(n * n_out), w, noise(n * n_in, scale), n, n_out, n_in)
     dy = noise(n * n_out, scale)
     yield "linear_backward_x", (unset(n * n_in), w, dy, n, n_out, n_in)
-    yield "linear_backward_w", (unset(n_out * n_in), dy, noise(n * n_in), n, n_out, n_in)
+    x = noise(n * n_in)
+    for first, rows in ((0, n_out), (n_out // 2, n_out - n_out // 2)):
+        yield "linear_backward_w", (unset(rows * n_in), dy, x, n, n_out, n_in, first, rows)
 
 
 def element_cases(count, scale):
     a = noise(count, scale)
     yield "add", (unset(count), a, noise(count), count)
     yield "add", (a, a, noise(count), count)
+    yield "clear", (unset(count), 0, count)
+    yield "clear", (array("f", [0.5] * count), count // 3, count // 2)
     y = noise(count, scale)
     y[0] = -0.0
     yield "relu", (y, count)

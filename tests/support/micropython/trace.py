@@ -8,6 +8,8 @@ from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import Tokenizer
 
+from tests.support.micropython.training import train_step
+
 rng = Rng(123)
 print("next", [rng.next() for _ in range(20)])
 print("uniform", [rng.uniform() for _ in range(20)])
@@ -17,13 +19,11 @@ print("draw", [rng.draw((0.5, 1.5, 3.0, 0.0, 1.0), 5) for _ in range(20)])
 model = Model()
 model.initialise(rng)
 print("params", crc32(model.params))
-adam = Adam(model.params, model.grads)
-tokenizer = Tokenizer()
+adam = Adam(model)
 names = ("emma", "olivia", "a", "", "maryalexandrina", "isabella", "zyx")
 for step in range(20):
-    n = model.set_tokens(tokenizer.encode(names[step % len(names)]))
-    loss = model.loss_and_grads(n)
-    adam.step(step, 0.01 * (1 - step / 20))
-    print("step", step, "%.9g" % loss, crc32(model.grads), crc32(model.params))
-generator = Generator(model, rng, tokenizer)
+    tokens = Tokenizer().encode(names[step % len(names)])
+    loss = train_step(model, adam, tokens, step, 0.01 * (1 - step / 20))
+    print("step", step, "%.9g" % loss, crc32(adam.m), crc32(adam.v), crc32(model.params))
+generator = Generator(model, rng)
 print("names", [generator.name() for _ in range(5)])

@@ -24,11 +24,11 @@ def embed(x, wte, wpe, tokens, n, width):
     return {0: wte.reshape(-1, width)[tokens] + wpe.reshape(-1, width)[:n]}
 
 
-def embed_backward(dwte, dwpe, dx, tokens, n, width, vocab_size, block_size):
-    dx = dx.reshape(n, width)
-    dwte = np.zeros((vocab_size, width))
-    np.add.at(dwte, tokens, dx)
-    return {0: dwte, 1: np.concatenate((dx, np.zeros((block_size - n, width))))}
+def embed_backward(dwte, dx, tokens, n, width, first, rows):
+    dwte = dwte.reshape(rows, width).copy()
+    there = (first <= tokens) & (tokens < first + rows)
+    np.add.at(dwte, tokens[there] - first, dx.reshape(n, width)[there])
+    return {0: dwte}
 
 
 def rmsnorm(y, scale, x, n, width, c):
@@ -50,8 +50,12 @@ def linear_backward_x(dx, w, dy, n, n_out, n_in):
     return {0: dy.reshape(n, n_out) @ w.reshape(n_out, n_in)}
 
 
-def linear_backward_w(dw, dy, x, n, n_out, n_in):
-    return {0: dy.reshape(n, n_out).T @ x.reshape(n, n_in)}
+def linear_backward_w(dw, dy, x, n, n_out, n_in, first, rows):
+    return {0: (dy.reshape(n, n_out).T @ x.reshape(n, n_in))[first : first + rows]}
+
+
+def clear(x, begin, end):
+    return {0: np.concatenate((x[:begin], np.zeros(end - begin), x[end:]))}
 
 
 def add(y, a, b, count):

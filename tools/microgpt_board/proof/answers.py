@@ -18,7 +18,7 @@ from microgpt.engines.scalar import Value, cross_entropy, linear, rmsnorm, softm
 from microgpt.system import files
 from ugpt import checks
 from ugpt.adam import BETA1, BETA2, EPS
-from ugpt.checks import BLOCK, COUNT, HEADS, OUT, TOKENS, VOCAB, WIDTH, N, signed
+from ugpt.checks import COUNT, HEADS, OUT, TOKENS, VOCAB, WIDTH, N, signed
 from ugpt.ops import EPS as EPS_RMSNORM
 from ugpt.rng import Rng
 
@@ -93,11 +93,11 @@ def kernel_answers() -> dict[str, list[float]]:
     """Return the result of each kernel for the inputs of `ugpt.checks`."""
     answers = {}
 
-    wte, wpe = rows(VOCAB, WIDTH, 1), rows(BLOCK, WIDTH, 2)
+    wte, wpe = rows(VOCAB, WIDTH, 1), rows(N, WIDTH, 2)
     x = [[a + b for a, b in zip(wte[TOKENS[t]], wpe[t], strict=True)] for t in range(N)]
     answers["embed"] = data(x)
     backward(x, 3)
-    answers["embed_backward"] = grads(wte) + grads(wpe)
+    answers["embed_backward"] = grads(wte)
 
     x = rows(N, WIDTH, 4)
     y = [rmsnorm(row) for row in x]
@@ -114,6 +114,7 @@ def kernel_answers() -> dict[str, list[float]]:
     answers["linear_backward_w"] = grads(w)
 
     a, b = rows(1, COUNT, 9), rows(1, COUNT, 10)
+    answers["clear"] = [0.0 if 0 < i < COUNT - 1 else v for i, v in enumerate(data(a))]
     answers["add"] = [p.data + q.data for p, q in zip(a[0], b[0], strict=True)]
     x = rows(1, COUNT, 11)
     y = [[value.relu() for value in x[0]]]

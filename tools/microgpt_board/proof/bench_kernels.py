@@ -44,15 +44,20 @@ def step_calls(document: str = DOCUMENT) -> list[emulator.Call]:
     recorder = CallRecorder()
     model = Model(kernels=recorder)
     model.initialise(Rng(42))
-    adam = Adam(model.params, model.grads, recorder)
-    model.loss_and_grads(model.set_tokens(Tokenizer().encode(document)))
-    adam.step(0, 0.01)
+    adam = Adam(model)
+    n = model.set_tokens(Tokenizer().encode(document))
+    model.loss_of(n)
+    adam.begin(0, 0.01)
+    model.backward(n, adam.update)
     return recorder.calls
 
 
 def work(call: emulator.Call) -> tuple[int, str]:
     """Return the amount of work in a call, and its unit."""
     sizes = [a for a in call.arguments if isinstance(a, int)]
+    if call.name == "linear_backward_w":
+        n, _, n_in, _, rows = sizes
+        return n * rows * n_in, "multiply-add"
     if call.name.startswith("linear"):
         n, n_out, n_in = sizes
         return n * n_out * n_in, "multiply-add"
@@ -63,8 +68,11 @@ def work(call: emulator.Call) -> tuple[int, str]:
     if call.name == "adam":
         return sizes[0], "parameter"
     if call.name == "embed_backward":
-        n, width, vocab_size, block_size = sizes
-        return (n + vocab_size + block_size) * width, "element"
+        n, width, _, _ = sizes
+        return n * width, "element"
+    if call.name == "clear":
+        begin, end = sizes
+        return end - begin, "element"
     return int(np.prod(sizes)), "element"
 
 
