@@ -65,32 +65,14 @@ def trained(kernels, steps):
     adam = Adam(model)
     names = ("emma", "olivia", "ava", "charles", "maryalexandrina", "bo", "x")
     for step in range(steps):
-        loss = train_step(model, adam, Tokenizer().encode(names[step % len(names)]), step, 0.01)
-    return model, adam, loss
-
-
-def end_of(kernels, steps):
-    """Return the parameters and the loss after training; two models do not fit at once."""
-    model, _, loss = trained(kernels, steps)
-    params = model.params
-    model = None
-    gc.collect()
-    return params, loss
-
-
-def test_20_steps_end_at_the_same_weights():
-    from ugpt import native
-
-    expected, loss = end_of(ops, 20)
-    found, native_loss = end_of(native, 20)
-    assert abs(loss - native_loss) < 1e-4
-    assert max(abs(a - b) for a, b in zip(expected, found)) < 1e-4
+        train_step(model, adam, Tokenizer().encode(names[step % len(names)]), step, 0.01)
+    return model, adam
 
 
 def test_a_step_allocates_256_bytes_at_most():
     from ugpt import native
 
-    model, adam, _ = trained(native, 3)
+    model, adam = trained(native, 3)
     n = model.set_tokens(Tokenizer().encode("maryalexandrina"))
     gc.collect()
     gc.disable()
