@@ -25,10 +25,10 @@ class Layer:
 class Model:
     """Parameters and all other buffers, allocated once; `kernels` is a backend.
 
-    `params` is flat, in the order of `layout.parameter_table`. `tokens`, a bytearray of
-    block_size + 1, is for the tokens of a document. `forward` fills `logits`. `blocks` is
-    [(offset, count, buffer)]: the parameters of each block, and the array that has their gradients
-    when `backward` calls `update`.
+    `params` is flat, in the order of `layout.parameter_table`; so are `m` and `v`, for `Adam`.
+    `tokens`, a bytearray of block_size + 1, is for the tokens of a document. `forward` fills
+    `logits`. `blocks` is [(offset, count, buffer)]: the parameters of each block, and the array
+    that has their gradients when `backward` calls `update`.
     """
 
     def __init__(self, sizes=None, kernels=ops):
@@ -36,7 +36,12 @@ class Model:
         self.kernels = kernels
         self.table = parameter_table(sizes)
         self.blocks = []
-        self.params = zeros(parameter_count(sizes))
+        count = parameter_count(sizes)
+        # One array: a board's heap grows in pieces, and what is left at their ends is lost.
+        state = memoryview(zeros(3 * count))
+        self.params = state[:count]
+        self.m = state[count : 2 * count]
+        self.v = state[2 * count :]
         self.tokens = bytearray(sizes.block_size + 1)
         self.buffers = []  # the arrays behind the handles, which do not keep them alive
         self.layers = [Layer() for _ in range(sizes.n_layer)]

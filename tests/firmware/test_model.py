@@ -144,8 +144,7 @@ def test_other_sizes_have_right_slopes_too():
 def test_training_bytes_are_those_that_are_allocated():
     for sizes in (Sizes(),) + SIZES:
         model = Model(sizes)
-        adam = Adam(model)
-        buffers = model.buffers + [model.params, adam.m, adam.v]
+        buffers = model.buffers + [model.params, model.m, model.v]
         allocated = sum(4 * len(buffer) for buffer in buffers) + len(model.tokens)
         assert allocated == training_bytes(sizes)
     assert training_bytes(Sizes()) == 76117
