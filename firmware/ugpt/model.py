@@ -195,7 +195,6 @@ class Model:
         kernels = self.kernels
         linear_backward_x = kernels.linear_backward_x
         rmsnorm_backward = kernels.rmsnorm_backward
-        learn = self._learn
         c = self.constants
         sizes = self.sizes
         width = sizes.n_embd
@@ -211,18 +210,18 @@ class Model:
                 self.wte_gradient, dlogits, self.x, n, sizes.vocab_size, width, 0, sizes.vocab_size
             )
         else:
-            learn(self.lm_head, dlogits, self.x, n, update)
+            self._learn(self.lm_head, dlogits, self.x, n, update)
         for layer in reversed(self.layers):
             linear_backward_x(dhidden, layer.fc2.w, dx, n, width, hidden)
             kernels.relu_backward(dhidden, layer.hidden, n * hidden)
-            learn(layer.fc2, dx, layer.hidden, n, update)
+            self._learn(layer.fc2, dx, layer.hidden, n, update)
             linear_backward_x(dbranch, layer.fc1.w, dhidden, n, hidden, width)
-            learn(layer.fc1, dhidden, layer.mlp_in, n, update)
+            self._learn(layer.fc1, dhidden, layer.mlp_in, n, update)
             rmsnorm_backward(dbranch, dbranch, layer.mlp_in, layer.mlp_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
 
             linear_backward_x(dbranch, layer.wo.w, dx, n, width, width)
-            learn(layer.wo, dx, layer.attn_out, n, update)
+            self._learn(layer.wo, dx, layer.attn_out, n, update)
             kernels.attention_backward(
                 dqkv,
                 dbranch,
@@ -235,7 +234,7 @@ class Model:
                 c,
             )
             linear_backward_x(dbranch, layer.wqkv.w, dqkv, n, 3 * width, width)
-            learn(layer.wqkv, dqkv, layer.attn_in, n, update)
+            self._learn(layer.wqkv, dqkv, layer.attn_in, n, update)
             rmsnorm_backward(dbranch, dbranch, layer.attn_in, layer.attn_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
         if sizes.input_rmsnorm:
