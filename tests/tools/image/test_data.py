@@ -210,7 +210,7 @@ def test_the_command_reports(tmp_path: Path) -> None:
     assert result.returncode == 0
     assert result.stdout == (
         f"{target}: 1 documents, 3 characters, 64 bytes; dropped 4 (control characters: 1, "
-        "empty: 1, over 15 characters: 2, CUT=1 cuts them, the longest has 300 characters)\n"
+        "empty: 1, over 15 characters: 2); the longest has 300 characters: CUT=1 cuts it\n"
     )
     assert read_back(target.read_bytes()) == ["Zoë"]
     result = names_bin_command(source, target, "--block-size", 64, "--cut", "--max-characters", 20)
@@ -227,7 +227,9 @@ def test_the_command_reports(tmp_path: Path) -> None:
 def test_the_block_size_that_keeps_all_is_said(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("a\n" + "b" * 20 + "\n" + "c" * 30 + "\n")
     result = names_bin_command(tmp_path / "in.txt", tmp_path / "names.bin")
-    assert "(over 15 characters: 2, BLOCK_SIZE=31 keeps them, CUT=1 cuts them)" in result.stdout
+    assert (
+        "(over 15 characters: 2); BLOCK_SIZE=31 keeps the longest, CUT=1 cuts it" in result.stdout
+    )
     result = names_bin_command(tmp_path / "in.txt", tmp_path / "names.bin", "--block-size", 31)
     assert "3 documents, 3 characters, 144 bytes; none dropped\n" in result.stdout
 
@@ -252,7 +254,7 @@ def test_an_impossible_option_is_refused(tmp_path: Path, option: str, value: int
         (b"\n1\t23\n", "has no document to keep (control characters: 1, empty: 1)"),
         (b"\xff\xfe\x00", "is not UTF-8 text"),
         (None, "cannot read"),
-        (b"e" * 100, "has no document to keep (over 15 characters: 1, BLOCK_SIZE=101 keeps them"),
+        (b"e" * 100, "has no document to keep (over 15 characters: 1); BLOCK_SIZE=101 keeps"),
         (b"e" * (16 << 20) + b"\n", "has more than 16,777,216 bytes: name a shorter list"),
     ],
 )
