@@ -148,7 +148,7 @@ def test_after_a_reset_the_board_goes_on_with_what_it_was_told_last(board: Path)
 
 def test_another_list_of_names_is_another_run(board: Path, names: Path) -> None:
     at_prompt(board, "ugpt.train(steps=5, seed=7)")
-    names_bin.write(Source(names), board / "names.bin")
+    names_bin.write(Source(names, fold=True), board / "names.bin")
     lines = at_prompt(board, "ugpt.train()\nugpt.info()")
     assert any(
         line.endswith("(data 32469, not 8): it is kept as checkpoint-1.bin") for line in lines

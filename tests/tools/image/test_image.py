@@ -155,7 +155,7 @@ def test_a_refused_firmware_leaves_the_last_image(target: Path, names: Path):
 def test_too_many_names_are_refused(target: Path, tmp_path: Path):
     names = tmp_path / "many.txt"
     names.write_text("emma\n" * (0xC0000 // 16))
-    with pytest.raises(ToolError, match="list of names has 786,464 bytes, its place .* 786,432"):
+    with pytest.raises(ToolError, match="list of names has 786,480 bytes, its place .* 786,432"):
         build(target, names, ESP32, release(ESP32))
     assert not target.exists()
 

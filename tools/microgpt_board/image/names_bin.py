@@ -207,7 +207,7 @@ def read(source: Source) -> Packed:
     packed = pack(lines, source)
     if not packed.documents:
         reasons = _reasons(packed) or "it is empty"
-        raise ToolError(f"{source.path} has no document to keep ({reasons})")
+        raise ToolError(f"{source.path} has no document to keep ({reasons}){_advice(packed)}")
     return packed
 
 
@@ -226,18 +226,23 @@ def write(source: Source, target: Path) -> str:
     )
     dropped = packed.dropped.total()
     said += f"; dropped {dropped} ({_reasons(packed)})" if dropped else "; none dropped"
+    said += _advice(packed)
     said += f"; {packed.cut} cut to {source.longest} characters" if packed.cut else ""
     return said + (f"; {packed.lost} lost letters that are not a to z" if packed.lost else "")
 
 
 def _reasons(packed: Packed) -> str:
-    """Return how many documents were dropped for which reason, and what would keep them."""
-    reasons = [f"{reason}: {count}" for reason, count in sorted(packed.dropped.items())]
+    """Return how many documents were dropped for which reason."""
+    return ", ".join(f"{reason}: {count}" for reason, count in sorted(packed.dropped.items()))
+
+
+def _advice(packed: Packed) -> str:
+    """Return how to keep the documents that were too long, "" if none was."""
     if packed.needed > MAX_RECORD_SIZE:
-        reasons.append(f"CUT=1 cuts them, the longest has {packed.needed - 1:,} characters")
-    elif packed.needed:
-        reasons.append(f"BLOCK_SIZE={packed.needed} keeps them, CUT=1 cuts them")
-    return ", ".join(reasons)
+        return f"; the longest has {packed.needed - 1:,} characters: CUT=1 cuts it"
+    if packed.needed:
+        return f"; BLOCK_SIZE={packed.needed} keeps the longest, CUT=1 cuts it"
+    return ""
 
 
 _OPTIONS = (
