@@ -2,8 +2,6 @@
 
 from array import array
 
-from .layout import zeros
-
 BETA1 = 0.85
 BETA2 = 0.99
 EPS = 1e-8
@@ -12,14 +10,13 @@ EPS = 1e-8
 class Adam:
     """Adam (Kingma & Ba, 2015) for the parameters of `model`, a block at a time.
 
-    `m` and `v`, flat as `model.params`, are the running means of the gradients and of their
-    squares. A step is `begin`, then `update` of each block.
+    The model's `m` and `v` are the running means of the gradients and of their squares. A step is
+    `begin`, then `update` of each block.
     """
 
     def __init__(self, model):
-        count = len(model.params)
-        self.m = zeros(count)
-        self.v = zeros(count)
+        self.m = model.m
+        self.v = model.v
         # beta1, 1 - beta1, beta2, 1 - beta2, lr, beta1 ** t, beta2 ** t, eps; t counts from 1
         self.coefficients = array("f", (BETA1, 1 - BETA1, BETA2, 1 - BETA2, 0.0, 0.0, 0.0, EPS))
         kernels = model.kernels

@@ -103,7 +103,7 @@ def prepare(settings, remarks=(), checkpoints=None):
     checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
     kernels, reason = backend.choose()
-    sizes = Sizes()
+    sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
     before = give_up(sizes)
     training = Training(dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes)
     _before = training
@@ -136,7 +136,8 @@ def run():
             % checkpoints.locked
         )
     training.run(report, checkpoints)
-    generator = Generator(training.model, training.rng, settings["temperature"])
+    tokenizer = training.dataset.tokenizer
+    generator = Generator(training.model, training.rng, tokenizer, settings["temperature"])
     made = 0
     while board.NAMES_TO_MAKE is None or made < board.NAMES_TO_MAKE:
         report.name(generator.name())

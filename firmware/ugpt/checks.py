@@ -13,6 +13,7 @@ from .adam import BETA1, BETA2, EPS
 from .dataset import DatasetError, open_dataset
 from .report import remark
 from .rng import Rng
+from .tokenizer import Tokenizer
 
 KERNEL_TOLERANCE = 1e-5  # relative to the largest value of a result
 GRADIENT_TOLERANCE = 1e-4  # relative to the largest gradient of a matrix
@@ -276,7 +277,7 @@ def gradient_sums(grads, table):
 
 def train_step(model, adam, name, step, lr):
     """Train on a name, letters a to z; return the loss before."""
-    n = model.set_tokens([0] + [ord(c) - ord("a") + 1 for c in name] + [0])
+    n = model.set_tokens(Tokenizer().encode(name))
     loss = model.loss_of(n)
     adam.begin(step, lr)
     model.backward(n, adam.update)

@@ -2,7 +2,7 @@
 
 from array import array
 
-from .tokenizer import BOS, decode, encode_into
+from .tokenizer import BOS
 
 MAX_TEMPERATURE = 100
 # In single precision the reciprocal of a smaller one can be infinite, and infinity times 0 is NaN.
@@ -10,14 +10,14 @@ SMALLEST_DIVISOR = 1e-30
 
 
 class Generator:
-    """Generates documents from `model` with random numbers from `rng`.
+    """Generates documents from `model` with random numbers from `rng`, as text by `tokenizer`.
 
     `temperature`, from 0 to 100, divides the logits: the lower it is, the more often the likeliest
     token is drawn. At 0 it always is, and no random number is drawn. Raises ValueError for any
     other temperature.
     """
 
-    def __init__(self, model, rng, temperature=0.5):
+    def __init__(self, model, rng, tokenizer, temperature=0.5):
         if not 0 <= temperature <= MAX_TEMPERATURE:
             raise ValueError(
                 "temperature must be from 0 to %d, not %s" % (MAX_TEMPERATURE, temperature)
@@ -26,6 +26,7 @@ class Generator:
         vocab_size = model.sizes.vocab_size
         self.model = model
         self.rng = rng
+        self.tokenizer = tokenizer
         self.greedy = temperature == 0
         self.probabilities = array("f", bytes(4 * vocab_size))
         self.factor = array("f", (1.0 / max(temperature, SMALLEST_DIVISOR),))
@@ -33,10 +34,10 @@ class Generator:
         self._factor = view(self.factor, 0, 1)
 
     def name(self, prompt=""):
-        """Return one document that begins with `prompt`, at most block_size letters long.
+        """Return one document that begins with `prompt`, at most block_size characters long.
 
-        Raises ValueError if the prompt has more than block_size - 1 characters or one that is not
-        a letter a..z. Overwrites the model's tokens and activations, but no weights or gradients.
+        Raises ValueError if the prompt has more than block_size - 1 characters or one that the
+        tokenizer lacks. Overwrites the model's tokens and activations, but no weights or gradients.
         """
         model = self.model
         tokens = model.tokens
@@ -45,7 +46,7 @@ class Generator:
         known = len(prompt)
         if known >= block_size:
             raise ValueError("a prompt is at most %d characters, not %d" % (block_size - 1, known))
-        encode_into(tokens, prompt.encode(), known)
+        self.tokenizer.encode_into(tokens, prompt)
         if known:
             model.forward(0, known)  # fills the KV cache
         for t in range(known, block_size):
@@ -55,9 +56,9 @@ class Generator:
             )
             token = self._next(vocab_size)
             if token == BOS:
-                return decode(tokens[1 : t + 1])
+                return self.tokenizer.decode(tokens[1 : t + 1])
             tokens[t + 1] = token
-        return decode(tokens[1:])
+        return self.tokenizer.decode(tokens[1:])
 
     def _next(self, vocab_size):
         """Return a token drawn from `probabilities`, or the first of the likeliest if greedy."""

@@ -42,9 +42,6 @@ class Sizes:
     def __eq__(self, other):
         return all(getattr(self, name) == getattr(other, name) for name in SIZES)
 
-    def __hash__(self):
-        return hash(tuple(getattr(self, name) for name in SIZES))
-
 
 def parameter_table(sizes):
     """Return [(name, (rows, columns), offset)] in flat order, which is the order of initialisation.

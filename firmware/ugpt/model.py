@@ -25,10 +25,10 @@ class Layer:
 class Model:
     """Parameters and all other buffers, allocated once; `kernels` is a backend.
 
-    `params` is flat, in the order of `layout.parameter_table`. `tokens`, a bytearray of
-    block_size + 1, is for the tokens of a document. `forward` fills `logits`. `blocks` is
-    [(offset, count, buffer)]: the parameters of each block, and the array that has their gradients
-    when `backward` calls `update`.
+    `params` is flat, in the order of `layout.parameter_table`; so are `m` and `v`, for `Adam`.
+    `tokens`, a bytearray of block_size + 1, is for the tokens of a document. `forward` fills
+    `logits`. `blocks` is [(offset, count, buffer)]: the parameters of each block, and the array
+    that has their gradients when `backward` calls `update`.
     """
 
     def __init__(self, sizes=None, kernels=ops):
@@ -36,7 +36,12 @@ class Model:
         self.kernels = kernels
         self.table = parameter_table(sizes)
         self.blocks = []
-        self.params = zeros(parameter_count(sizes))
+        count = parameter_count(sizes)
+        # One array: a board's heap grows in pieces, and what is left at their ends is lost.
+        state = memoryview(zeros(3 * count))
+        self.params = state[:count]
+        self.m = state[count : 2 * count]
+        self.v = state[2 * count :]
         self.tokens = bytearray(sizes.block_size + 1)
         self.buffers = []  # the arrays behind the handles, which do not keep them alive
         self.layers = [Layer() for _ in range(sizes.n_layer)]
@@ -190,7 +195,6 @@ class Model:
         kernels = self.kernels
         linear_backward_x = kernels.linear_backward_x
         rmsnorm_backward = kernels.rmsnorm_backward
-        learn = self._learn
         c = self.constants
         sizes = self.sizes
         width = sizes.n_embd
@@ -206,18 +210,18 @@ class Model:
                 self.wte_gradient, dlogits, self.x, n, sizes.vocab_size, width, 0, sizes.vocab_size
             )
         else:
-            learn(self.lm_head, dlogits, self.x, n, update)
+            self._learn(self.lm_head, dlogits, self.x, n, update)
         for layer in reversed(self.layers):
             linear_backward_x(dhidden, layer.fc2.w, dx, n, width, hidden)
             kernels.relu_backward(dhidden, layer.hidden, n * hidden)
-            learn(layer.fc2, dx, layer.hidden, n, update)
+            self._learn(layer.fc2, dx, layer.hidden, n, update)
             linear_backward_x(dbranch, layer.fc1.w, dhidden, n, hidden, width)
-            learn(layer.fc1, dhidden, layer.mlp_in, n, update)
+            self._learn(layer.fc1, dhidden, layer.mlp_in, n, update)
             rmsnorm_backward(dbranch, dbranch, layer.mlp_in, layer.mlp_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
 
             linear_backward_x(dbranch, layer.wo.w, dx, n, width, width)
-            learn(layer.wo, dx, layer.attn_out, n, update)
+            self._learn(layer.wo, dx, layer.attn_out, n, update)
             kernels.attention_backward(
                 dqkv,
                 dbranch,
@@ -230,7 +234,7 @@ class Model:
                 c,
             )
             linear_backward_x(dbranch, layer.wqkv.w, dqkv, n, 3 * width, width)
-            learn(layer.wqkv, dqkv, layer.attn_in, n, update)
+            self._learn(layer.wqkv, dqkv, layer.attn_in, n, update)
             rmsnorm_backward(dbranch, dbranch, layer.attn_in, layer.attn_scale, n, width, c)
             kernels.add(dx, dx, dbranch, n * width)
         if sizes.input_rmsnorm:

@@ -106,7 +106,9 @@ def _generate(n, temperature, prompt):
     elif not app.fits("temperature", temperature):
         raise ValueError("temperature must be %s" % app.allowed("temperature"))
     # Not the run's random numbers: these must depend on its seed alone.
-    generator = Generator(app.current[0].model, Rng(board.hardware_seed()), temperature)
+    training = app.current[0]
+    rng = Rng(board.hardware_seed())
+    generator = Generator(training.model, rng, training.dataset.tokenizer, temperature)
     return [generator.name(prompt) for _ in range(n)]
 
 

@@ -1,37 +1,45 @@
-"""Characters as tokens: 0 is BOS, which also ends a document; 1 to 26 are a to z."""
+"""Characters as tokens: 0 is BOS, which also ends a document; the others stand for characters."""
 
 BOS = 0
-VOCAB_SIZE = 27
-_BEFORE_A = ord("a") - 1
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def encode_into(tokens, letters, count):
-    """Write BOS, the tokens of letters[:count] and BOS into `tokens`; return how many.
+class Tokenizer:
+    """Maps the character charset[i] to the token i + 1; `vocab_size` counts BOS too.
 
-    `letters` are ASCII codes of a..z; `tokens` is a writable sequence of ints, and what does not
-    fit into it is cut off. Raises ValueError for a code of any other character.
+    A text is as long as the number of its code points. Raises ValueError, which names it, for a
+    character that `charset` lacks.
     """
-    tokens[0] = BOS
-    written = min(count + 1, len(tokens))
-    for i in range(1, written):
-        token = letters[i - 1] - _BEFORE_A
-        if not 0 < token < VOCAB_SIZE:
-            raise ValueError("not a letter a..z: code %d" % letters[i - 1])
-        tokens[i] = token
-    if written < len(tokens):
-        tokens[written] = BOS
-        written += 1
-    return written
 
+    def __init__(self, charset=LETTERS):
+        self.charset = charset
+        self.vocab_size = len(charset) + 1
 
-def encode(text):
-    """Return the tokens of `text` with BOS at both ends: "emma" gives [0, 5, 13, 13, 1, 0]."""
-    letters = text.encode()
-    tokens = [BOS] * (len(letters) + 2)
-    encode_into(tokens, letters, len(letters))
-    return tokens
+    def encode_into(self, tokens, text):
+        """Write BOS, the tokens of `text` and BOS into `tokens`; return how many.
 
+        `tokens` is a writable sequence of ints, at least one; what does not fit into it is cut off.
+        """
+        tokens[0] = BOS
+        written = 1
+        for character in text:
+            token = self.charset.find(character) + 1
+            if not token:
+                raise ValueError("%r is not in the vocabulary" % character)
+            if written < len(tokens):
+                tokens[written] = token
+                written += 1
+        if written < len(tokens):
+            tokens[written] = BOS
+            written += 1
+        return written
 
-def decode(tokens):
-    """Return the text of `tokens`, without any BOS."""
-    return "".join(chr(_BEFORE_A + token) for token in tokens if token != BOS)
+    def encode(self, text):
+        """Return the tokens of `text`, BOS at both ends: "emma" gives [0, 5, 13, 13, 1, 0]."""
+        tokens = [BOS] * (len(text) + 2)
+        self.encode_into(tokens, text)
+        return tokens
+
+    def decode(self, tokens):
+        """Return the text of `tokens`, without any BOS."""
+        return "".join(self.charset[token - 1] for token in tokens if token != BOS)

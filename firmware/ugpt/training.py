@@ -5,6 +5,7 @@ from array import array
 from . import board, ops
 from .adam import Adam
 from .checkpoint import MIXED
+from .layout import Sizes
 from .model import Model
 from .rng import Rng
 
@@ -17,15 +18,15 @@ class Training:
     """A run of `steps` steps on `dataset`; `seed` determines the initial weights, then the draws.
 
     `step` and `rng_state` change only at the end of a step: a step that was interrupted is done
-    again. But an interrupted backward pass, which updates the weights as it goes,
-    cannot be done again or saved; then `updating` stays true.
+    again. But an interrupted backward pass, which updates the weights as it goes, cannot be done
+    again or saved; then `updating` stays true.
     """
 
     def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, before=None, sizes=None):
         """Begin a run of a model of `sizes`, by default those that the list of documents needs.
 
-        It takes the buffers of the run `before`, one of the same sizes, if there is one: a board
-        has memory for one run.
+        It takes the buffers of the run `before`, which has the same sizes, if there is one: a
+        board has memory for one run.
         """
         self.dataset = dataset
         self.seed = seed
@@ -37,6 +38,8 @@ class Training:
             self.adam = before.adam
             self.adam.clear()
         else:
+            if not sizes:
+                sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
             self.model = Model(sizes, kernels)
             self.adam = Adam(self.model)
         board.collect_every(-1)  # the large buffers are allocated

@@ -4,7 +4,7 @@ import numpy as np
 from ugpt.layout import Sizes, parameter_table
 from ugpt.model import INIT_STD
 from ugpt.rng import Rng
-from ugpt.tokenizer import BOS, VOCAB_SIZE, decode
+from ugpt.tokenizer import BOS, LETTERS
 
 from microgpt.config import ModelConfig
 from microgpt.model_io import Matrices
@@ -12,7 +12,7 @@ from microgpt.tokenizer import Tokenizer
 
 SIZES = Sizes()
 CONFIG = ModelConfig()
-TOKENIZER = Tokenizer(decode(range(VOCAB_SIZE)), BOS)
+TOKENIZER = Tokenizer(LETTERS, BOS)
 BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM after the program is loaded
 
 

@@ -7,7 +7,7 @@ from microgpt.data import NAMES
 from microgpt_board.device import log
 from microgpt_board.device.remote import Remote
 from microgpt_board.image import names_bin
-from ugpt.dataset import HEADER_SIZE, RECORD_SIZE
+from ugpt.dataset import Dataset
 from ugpt.model import Model
 from ugpt.rng import Rng
 
@@ -33,7 +33,9 @@ def board_losses(port: str) -> list[float]:
 
 def host_losses() -> list[float]:
     """Train the tensor engine from the same weights, on the same draws."""
-    records = names_bin.pack(names_bin.read_lines(NAMES))[0][HEADER_SIZE:]
+    data = names_bin.read(names_bin.Source(NAMES)).data
+    dataset = Dataset(names_bin.InMemory("names.bin", data))
+    tokens = bytearray(17)
     rng = Rng(SEED)
     board = Model()
     board.initialise(rng)
@@ -43,9 +45,8 @@ def host_losses() -> list[float]:
         model.weights[name][...] = np.array(values).reshape(rows, columns)
     losses = []
     for step in range(STEPS):
-        start = rng.below(len(records) // RECORD_SIZE) * RECORD_SIZE
-        name = records[start + 1 : start + 1 + records[start]].decode()
-        losses.append(model.train_step(model.tokenizer.encode(name), step, LR * (1 - step / STEPS)))
+        count = dataset.read_into(rng.below(dataset.count), tokens)
+        losses.append(model.train_step(list(tokens[:count]), step, LR * (1 - step / STEPS)))
     return losses
 
 

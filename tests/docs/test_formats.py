@@ -57,10 +57,10 @@ def test_names_bin() -> None:
     dataset.check()
     tokens = bytearray(17)
     read = [list(tokens[: dataset.read_into(i, tokens)]) for i in range(dataset.count)]
-    assert [microgpt.Tokenizer("abcdefghijklmnopqrstuvwxyz").decode(t) for t in read] == [
-        "emma",
-        "maryalexandrina",
-    ]
+    assert read == [[0, 2, 5, 7, 0], [0, 1, 4, 3, 8, 6, 0]]
+    assert list(map(microgpt.Tokenizer("AZanosëï").decode, read)) == ["Zoë", "Anaïs"]
+    written = names_bin.pack(["Zoë", "Anaïs"], names_bin.Source(Path("names.txt")))
+    assert written.data == dump("names.bin")
 
 
 def test_ugpt_json(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ class Parameters:
 
     def __init__(self, params):
         self.params = array("f", params)
+        self.m = array("f", bytes(4 * len(self.params)))
+        self.v = array("f", bytes(4 * len(self.params)))
         self.grads = array("f", bytes(4 * len(self.params)))
         self.blocks = [(0, len(self.params), self.grads)]
 

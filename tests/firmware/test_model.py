@@ -7,7 +7,7 @@ from ugpt.adam import Adam
 from ugpt.layout import Sizes, training_bytes
 from ugpt.model import Model
 from ugpt.rng import Rng
-from ugpt.tokenizer import encode
+from ugpt.tokenizer import Tokenizer
 
 from tests.support.micropython.arrays import NAN, close
 from tests.support.micropython.training import loss_and_grads, train_step
@@ -18,7 +18,7 @@ NEED_DOUBLES = (
 )
 SLOPE_STEP = 1e-3
 SLOPE_TOLERANCE = 3e-3  # of the largest of the matrix; logits are single precision
-LONGEST = encode("maryalexandrina")  # 17 tokens: the whole block
+LONGEST = Tokenizer().encode("maryalexandrina")  # 17 tokens: the whole block
 SIZES = (
     Sizes(vocab_size=2, n_embd=4, n_head=1, block_size=3),
     Sizes(vocab_size=60, n_embd=6, n_head=3, n_layer=2, block_size=8),
@@ -33,14 +33,14 @@ def trained_a_little():
     model.initialise(Rng(1))
     adam = Adam(model)
     for step, name in enumerate(("emma", "olivia", "maryalexandrina")):
-        train_step(model, adam, encode(name), step, 0.01)
+        train_step(model, adam, Tokenizer().encode(name), step, 0.01)
     return model
 
 
 def test_first_loss_is_that_of_a_guess():
     model = Model()
     model.initialise(Rng(42))
-    n = model.set_tokens(encode("emma"))
+    n = model.set_tokens(Tokenizer().encode("emma"))
     assert n == 5
     assert abs(model.loss_of(n) - 3.2958) < 0.3  # log(27)
 
@@ -110,7 +110,7 @@ def test_every_17th_gradient_is_the_slope():
 def test_nan_in_the_buffers_changes_nothing():
     model = trained_a_little()
     for name in ("emma", "maryalexandrina", ""):
-        n = model.set_tokens(encode(name))
+        n = model.set_tokens(Tokenizer().encode(name))
         loss, grads = loss_and_grads(model, n)
         for buffer in model.buffers:
             for i in range(len(buffer)):
@@ -135,7 +135,7 @@ def test_other_sizes_have_right_slopes_too():
     for tied, norm in ((False, True), (True, True), (False, False), (True, False)):
         sizes = Sizes(27, 6, 2, 2, 5, tied, norm)
         model = with_strong_attention(sizes, 5)
-        n = model.set_tokens(encode("emmanuelle"))
+        n = model.set_tokens(Tokenizer().encode("emmanuelle"))
         assert n == 5
         for name, error in slope_errors(model, n, 7):
             assert error < SLOPE_TOLERANCE, (tied, norm, name)
@@ -144,8 +144,7 @@ def test_other_sizes_have_right_slopes_too():
 def test_training_bytes_are_those_that_are_allocated():
     for sizes in (Sizes(),) + SIZES:
         model = Model(sizes)
-        adam = Adam(model)
-        buffers = model.buffers + [model.params, adam.m, adam.v]
+        buffers = model.buffers + [model.params, model.m, model.v]
         allocated = sum(4 * len(buffer) for buffer in buffers) + len(model.tokens)
         assert allocated == training_bytes(sizes)
     assert training_bytes(Sizes()) == 76117

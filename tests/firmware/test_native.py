@@ -8,7 +8,7 @@ from ugpt.adam import Adam
 from ugpt.generator import Generator
 from ugpt.model import Model
 from ugpt.rng import Rng
-from ugpt.tokenizer import encode
+from ugpt.tokenizer import Tokenizer
 
 from tests.support.micropython.kernel_cases import CONSTANTS, cases, tolerance
 from tests.support.micropython.training import train_step
@@ -65,33 +65,15 @@ def trained(kernels, steps):
     adam = Adam(model)
     names = ("emma", "olivia", "ava", "charles", "maryalexandrina", "bo", "x")
     for step in range(steps):
-        loss = train_step(model, adam, encode(names[step % len(names)]), step, 0.01)
-    return model, adam, loss
-
-
-def end_of(kernels, steps):
-    """Return the parameters and the loss after training; two models do not fit at once."""
-    model, _, loss = trained(kernels, steps)
-    params = model.params
-    model = None
-    gc.collect()
-    return params, loss
-
-
-def test_20_steps_end_at_the_same_weights():
-    from ugpt import native
-
-    expected, loss = end_of(ops, 20)
-    found, native_loss = end_of(native, 20)
-    assert abs(loss - native_loss) < 1e-4
-    assert max(abs(a - b) for a, b in zip(expected, found)) < 1e-4
+        train_step(model, adam, Tokenizer().encode(names[step % len(names)]), step, 0.01)
+    return model, adam
 
 
 def test_a_step_allocates_256_bytes_at_most():
     from ugpt import native
 
-    model, adam, _ = trained(native, 3)
-    n = model.set_tokens(encode("maryalexandrina"))
+    model, adam = trained(native, 3)
+    n = model.set_tokens(Tokenizer().encode("maryalexandrina"))
     gc.collect()
     gc.disable()
     for step in range(5):
@@ -108,7 +90,7 @@ def greedy_names(kernels):
     model.initialise(Rng(1))
     names = []
     for temperature in (0, 1e-3, 1e-30, 5e-324):
-        generator = Generator(model, Rng(7), temperature)
+        generator = Generator(model, Rng(7), Tokenizer(), temperature)
         names.append([generator.name(prompt) for prompt in ("", "e", "maryalexandrin")])
         assert abs(sum(generator.probabilities) - 1.0) < 1e-6, temperature  # false of NaN
         assert (generator.rng.state == Rng(7).state) == (temperature == 0)

@@ -13,8 +13,18 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 @given(st.text(LETTERS))
 def test_the_same_as_the_device(text: str) -> None:
     tokens = Tokenizer(LETTERS).encode(text)
-    assert tokens == device.encode(text)
-    assert Tokenizer(LETTERS).decode(tokens) == device.decode(tokens) == text
+    assert tokens == device.Tokenizer().encode(text)
+    assert Tokenizer(LETTERS).decode(tokens) == device.Tokenizer().decode(tokens) == text
+
+
+@given(st.sets(st.characters(codec="utf-8"), min_size=1, max_size=254), st.data())
+def test_the_same_as_the_device_with_any_characters(found: set[str], draw: st.DataObject) -> None:
+    charset = "".join(sorted(found))
+    text = draw.draw(st.text(charset))
+    ours, theirs = Tokenizer(charset), device.Tokenizer(charset)
+    assert ours.vocab_size == theirs.vocab_size
+    assert ours.encode(text) == theirs.encode(text)
+    assert ours.decode(ours.encode(text)) == theirs.decode(ours.encode(text)) == text
 
 
 @given(st.lists(st.characters(codec="utf-8"), min_size=1, unique=True).map("".join), st.data())

@@ -10,15 +10,18 @@ from ugpt.model import Model
 from ugpt.rng import Rng
 
 from tests.support.micropython.training import loss_and_grads, train_step
+from tests.support.micropython.variants import VARIANTS, documents
 
-DOCUMENTS = ("emma", "a", "", "maryalexandrina", "isabella", "zyx")
 LIMIT = 1e-4
 
 
-def pair(config: microgpt.ModelConfig) -> tuple[Model, microgpt.Model]:
+def pair(variant: dict[str, int]) -> tuple[Model, microgpt.Model]:
     """Return the device package's model, and tensor's with the same weights."""
-    tokenizer = microgpt.Tokenizer("abcdefghijklmnopqrstuvwxyz")
-    device = Model(config.sizes(tokenizer.vocab_size))
+    given = dict(variant)
+    vocab_size = given.pop("vocab_size", 27)
+    config = microgpt.ModelConfig(**given)
+    tokenizer = microgpt.Tokenizer("".join(chr(ord("0") + i) for i in range(vocab_size - 1)))
+    device = Model(config.sizes(vocab_size))
     device.initialise(Rng(42))
     weights = by_name(device, device.params)
     return device, build(config, tokenizer, weights, "tensor", "float64")
@@ -38,19 +41,11 @@ def assert_close(device: Model, flat: object, expected: Matrices) -> None:
         assert difference <= LIMIT * np.abs(expected[name]).max() + 1e-12, name
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        microgpt.ModelConfig(),
-        microgpt.ModelConfig(n_embd=6, n_head=2, n_layer=2, block_size=5),
-    ],
-    ids=["the board's", "two layers"],
-)
-def test_loss_and_every_gradient(config: microgpt.ModelConfig) -> None:
-    device, tensor = pair(config)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_loss_and_every_gradient(variant: str) -> None:
+    device, tensor = pair(VARIANTS[variant])
     adam = Adam(device)
-    for step, text in enumerate(DOCUMENTS):
-        tokens = tensor.tokenizer.encode(text)
+    for step, tokens in enumerate(documents(device.sizes.vocab_size)):
         loss, found = loss_and_grads(device, device.set_tokens(tokens))
         expected_loss, grads = tensor.loss_and_grads(tokens)
         assert loss == pytest.approx(expected_loss, rel=1e-5)
@@ -61,12 +56,13 @@ def test_loss_and_every_gradient(config: microgpt.ModelConfig) -> None:
         assert_close(device, device.params, tensor.weights)
 
 
-def test_100_steps_stay_together() -> None:
-    device, tensor = pair(microgpt.ModelConfig())
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_100_steps_stay_together(variant: str) -> None:
+    device, tensor = pair(VARIANTS[variant])
     adam = Adam(device)
-    docs = ["emma", "olivia", "ava", "isabella", "sophia", "mia", "charlotte"]
+    docs = documents(device.sizes.vocab_size)
     for step in range(100):
-        tokens = tensor.tokenizer.encode(docs[step % len(docs)])
+        tokens = docs[step % len(docs)]
         lr = 0.01 * (1 - step / 100)
         loss = train_step(device, adam, tokens, step, lr)
         assert loss == pytest.approx(tensor.train_step(tokens, step, lr), abs=1e-3)

@@ -3,6 +3,7 @@
 from array import array
 
 from ugpt.checkpoint import SIZES, arrays_of, header_of
+from ugpt.tokenizer import Tokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -12,6 +13,8 @@ class Names:
 
     count = 20
     crc = 0xCAFE0000
+    record_size = 16
+    tokenizer = Tokenizer()
 
     def read_into(self, index, tokens):
         n = index % 7 + 2

@@ -29,7 +29,7 @@ ABSOLUTE_ADAM = 1e-43 * 0.01 / 1e-8
 def tolerance(name, expected):
     """Return by how much a result of kernel `name` may differ from `expected`."""
     absolute = ABSOLUTE_ADAM if name == "adam" else ABSOLUTE
-    return absolute + RELATIVE * max([abs(v) for v in expected if v == v] or [0.0])
+    return absolute + RELATIVE * max((abs(v) for v in expected if v == v), default=0.0)
 
 
 _state = 1
@@ -83,6 +83,13 @@ def cases():
         yield from adam_cases(20, scale)
         if scale < 1e6:  # or the scores of attention overflow, in every implementation
             yield from attention_cases(4, 4, 4, scale)
+    # Sizes of other models: width 24 with 3 heads, few and many tokens, a long block.
+    for n, n_out, n_in in ((7, 72, 24), (4, 24, 96), (5, 255, 16), (3, 2, 16), (33, 60, 24)):
+        yield from matrix_cases(n, n_out, n_in, 1.0)
+    for vocab_size in (2, 60, 255):
+        yield from cross_entropy_cases(3, vocab_size, 3.0)
+        yield from softmax_cases(vocab_size, 3.0)
+    yield from attention_cases(24, 3, 8, 1.0)
 
 
 def embedding_cases(n, width):

@@ -16,6 +16,7 @@ from microgpt_board.emulation.micropython import find_micropython, virtual_archi
 from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
+from microgpt_board.image.names_bin import Source
 from ugpt.checkpoint import NEWEST, OLDER
 
 from tests.support.commands import microgpt_board
@@ -80,7 +81,7 @@ def test_deploy_from_nothing_to_only_what_changed(board: MicroPythonBoard, names
 def test_ampy_does_the_same(board: MicroPythonBoard, names: Path):
     architecture = virtual_architecture(find_micropython())
     build.build_files(board.flash, architecture)
-    names_bin.write(names, board.flash / "names.bin")
+    names_bin.write(Source(names), board.flash / "names.bin")
     (board.flash / "ugpt.json").write_text(json.dumps(LONG_RUN))
     (board.flash / "ugpt" / "rng.mpy").write_bytes(b"damaged")
     (board.flash / "ugpt" / "train.py").write_text("an old one")
@@ -164,10 +165,10 @@ class Remembered:
 
 @pytest.mark.parametrize("same", [True, False])
 def test_with_a_partition_the_names_are_no_file(tmp_path: Path, names: Path, same: bool):
-    names_bin.write(names, tmp_path / "names.bin")
+    names_bin.write(Source(names), tmp_path / "names.bin")
     header = (tmp_path / "names.bin").read_bytes()[:32].hex() if same else "ff" * 32
     board = Remembered(header)
-    said = deploy.deploy(board, names, tmp_path / "files")
+    said = deploy.deploy(board, Source(names), tmp_path / "files")
     assert board.restarted
     assert "names.bin" not in board.copied
     assert "ugpt/ops.mpy" in board.copied
@@ -185,14 +186,14 @@ def test_a_board_that_was_just_starting_is_asked_again(tmp_path: Path, names: Pa
             return super().run(code)
 
     board = Starting("ff" * 32)
-    assert "0 as they were" in deploy.deploy(board, names, tmp_path / "files")
+    assert "0 as they were" in deploy.deploy(board, Source(names), tmp_path / "files")
 
 
 def test_an_old_micropython(tmp_path: Path, names: Path):
     board = Remembered("")
     board.found["mpy"] = 5
     with pytest.raises(ToolError, match="does not load .mpy files of version 6.3"):
-        deploy.deploy(board, names, tmp_path / "files")
+        deploy.deploy(board, Source(names), tmp_path / "files")
 
 
 def test_the_hash_is_the_files(tmp_path: Path):

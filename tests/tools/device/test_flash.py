@@ -10,6 +10,7 @@ import pytest
 from microgpt_board.device import flash
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image
+from microgpt_board.image.names_bin import Source
 
 from tests.support.release import release
 from tests.support.rom_loader import ESP32_S2, RomLoader
@@ -41,7 +42,7 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def file(firmware: Path) -> Path:
     """An image."""
     path = firmware.with_name("image.bin")
-    image.write_image(path, ESP32, firmware, Path("data/names.txt"))
+    image.write_image(path, ESP32, firmware, Source(Path("data/names.txt")))
     return path
 
 

@@ -9,6 +9,7 @@ import serial
 from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
+from microgpt_board.image.names_bin import Source
 
 from tests.support.serial_board import MicroPythonBoard
 
@@ -62,7 +63,7 @@ def prompt(board: MicroPythonBoard, program: Path, names: Path):
     prompt.send(b"\r")
     prompt.read_until(">>> ")  # it has looked for a program already
     build_into(board.flash, program)
-    names_bin.write(names, board.flash / "names.bin")
+    names_bin.write(Source(names), board.flash / "names.bin")
     yield prompt
     prompt.close()
 
@@ -103,7 +104,7 @@ def test_ctrl_c_while_it_trains(board: MicroPythonBoard, prompt: Prompt):
 def test_ctrl_c_while_it_checks_the_data(board: MicroPythonBoard, prompt: Prompt, tmp_path: Path):
     many = tmp_path / "many.txt"
     many.write_text("emma\n" * LARGE)
-    names_bin.write(many, board.flash / "names.bin")
+    names_bin.write(Source(many), board.flash / "names.bin")
     configure(board, steps=1_000_000)
     prompt.start_program()
     prompt.send(CTRL_C)

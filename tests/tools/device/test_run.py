@@ -20,7 +20,7 @@ NAMES = ROOT / "data" / "names.txt"
 
 def trace(command: list[str], package: Path) -> str:
     path = "PYTHONPATH" if command[0] == sys.executable else "MICROPYPATH"
-    environment = {**os.environ, path: str(package)}
+    environment = {**os.environ, path: f"{package}:{ROOT}"}
     result = subprocess.run(
         [*command, str(TRACE)], capture_output=True, text=True, env=environment, check=True
     )

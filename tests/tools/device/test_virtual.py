@@ -118,7 +118,7 @@ def test_pull_push_and_reset(port: None, computer: Path) -> None:
 def test_the_selftest(port: None) -> None:
     result = microgpt_board("selftest")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "selftest: 21 passed, 0 failed"
+    assert result.stdout.splitlines()[-1] == "selftest: 22 passed, 0 failed"
 
 
 @pytest.mark.parametrize("verb", ["flash", "erase", "deploy", "monitor"])

@@ -273,7 +273,7 @@ def test_a_reset_board_starts_afresh(board: Remote, flash: Path) -> None:
 
 def test_the_selftest_passes_on_the_board(board: Remote) -> None:
     lines = board.run(SELFTEST).splitlines()
-    assert lines[-1] == "selftest: 21 passed, 0 failed"
+    assert lines[-1] == "selftest: 22 passed, 0 failed"
     assert sum(line.startswith("PASS ") for line in lines) == 21
 
 

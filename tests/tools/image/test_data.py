@@ -1,4 +1,4 @@
-"""The documents: from the source to names.txt, from a text file to names.bin."""
+"""The shipped documents: from the source to names.txt; files that are fetched."""
 
 import hashlib
 import http.server
@@ -9,29 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from microgpt_board.errors import ToolError
-from microgpt_board.image import names_bin
 from microgpt_board.image.download import download
-from ugpt.dataset import Dataset
 
-from tests.support.commands import microgpt_board
 from tools import names_makemore
 
 ROOT = Path(__file__).parents[3]
 NAMES = ROOT / "data" / "names.txt"
-
-
-def read_back(data: bytes) -> list[str]:
-    dataset = Dataset(names_bin.InMemory("test", data))
-    dataset.check()
-    tokens = bytearray(17)
-    names = []
-    for i in range(dataset.count):
-        count = dataset.read_into(i, tokens)
-        names.append(bytes(96 + token for token in tokens[1 : count - 1]).decode())
-    return names
 
 
 def test_names_txt_is_what_its_readme_says() -> None:
@@ -51,78 +35,6 @@ def test_names_txt_can_be_derived_again(tmp_path: Path) -> None:
     command = [sys.executable, "tools/ssa_names.py", str(tmp_path / "names.txt")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert (tmp_path / "names.txt").read_bytes() == NAMES.read_bytes()
-
-
-def test_all_of_names_txt_is_packed() -> None:
-    data, dropped, cut = names_bin.pack(NAMES.read_text().splitlines())
-    assert not dropped
-    assert not cut
-    assert len(data) == 32 + 16 * 32469
-    assert read_back(data) == NAMES.read_text().split()
-
-
-@given(st.lists(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=15), min_size=1))
-def test_round_trip(names: list[str]) -> None:
-    data, dropped, cut = names_bin.pack(names)
-    assert not dropped
-    assert read_back(data) == names
-
-
-@given(st.lists(st.text()))
-def test_every_line_is_kept_or_counted(lines: list[str]) -> None:
-    data, dropped, cut = names_bin.pack(lines)
-    assert (len(data) - 32) / 16 + dropped.total() == len(lines)
-
-
-def test_what_is_dropped_and_why() -> None:
-    lines = ["Emma", "", "  ", "123", "x" * 15, "x" * 16, "José-María", "Łucja"]
-    data, dropped, cut = names_bin.pack(lines)
-    assert read_back(data) == ["emma", "x" * 15, "josemaria", "ucja"]
-    assert dropped == {"empty": 2, "no letter": 1, "over 15 letters": 1}
-    assert cut == 1  # the Ł
-
-
-def names_bin_command(*words: str) -> subprocess.CompletedProcess[str]:
-    return microgpt_board("names", *words)
-
-
-def test_the_command_reports(tmp_path: Path) -> None:
-    (tmp_path / "in.txt").write_text("emma\n\n123\nolivia\n")
-    result = names_bin_command(str(tmp_path / "in.txt"), str(tmp_path / "names.bin"))
-    assert result.returncode == 0
-    assert "2 documents, 64 bytes; dropped 2 (empty: 1, no letter: 1)" in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "has no document to keep"),
-        (b"\n123\n", "has no document to keep"),
-        (b"\xff\xfe\x00", "is not UTF-8 text"),
-        (None, "cannot read"),
-    ],
-)
-def test_bad_input_is_one_line_and_keeps_the_old_file(
-    tmp_path: Path, content: bytes | None, message: str
-) -> None:
-    if content is not None:
-        (tmp_path / "in.txt").write_bytes(content)
-    target = tmp_path / "names.bin"
-    target.write_bytes(b"old")
-    result = names_bin_command(str(tmp_path / "in.txt"), str(target))
-    assert result.returncode == 1
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert target.read_bytes() == b"old"
-
-
-def test_the_text_file_itself_is_not_overwritten(tmp_path: Path) -> None:
-    source = tmp_path / "in.txt"
-    source.write_text("emma\n")
-    result = names_bin_command(str(source), str(source))
-    assert result.returncode == 1
-    assert "the text file itself" in result.stderr
-    assert source.read_text() == "emma\n"
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from microgpt_board.emulation.micropython import find_micropython
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image, partitions
 from microgpt_board.image.boards import Board
+from microgpt_board.image.names_bin import Source
 
 from tests.support.release import esp_image, release
 
@@ -30,7 +31,7 @@ def target(tmp_path: Path) -> Path:
 def build(target: Path, names: Path, board: Board, firmware: bytes) -> bytes:
     path = target.parent.parent / "release.bin"
     path.write_bytes(firmware)
-    image.write_image(target, board, path, names)
+    image.write_image(target, board, path, Source(names))
     return target.read_bytes()
 
 
@@ -154,7 +155,7 @@ def test_a_refused_firmware_leaves_the_last_image(target: Path, names: Path):
 def test_too_many_names_are_refused(target: Path, tmp_path: Path):
     names = tmp_path / "many.txt"
     names.write_text("emma\n" * (0xC0000 // 16))
-    with pytest.raises(ToolError, match="list of names has 786,464 bytes, its place .* 786,432"):
+    with pytest.raises(ToolError, match="list of names has 786,480 bytes, its place .* 786,432"):
         build(target, names, ESP32, release(ESP32))
     assert not target.exists()
 

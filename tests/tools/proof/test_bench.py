@@ -15,6 +15,7 @@ def test_a_step_on_the_host_and_on_the_virtual_board(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # it builds a virtual board here
     monkeypatch.setattr(bench, "BOARD_REPEATS", 1)
+    monkeypatch.setattr(bench, "LARGE_STEPS", {"portable": 1, "native": 3})
     host = bench.HostBench({"scalar": 50_000.0, "tensor": 100.0}, "a processor")
     monkeypatch.setattr(bench, "host_bench", lambda: host)
     output = microgpt_board("bench").stdout
@@ -30,7 +31,11 @@ def test_a_step_on_the_host_and_on_the_virtual_board(
             r"^the native kernels are ([\d,]+) times as fast", output, re.MULTILINE
         )
         assert int(ratio.replace(",", "")) == pytest.approx(native / portable, rel=0.1)
-    assert output.endswith("; a processor\n")
+    assert "; a processor\n" in output
+    large = output.partition("a step of 116,352 parameters")[2]
+    times = re.findall(r"virtual board, (\w+) kernels +([\d,]+)", large)
+    assert [name for name, _ in times] == (["portable", "native"] if native else ["portable"])
+    assert all(int(us.replace(",", "")) > 1000 for _, us in times)
 
 
 def test_instructions_of_each_kernel() -> None:

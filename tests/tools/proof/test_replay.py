@@ -13,6 +13,7 @@ from microgpt_board import resources
 from microgpt_board.device import log
 from microgpt_board.device.record import Recorder
 from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
+from microgpt_board.image.names_bin import Source
 from ugpt.checkpoint import NEWEST
 
 from tests.support.commands import microgpt_board
@@ -71,7 +72,7 @@ def test_a_wrong_gradient_is_found(
     ops.write_text(wrong_power(ops.read_text()))
     monkeypatch.setattr(resources, "device_package", lambda: firmware / "ugpt")
     board = tmp_path / "board"
-    build_virtual(board, NAMES)
+    build_virtual(board, Source(NAMES))
     (board / "ugpt" / "kernels.mpy").unlink(missing_ok=True)  # the portable ones
     folder = record(run_board(board, {"steps": STEPS, "seed": 7}), tmp_path / "runs")
     result = command(folder)

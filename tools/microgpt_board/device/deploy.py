@@ -31,7 +31,7 @@ from microgpt_board.device.remote import (
 from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
-from microgpt_board.image.names_bin import names_option
+from microgpt_board.image.names_bin import Source, names_options
 
 NAMES = "names.bin"
 
@@ -180,7 +180,7 @@ def changes_for(folder: Path, found: Found) -> Changes:
     return Changes(copy, remove)
 
 
-def deploy(board: Connection, names: Path, folder: Path) -> str:
+def deploy(board: Connection, names: Source, folder: Path) -> str:
     """Build the program in `folder` and make the board's files equal; return a line about it.
 
     Raises ToolError.
@@ -201,7 +201,8 @@ def deploy(board: Connection, names: Path, folder: Path) -> str:
         f"{len(changes.copy)} files copied, {unchanged} as they were, {len(changes.remove)} removed"
     )
     if found.names and found.names != header:
-        done += f"; its partition {PARTITION} holds another list than {names}: make flash writes it"
+        another = f"its partition {PARTITION} holds another list than {names.path}"
+        done += f"; {another}: make flash writes it"
     return done
 
 
@@ -214,8 +215,8 @@ def deploy(board: Connection, names: Path, folder: Path) -> str:
     show_default=True,
     help="What talks to the board.",
 )
-@names_option
-def deploy_command(port: str | None, tool: str, names: Path) -> None:
+@names_options
+def deploy_command(port: str | None, tool: str, names: Source) -> None:
     """Copy what changed to a board that runs MicroPython.
 
     Interrupts the board's program and restarts it. The checkpoint and the settings stay.

@@ -15,6 +15,7 @@ from microgpt_board.device.ports import port_option
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image
 from microgpt_board.image.boards import Board, board_option
+from microgpt_board.image.names_bin import Source
 
 BAUD = 460800  # every USB chip of these boards has it
 SLOWER_BAUD = 115200
@@ -106,7 +107,7 @@ def flash_command(
     baud: int,
     board: str,
     firmware: Path | None,
-    names: Path,
+    names: Source,
     no_monitor: bool,
 ) -> None:
     """Build the image, write it to a board and watch the run.

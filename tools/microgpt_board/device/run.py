@@ -12,7 +12,7 @@ from microgpt_board.device.monitor import runs_option
 from microgpt_board.device.record import Recorder
 from microgpt_board.emulation.micropython import FLASH, build_virtual, run_board
 from microgpt_board.errors import ToolError
-from microgpt_board.image.names_bin import names_option
+from microgpt_board.image.names_bin import Source, names_options
 
 
 @click.command("run")
@@ -20,14 +20,14 @@ from microgpt_board.image.names_bin import names_option
     "--steps", type=int, help="Training steps; more of them extend a run [default: 1000]."
 )
 @click.option("--seed", type=int, help="0: from the hardware [default: 42].")
-@names_option
+@names_options
 @click.option(
     "--resume", is_flag=True, help="Go on from the last checkpoint; steps and seed are its own."
 )
 @click.option("--flash", type=PATH, default=FLASH, show_default=True, help="Folder of the flash.")
 @runs_option
 def run_command(
-    steps: int | None, seed: int | None, names: Path, resume: bool, flash: Path, runs: Path
+    steps: int | None, seed: int | None, names: Source, resume: bool, flash: Path, runs: Path
 ) -> int:
     """Train on the virtual board, then generate 20 names.
 

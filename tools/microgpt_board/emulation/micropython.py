@@ -16,6 +16,7 @@ from ugpt.board import CTRL_C
 from microgpt_board.errors import ToolError
 from microgpt_board.image import names_bin
 from microgpt_board.image.compile import architecture_of, beside_python, build_files
+from microgpt_board.image.names_bin import Source
 
 FLASH = Path("build/virtual")
 HEAP = "2M"  # 300k is enough; more means fewer collections
@@ -54,7 +55,7 @@ def virtual_architecture(micropython: str) -> str | None:
     return architecture_of(int(result.stdout), micropython)
 
 
-def build_virtual(flash: Path, names: Path) -> str:
+def build_virtual(flash: Path, names: Source) -> str:
     """Fill `flash` with the program and the documents; return a line about the documents."""
     build_files(flash, virtual_architecture(find_micropython()))
     return names_bin.write(names, flash / "names.bin")
@@ -123,7 +124,7 @@ class Prompt:
         if (flash / "names.bin").exists():
             build_files(flash, virtual_architecture(find_micropython()))
         else:
-            build_virtual(flash, NAMES)
+            build_virtual(flash, Source(NAMES))
         self._flash = flash
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)

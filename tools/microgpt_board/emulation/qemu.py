@@ -12,6 +12,7 @@ from microgpt.cli.options import PATH
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image
 from microgpt_board.image.boards import Board
+from microgpt_board.image.names_bin import Source
 from microgpt_board.image.partitions import FLASH_SIZE
 
 PORT = 5555
@@ -47,7 +48,7 @@ def command_for(qemu: str, flash: Path, port: int, download: bool) -> list[str]:
 
 
 def flash_file(
-    board: Board, flash: Path | None, download: bool, firmware: Path | None, names: Path
+    board: Board, flash: Path | None, download: bool, firmware: Path | None, names: Source
 ) -> Path:
     """Return the file that is to be the flash: `flash`, an empty one, or the image, just built.
 
@@ -95,7 +96,7 @@ def emulate_command(
     download: bool,
     board: str,
     firmware: Path | None,
-    names: Path,
+    names: Source,
 ) -> None:
     """Boot the image on an emulated board, Espressif's QEMU.
 

@@ -8,15 +8,14 @@ import os
 import re
 import struct
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TypedDict
 
 import click
 from esptool.bin_image import LoadFirmwareImage
 from esptool.util import FatalError
 from littlefs import LittleFS, LittleFSError
-from microgpt.cli.options import PATH
+from microgpt.cli.options import PATH, Command
 from microgpt.system import files
 
 from microgpt_board.errors import ToolError
@@ -24,7 +23,7 @@ from microgpt_board.image import boards, names_bin, partitions
 from microgpt_board.image import compile as build
 from microgpt_board.image.boards import Board, board_option
 from microgpt_board.image.download import download
-from microgpt_board.image.names_bin import names_option
+from microgpt_board.image.names_bin import Source, names_options
 
 BUILD = Path("build")
 OLDEST_MICROPYTHON = (1, 23)  # the first that loads our .mpy files
@@ -166,7 +165,7 @@ def build_image(board: Board, firmware: Path, names: bytes, folder: Path) -> byt
     return bytes(flash)
 
 
-def write_image(target: Path, board: Board, firmware: Path | None, names: Path) -> str:
+def write_image(target: Path, board: Board, firmware: Path | None, names: Source) -> str:
     """Compile, build and write the image of `board` to `target`; return a line about it.
 
     Raises ToolError for anything that must not be flashed; `target` is then unchanged.
@@ -185,12 +184,9 @@ def path_of(board: Board) -> Path:
     return BUILD / board.name / "image.bin"
 
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
-
 def image_options(command: Command) -> Command:
     """Add what an image is made from as options: board, firmware, names."""
-    command = names_option(command)
+    command = names_options(command)
     command = click.option(
         "--firmware",
         type=PATH,
@@ -201,7 +197,7 @@ def image_options(command: Command) -> Command:
 
 @click.command("image")
 @image_options
-def image_command(board: str, firmware: Path | None, names: Path) -> None:
+def image_command(board: str, firmware: Path | None, names: Source) -> None:
     """Build the image: all of a board's flash in one file.
 
     Example: microgpt-board image --board ESP32_GENERIC

@@ -1,36 +1,54 @@
-"""Time a training step: engines scalar and tensor, both backends on the virtual board."""
+"""Time a training step: engines scalar and tensor, both backends on the virtual board.
+
+On the virtual board a larger model too, as a board with 8 MB of PSRAM can hold it.
+"""
 
 import json
 import statistics
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from microgpt.system import files
 from rich.console import Console
 from rich.table import Table
 
 from microgpt_board.emulation.micropython import HEAP, build_virtual, find_micropython
 from microgpt_board.errors import ToolError
-from microgpt_board.image.names_bin import names_option
+from microgpt_board.image import names_bin
+from microgpt_board.image.names_bin import Source, names_options
 
 FLASH = Path("build/bench")
 BOARD_REPEATS = 5
+LARGE = {"n_embd": 48, "n_layer": 4, "block_size": 64}
+LARGE_FLASH = Path("build/bench-large")
+LARGE_HEAP = "8M"
+# {kernels: steps that are timed}
+STEPS = {"portable": 101, "native": 101}
+LARGE_STEPS = {"portable": 3, "native": 21}
 BOARD = """
+import gc
 from ugpt import backend, board, ops
 from ugpt.dataset import Dataset
+from ugpt.layout import Sizes
 from ugpt.training import Training
 
+dataset = Dataset(board.open_names())
+sizes = Sizes(dataset.tokenizer.vocab_size, **{sizes})
 chosen, reason = backend.choose()
 for kernels in (ops, chosen) if chosen is not ops else (ops,):
-    training = Training(Dataset(board.open_names()), kernels=kernels)
+    training = Training(dataset, kernels=kernels, sizes=sizes)
     times = []
-    for _ in range(101):
+    for _ in range({steps}[kernels.NAME]):
         start = board.ticks_us()
         training.run_step()
         times.append(board.elapsed_us(start))
-    print(kernels.NAME, sorted(times)[50])
+    print(kernels.NAME, sorted(times)[len(times) // 2], len(training.model.params))
+    training = None
+    gc.collect()
 """
 
 
@@ -53,31 +71,54 @@ def host_bench() -> HostBench:
     return HostBench(us, found["environment"]["processor"])
 
 
-def board_us() -> dict[str, float]:
-    """Return {backend: median microseconds of a step} for the virtual board in FLASH."""
-    command = [find_micropython(), "-X", f"heapsize={HEAP}", "-c", BOARD]
+@dataclass(frozen=True)
+class BoardBench:
+    """Median microseconds of a step of each backend, and the number of parameters."""
+
+    us: dict[str, float]
+    parameters: int
+
+
+def board_bench(
+    flash: Path, heap: str, sizes: dict[str, int], steps: dict[str, int], repeats: int
+) -> BoardBench:
+    """Time `steps` steps of a model of these sizes on the virtual board in `flash`."""
+    code = BOARD.format(sizes=sizes, steps=steps)
+    command = [find_micropython(), "-X", f"heapsize={heap}", "-c", code]
     runs: dict[str, list[float]] = {}
-    for _ in range(BOARD_REPEATS):
-        result = subprocess.run(command, cwd=FLASH, stdout=subprocess.PIPE, text=True)
+    parameters = "0"
+    for _ in range(repeats):
+        result = subprocess.run(command, cwd=flash, stdout=subprocess.PIPE, text=True)
         if result.returncode:
             raise ToolError(f"the virtual board ended with code {result.returncode}")
         for line in result.stdout.splitlines():
-            name, figure = line.split()
+            name, figure, parameters = line.split()
             runs.setdefault(name, []).append(float(figure))
-    return {name: statistics.median(figures) for name, figures in runs.items()}
+    us = {name: statistics.median(figures) for name, figures in runs.items()}
+    return BoardBench(us, int(parameters))
+
+
+def write_lines(names: Path, target: Path, longest: int) -> None:
+    """Write the documents of `names` as lines of up to `longest` characters, spaces between them.
+
+    The larger model's block is then full, as with a text of lines.
+    """
+    words = " ".join(names_bin.read_lines(names))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    files.write(target, "\n".join(textwrap.wrap(words, longest)))
 
 
 @click.command("bench")
-@names_option
-def bench_command(names: Path) -> None:
+@names_options
+def bench_command(names: Source) -> None:
     """Time a training step: scalar, tensor, virtual board.
 
     Example: microgpt-board bench
     """
     build_virtual(FLASH, names)  # first, because a bad list of names ends the command
     host = host_bench()
-    board = board_us()
-    us = host.us | {f"virtual board, {name} kernels": figure for name, figure in board.items()}
+    board = board_bench(FLASH, HEAP, {}, STEPS, BOARD_REPEATS)
+    us = host.us | {f"virtual board, {name} kernels": figure for name, figure in board.us.items()}
     table = Table(box=None)
     table.add_column("a step of training")
     table.add_column("µs", justify="right")
@@ -86,10 +127,21 @@ def bench_command(names: Path) -> None:
         table.add_row(name, f"{figure:,.0f}", f"{us['scalar'] / figure:,.1f}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    if "native" in board:
-        ratio = board["portable"] / board["native"]
+    if "native" in board.us:
+        ratio = board.us["portable"] / board.us["native"]
         console.print(f"the native kernels are {ratio:,.0f} times as fast as the portable ones")
     console.print(
-        f"4,192 parameters, one document a step, one thread, medians; {host.processor}",
+        f"{board.parameters:,} parameters, one document a step, one thread, medians; "
+        f"{host.processor}",
         markup=False,
     )
+    lines = LARGE_FLASH / "lines.txt"
+    write_lines(names.path, lines, LARGE["block_size"] - 1)
+    build_virtual(LARGE_FLASH, Source(lines, block_size=LARGE["block_size"]))
+    large = board_bench(LARGE_FLASH, LARGE_HEAP, LARGE, LARGE_STEPS, 1)
+    table = Table(box=None)
+    table.add_column(f"a step of {large.parameters:,} parameters")
+    table.add_column("µs", justify="right")
+    for name, figure in large.us.items():
+        table.add_row(f"virtual board, {name} kernels", f"{figure:,.0f}")
+    console.print(table)

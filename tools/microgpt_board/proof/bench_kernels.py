@@ -9,7 +9,7 @@ from ugpt import coefficients, ops
 from ugpt.adam import Adam
 from ugpt.model import Model
 from ugpt.rng import Rng
-from ugpt.tokenizer import encode
+from ugpt.tokenizer import Tokenizer
 
 from microgpt_board.emulation import xtensa as emulator
 from microgpt_board.errors import ToolError
@@ -45,7 +45,7 @@ def step_calls(document: str = DOCUMENT) -> list[emulator.Call]:
     model = Model(kernels=recorder)
     model.initialise(Rng(42))
     adam = Adam(model)
-    n = model.set_tokens(encode(document))
+    n = model.set_tokens(Tokenizer().encode(document))
     model.loss_of(n)
     adam.begin(0, 0.01)
     model.backward(n, adam.update)

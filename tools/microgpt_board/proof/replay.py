@@ -22,7 +22,7 @@ from ugpt.rng import Rng
 
 from microgpt_board.errors import ToolError
 from microgpt_board.image import names_bin
-from microgpt_board.image.names_bin import names_option
+from microgpt_board.image.names_bin import Source, names_options
 
 FIRST = 100  # steps whose losses are compared one by one
 LOSS_TOLERANCE = 0.005
@@ -110,13 +110,12 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def replay(recorded: Recorded, names: Path, lr: float) -> list[float]:
+def replay(recorded: Recorded, names: Source, lr: float) -> list[float]:
     """Return the loss of each step on the host; raise ToolError for another list of names."""
-    data = names_bin.pack(names_bin.read_lines(names))[0]
-    dataset = Dataset(names_bin.InMemory(str(names), data))
+    dataset = Dataset(names_bin.InMemory(str(names.path), names_bin.read(names).data))
     if dataset.count != recorded.documents:
         raise ToolError(
-            f"{names} has {dataset.count} documents, the board's list {recorded.documents}: "
+            f"{names.path} has {dataset.count} documents, the board's list {recorded.documents}: "
             "name the board's with NAMES="
         )
     return list(_losses(recorded, dataset, lr))
@@ -216,9 +215,9 @@ def draw(recorded: Recorded, host: list[float], target: Path) -> bool:
 
 @click.command("replay")
 @click.argument("run", type=PATH)
-@names_option
+@names_options
 @click.option("--lr", type=float, help="First learning rate [default: from the log].")
-def replay_command(run: Path, names: Path, lr: float | None) -> int:
+def replay_command(run: Path, names: Source, lr: float | None) -> int:
     """Train a recorded run again here and compare the losses.
 
     RUN is a folder that monitor or run recorded; both curves are drawn in its replay.png. Ends
