@@ -7,7 +7,7 @@ from . import backend, board
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
-from .layout import Sizes
+from .layout import Sizes, allocate_state
 from .report import Report, remark
 from .training import Diverged, Training
 
@@ -102,10 +102,13 @@ def prepare(settings, remarks=(), checkpoints=None):
     checkpoints = checkpoints or Checkpoints()
     checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
-    kernels, reason = backend.choose()
     sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
     before = give_up(sizes)
-    training = Training(dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes)
+    state = None if before else allocate_state(sizes)  # before the kernels, which take memory too
+    kernels, reason = backend.choose()
+    training = Training(
+        dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes, state
+    )
     _before = training
     model = training.model
     report = Report(settings["log_every"])

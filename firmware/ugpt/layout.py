@@ -126,3 +126,12 @@ def zeros(length):
     for i in range(length):
         buffer[i] = 0.0
     return buffer
+
+
+def allocate_state(sizes):
+    """Return array('f') of zeros for the parameters and Adam's m and v.
+
+    It is one array: a board's heap grows in pieces, and what is left at their ends is lost. An
+    ESP32 has a single large piece; so allocate this before anything else makes the heap grow.
+    """
+    return zeros(3 * parameter_count(sizes))

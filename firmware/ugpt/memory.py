@@ -9,7 +9,7 @@ from .layout import Sizes, activations, parameter_count, training_bytes
 # are some for each layer and each block of gradients; the log, a checkpoint and a sampler at work.
 PROGRAM = 7680
 LAYER = 1024
-BLOCK = 96
+BLOCK = 112
 ARRAY = 32  # an array beside its numbers, and what is lost to whole blocks of 16 bytes
 # MicroPython's heap grows by pieces of the system's memory, of which its own tables take 13 / 512,
 # at least 2048 (py/gc.c: gc_try_add_heap).
@@ -25,14 +25,14 @@ class TooLarge(Exception):
 def needed(sizes):
     """Return the bytes that training a model takes in all, its program's own excepted."""
     shared, layer = activations(sizes)
-    blocks = parameter_count(sizes) // min(shared["gradient"], sizes.n_embd**2) + 3
+    blocks = 3 + 4 * sizes.n_layer + parameter_count(sizes) // shared["gradient"]
     arrays = len(shared) + sizes.n_layer * len(layer)
     rest = PROGRAM + LAYER * sizes.n_layer + BLOCK * blocks + ARRAY * arrays
     return training_bytes(sizes) + rest
 
 
-def largest(sizes):
-    """Return the bytes of the largest buffer: the parameters and Adam's m and v, in one piece."""
+def state_bytes(sizes):
+    """Return the bytes of the largest buffer, which is `layout.allocate_state`."""
     return 12 * parameter_count(sizes)
 
 
@@ -51,7 +51,7 @@ def available():
 
 def fits(sizes, free, piece):
     """Return whether a model can be trained in this memory; see `available`."""
-    return needed(sizes) <= free and largest(sizes) <= piece
+    return needed(sizes) <= free and state_bytes(sizes) <= piece
 
 
 def check(sizes, reusable=0):
@@ -72,7 +72,7 @@ def refusal(sizes, free, piece):
     """Return in one line what a model needs, what there is, and the nearest sizes that fit."""
     need, there, where = needed(sizes), free, ""
     if need <= free:
-        need, there, where = largest(sizes), piece, " in one piece"
+        need, there, where = state_bytes(sizes), piece, " in one piece"
     values = ["%s %d" % (name, getattr(sizes, name)) for name in NAMES + ("vocab_size",)]
     found = [_settings(other, sizes) for other in nearest(sizes, free, piece)]
     return "{:,} parameters ({}) need {:,} bytes{}, {:,} are free; what fits: {}".format(

@@ -5,7 +5,14 @@ there is never a buffer for all gradients.
 """
 
 from . import ops
-from .layout import Sizes, activations, parameter_count, parameter_table, zeros
+from .layout import (
+    Sizes,
+    activations,
+    allocate_state,
+    parameter_count,
+    parameter_table,
+    zeros,
+)
 
 INIT_STD = 0.08
 
@@ -28,17 +35,17 @@ class Model:
     `params` is flat, in the order of `layout.parameter_table`; so are `m` and `v`, for `Adam`.
     `tokens`, a bytearray of block_size + 1, is for the tokens of a document. `forward` fills
     `logits`. `blocks` is [(offset, count, buffer)]: the parameters of each block, and the array
-    that has their gradients when `backward` calls `update`.
+    that has their gradients when `backward` calls `update`. `state` is that of
+    `layout.allocate_state`, if it has been allocated already.
     """
 
-    def __init__(self, sizes=None, kernels=ops):
+    def __init__(self, sizes=None, kernels=ops, state=None):
         self.sizes = sizes = sizes or Sizes()
         self.kernels = kernels
         self.table = parameter_table(sizes)
         self.blocks = []
         count = parameter_count(sizes)
-        # One array: a board's heap grows in pieces, and what is left at their ends is lost.
-        state = memoryview(zeros(3 * count))
+        state = memoryview(state or allocate_state(sizes))
         self.params = state[:count]
         self.m = state[count : 2 * count]
         self.v = state[2 * count :]

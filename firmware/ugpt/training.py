@@ -22,11 +22,21 @@ class Training:
     again or saved; then `updating` stays true.
     """
 
-    def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, before=None, sizes=None):
+    def __init__(
+        self,
+        dataset,
+        seed=42,
+        steps=1000,
+        lr=0.01,
+        kernels=ops,
+        before=None,
+        sizes=None,
+        state=None,
+    ):
         """Begin a run of a model of `sizes`, by default those that the list of documents needs.
 
         It takes the buffers of the run `before`, which has the same sizes, if there is one: a
-        board has memory for one run.
+        board has memory for one run. Else it takes the `state` that `layout.allocate_state` gave.
         """
         self.dataset = dataset
         self.seed = seed
@@ -40,7 +50,7 @@ class Training:
         else:
             if not sizes:
                 sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
-            self.model = Model(sizes, kernels)
+            self.model = Model(sizes, kernels, state)
             self.adam = Adam(self.model)
         board.collect_every(-1)  # the large buffers are allocated
         self.model.initialise(self.rng)

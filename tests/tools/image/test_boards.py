@@ -37,6 +37,16 @@ def test_a_model_that_is_too_large_is_refused_with_what_fits() -> None:
     boards.check(boards.find("ESP32_GENERIC_S3-SPIRAM_OCT"), LARGE)
 
 
+def test_an_esp32_as_emulated() -> None:
+    """What the largest and the smallest of these models did when they were tried there."""
+    board = boards.find("ESP32_GENERIC")
+    for sizes in (Sizes(n_embd=23, n_head=1), Sizes(n_layer=2)):
+        boards.check(board, sizes)
+    for sizes in (Sizes(n_embd=24, tie_lm_head=True), Sizes(n_embd=17, n_head=1, n_layer=2)):
+        with pytest.raises(ToolError):
+            boards.check(board, sizes)
+
+
 def test_the_psram_of_another_module() -> None:
     def megabytes(name: str, psram: int) -> float:
         return boards.find(name, psram).memory.free / (1 << 20)
