@@ -1,21 +1,25 @@
-"""The shipped documents: from the source to names.txt; files that are fetched."""
+"""The shipped documents: from the source to names.txt; towns.txt; files that are fetched."""
 
 import hashlib
 import http.server
+import struct
 import subprocess
 import sys
 import threading
+import unicodedata
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from microgpt_board.errors import ToolError
+from microgpt_board.image import names_bin
 from microgpt_board.image.download import download
 
 from tools import names_makemore
 
 ROOT = Path(__file__).parents[3]
 NAMES = ROOT / "data" / "names.txt"
+TOWNS = ROOT / "data" / "towns.txt"
 
 
 def test_names_txt_is_what_its_readme_says() -> None:
@@ -35,6 +39,28 @@ def test_names_txt_can_be_derived_again(tmp_path: Path) -> None:
     command = [sys.executable, "tools/ssa_names.py", str(tmp_path / "names.txt")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert (tmp_path / "names.txt").read_bytes() == NAMES.read_bytes()
+
+
+def test_towns_txt_is_what_its_readme_says() -> None:
+    data = TOWNS.read_bytes()
+    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(data).hexdigest() in readme
+    text = data.decode()
+    assert unicodedata.is_normalized("NFC", text)
+    towns = text.splitlines()
+    assert towns == sorted(set(towns))  # each once, by code point
+    assert f"| `towns.txt` | {len(towns):,} | {len(set(''.join(towns)))} | 15 |" in readme
+    assert len(towns) >= 900
+
+
+def test_towns_txt_fits_the_default_model() -> None:
+    towns = TOWNS.read_text(encoding="utf-8").splitlines()
+    assert max(map(len, towns)) == 15  # and BOS before it: 16 positions
+    characters = set("".join(towns))
+    assert len(characters) <= 60
+    assert all(c.isalpha() or c in " -." for c in characters)
+    packed = names_bin.pack(towns, names_bin.Source(TOWNS))
+    assert struct.unpack_from("<I", packed.data, 12) == (len(towns),)  # none is dropped
 
 
 @pytest.fixture
