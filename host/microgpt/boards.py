@@ -27,8 +27,8 @@ def with_psram(megabytes: int) -> Memory:
     return Memory(free, free)
 
 
-# As `ugpt.memory.available` has it on Espressif's emulated ESP32 when the program is about to
-# make its model, with MicroPython 1.24.0: 142,800 to 143,100 bytes, of which 1 % is left out. A model
+# As `ugpt.memory.available` has it on Espressif's emulated ESP32, with MicroPython 1.24.0, when the
+# program is about to make its model: 142,800 to 143,100 bytes, of which 1 % is left out. A model
 # that needs 139,925 trains there, one that needs 143,221 does not.
 INTERNAL = Memory(free=141_312, piece=107_784)
 MEMORY = {
@@ -39,8 +39,12 @@ MEMORY = {
 }
 
 
-def refusal(free: Memory, sizes: Sizes) -> str | None:
-    """Return why a model cannot be trained in this memory, and sizes that can; None if it can."""
-    if memory.fits(sizes, free.free, free.piece):
+def refusal(name: str, sizes: Sizes, there: Memory | None = None) -> str | None:
+    """Return why a board cannot train a model, and which sizes it can; None if it can.
+
+    `there` is its memory, if that is another than the table has.
+    """
+    there = there or MEMORY[name]
+    if memory.fits(sizes, there.free, there.piece):
         return None
-    return str(memory.refusal(sizes, free.free, free.piece))
+    return f"{name}: {memory.refusal(sizes, there.free, there.piece)}"

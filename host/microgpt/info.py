@@ -2,8 +2,10 @@
 
 from typing import TypedDict
 
-from microgpt import memory
-from microgpt.board import BOARD_BYTES, refusals
+import ugpt.memory
+
+from microgpt import boards, memory
+from microgpt.board import refusals
 from microgpt.chat.conversations import can_chat
 from microgpt.engines.base import Model
 
@@ -16,13 +18,15 @@ class Memory(TypedDict):
 
 
 class BoardFit(TypedDict):
-    """Whether a model fits an ESP32 without PSRAM.
+    """Whether boards can train a model.
 
-    `fits`: its memory is enough to train the model. `push`: its program can hold a model of this
-    shape and vocabulary; `reasons` says why not.
+    `bytes`: the memory that a board takes for it. `fits`: {board: whether it has that memory}.
+    `push`: the board's program can hold a model of this shape and vocabulary; `reasons` says why
+    not.
     """
 
-    fits: bool
+    bytes: int
+    fits: dict[str, bool]
     push: bool
     reasons: list[str]
 
@@ -71,7 +75,12 @@ def about(model: Model) -> ModelInfo:
 
 
 def board(model: Model) -> BoardFit:
-    """Return whether a board has the memory to train the model, and can hold it at all."""
+    """Return which boards have the memory to train the model, and whether they can hold it."""
+    sizes = model.sizes
     reasons = refusals(model.config, model.tokenizer)
-    fits = memory.on_board(model.sizes) <= BOARD_BYTES
-    return {"fits": fits, "push": not reasons, "reasons": reasons}
+    return {
+        "bytes": ugpt.memory.needed(sizes),
+        "fits": {name: not boards.refusal(name, sizes) for name in boards.MEMORY},
+        "push": not reasons,
+        "reasons": reasons,
+    }

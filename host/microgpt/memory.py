@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from rich.filesize import decimal
-from ugpt.layout import Sizes, parameter_count
+from ugpt.layout import parameter_count
 
 from microgpt.config import ModelConfig
 from microgpt.errors import ConfigError
@@ -145,14 +145,6 @@ def _torch(work: Work) -> int:
     """Return the numbers that PyTorch keeps for each position until the backward pass."""
     model = work.model
     return 24 * model.n_layer * model.n_embd + 4 * model.n_embd + 6 * work.vocab_size
-
-
-def on_board(sizes: Sizes) -> int:
-    """Return the bytes that `ugpt.model` and `ugpt.adam` allocate to train a model, in float32."""
-    n, width = sizes.block_size, sizes.n_embd
-    layer = n * (6 * width + sizes.n_hidden + sizes.n_head * n + 2)
-    rest = n * (8 * width + sizes.n_hidden + sizes.vocab_size + 1) + 1
-    return int(4 * (4 * parameter_count(sizes) + sizes.n_layer * layer + rest))
 
 
 def of_machine() -> int | None:

@@ -1,7 +1,11 @@
 """The memory of a model: what is needed, what is refused, and which sizes fit instead."""
 
+import gc
+
 from ugpt import board, memory
+from ugpt.adam import Adam
 from ugpt.layout import Sizes, parameter_count, training_bytes
+from ugpt.model import Model
 
 from tests.support.micropython.arrays import raises
 
@@ -106,3 +110,17 @@ def test_a_board_asks_its_heap():
     assert raises(memory.TooLarge, lambda: memory.check(LARGER[-1]))
     reusable = memory.needed(LARGER[0])
     memory.check(LARGER[0], reusable)
+
+
+def test_what_is_allocated_is_within_what_is_needed():
+    if board.NAME == "cpython":  # it does not say what is allocated
+        return
+    for sizes in (Sizes(), Sizes(60, 12, 3, 2, 16), Sizes(27, 8, 2, 4, 16, True, False)):
+        gc.collect()
+        before = gc.mem_alloc()
+        model = Model(sizes)
+        adam = Adam(model)
+        gc.collect()
+        allocated = gc.mem_alloc() - before
+        assert training_bytes(sizes) < allocated < memory.needed(sizes), (sizes.n_embd, allocated)
+        del model, adam

@@ -5,49 +5,40 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt import info, memory
+from microgpt import boards, info, memory
 from microgpt.chat.conversations import SPECIAL_TOKENS
 from microgpt.tokenizer import Tokenizer
 from microgpt_board.device.weights import for_board
 from microgpt_board.errors import ToolError
-from ugpt.adam import Adam
 from ugpt.layout import Sizes
-from ugpt.model import Model as BoardModel
+from ugpt.memory import needed
 
 from tests.support.commands import run
-
-
-@pytest.mark.parametrize(
-    "sizes", [{}, {"n_embd": 32, "n_layer": 3, "block_size": 8}, {"n_head": 2, "block_size": 40}]
-)
-def test_memory_on_a_board_is_what_the_device_package_allocates(sizes: dict) -> None:
-    board = BoardModel(Sizes(27, **sizes))
-    adam = Adam(board.params, board.grads)
-    parts = [board.params, board.grads, adam.m, adam.v, *board.buffers]
-    floats = sum(map(len, parts))
-    assert memory.on_board(board.sizes) == 4 * floats
-
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def board(
     charset: str = LETTERS, special: tuple[str, ...] = (), **sizes: int | bool
-) -> tuple[bool, list[str]]:
-    """Return whether a new model fits the board's memory, and why it cannot be pushed."""
+) -> tuple[list[str], list[str]]:
+    """Return the boards that have the memory for a new model, and why it cannot be pushed."""
     config = microgpt.ModelConfig(**sizes)
     facts = info.board(microgpt.create(config, charset, special_tokens=special))
     assert facts["push"] == (not facts["reasons"])
-    return facts["fits"], facts["reasons"]
+    assert list(facts["fits"]) == list(boards.MEMORY)
+    return [name for name, fits in facts["fits"].items() if fits], facts["reasons"]
 
 
-def test_the_memory_that_a_board_has() -> None:
-    for sizes in ({}, {"n_embd": 8, "n_layer": 2}, {"block_size": 20}):
-        fits, _ = board(**sizes)
-        assert fits
-    for sizes in ({"n_embd": 20}, {"n_embd": 64}, {"block_size": 64}):
-        fits, _ = board(**sizes)
-        assert not fits
+def test_the_boards_that_have_the_memory() -> None:
+    every = list(boards.MEMORY)
+    with_psram = [name for name in every if "SPIRAM" in name]
+    for sizes in ({}, {"n_embd": 8, "n_layer": 2}, {"n_embd": 20}):
+        assert board(**sizes)[0] == every
+    for sizes in ({"n_embd": 24}, {"n_embd": 64}, {"block_size": 64}):
+        assert board(**sizes)[0] == with_psram
+    assert board(n_embd=128)[0] == with_psram
+    assert board(n_embd=192)[0] == with_psram[1:]
+    assert board(n_embd=256)[0] == []
 
 
 def test_what_can_be_pushed() -> None:
@@ -86,10 +77,13 @@ def test_the_command(chat_folder: Path, names_folder: Path) -> None:
     assert sum(rows * columns for rows, columns in facts["matrices"].values()) == 4192
     work = memory.Work(microgpt.ModelConfig(), 27, lengths=[16])
     assert facts["memory"] == {"train": memory.to_train(work), "run": memory.to_run(work)}
-    assert facts["board"] == {"fits": True, "push": True, "reasons": []}
+    there = dict.fromkeys(boards.MEMORY, True)
+    expected = {"bytes": needed(Sizes()), "fits": there, "push": True, "reasons": []}
+    assert facts["board"] == expected
     assert facts["special_tokens"] == []
     text = said(names_folder)
-    assert "an ESP32 has the memory to train it: yes, 120 KB are free there\n" in text
+    assert f"memory: {needed(Sizes()):,} bytes to train on a board\n" in text
+    assert "ESP32_GENERIC: it fits, 141,312 bytes are free\n" in text
     assert "make push takes it: yes\n" in text
     assert "special tokens: none\n" in text
     facts = json.loads(said(chat_folder, "--json"))
@@ -97,5 +91,5 @@ def test_the_command(chat_folder: Path, names_folder: Path) -> None:
     assert facts["can_chat"]
     text = said(chat_folder)
     assert "special tokens: <|user|> <|assistant|> <|end_turn|>\n" in text
-    assert "an ESP32 has the memory to train it: no, " in text
+    assert " are free; what fits: " in text
     assert "make push takes it: no, n_embd 32, not 16; block_size 128, not 16; " in text

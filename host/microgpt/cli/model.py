@@ -56,11 +56,11 @@ def generate_command(
 def info_command(folder: Path, as_json: bool) -> None:
     """Show sizes, vocabulary and memory of a model.
 
-    It also shows whether a board has the memory to train it, and takes its weights.
+    It also shows which boards have the memory to train it, and whether one takes its weights.
 
     Example: microgpt info runs/first --json
     """
-    from microgpt.board import BOARD_BYTES
+    from microgpt import boards
     from microgpt.info import about
 
     model = microgpt.load(folder)
@@ -77,8 +77,11 @@ def info_command(folder: Path, as_json: bool) -> None:
         f"special tokens: {' '.join(facts['special_tokens']) or 'none'}",
         f"memory: {facts['memory']['train'] / 1024:,.0f} KB to train, "
         f"{facts['memory']['run'] / 1024:,.0f} KB to run, in engine tensor, float32",
-        f"an ESP32 has the memory to train it: {'yes' if board['fits'] else 'no'}, "
-        f"{BOARD_BYTES // 1024} KB are free there",
+        f"memory: {board['bytes']:,} bytes to train on a board",
+        *(
+            boards.refusal(name, model.sizes) or f"{name}: it fits, {there.free:,} bytes are free"
+            for name, there in boards.MEMORY.items()
+        ),
         f"make push takes it: {'yes' if board['push'] else 'no, ' + '; '.join(board['reasons'])}",
     ]
     for line in lines:

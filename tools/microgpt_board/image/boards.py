@@ -75,9 +75,9 @@ def _with_psram(board: Board, megabytes: int) -> Board:
 
 def check(board: Board, sizes: Sizes) -> None:
     """Raise ToolError, with the nearest sizes that fit, if a model is too large for a board."""
-    reason = boards.refusal(board.memory, sizes)
+    reason = boards.refusal(board.name, sizes, board.memory)
     if reason:
-        raise ToolError(f"{board.name}: {reason}")
+        raise ToolError(reason)
 
 
 def virtual_heap(board: Board) -> int:
