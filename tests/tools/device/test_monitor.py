@@ -1,5 +1,6 @@
 """The monitor as a user runs it: a board at a pseudo-terminal or a socket, a run on disk."""
 
+import io
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import pytest
 from microgpt.runs import log as run_log
 from microgpt_board.device import log, monitor
 from microgpt_board.device.record import Recorder
+from rich.console import Console
 
 from tests.support.serial_board import SerialEnd
 
@@ -156,6 +158,60 @@ def test_a_run_is_shown_and_recorded(end: SerialEnd, watch: Callable[..., Monito
     }  # fmt: skip
     assert records[3] == {"name": "arona"}
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+LARGE_START = (
+    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:native reason:self-check-passed seed:42 "
+    b"parameters:14928 steps:21 data:9 vocab_size:30 n_embd:24 n_head:3 n_layer:2 tie_lm_head:1 "
+    b"input_rmsnorm:0\r\n"
+)
+
+
+def test_a_run_of_other_sizes_and_its_names(end: SerialEnd, watch: Callable[..., Monitor]):
+    it = watch(end.port)
+    connect(it, end.write)
+    name = "name:Zürich \U0001f43f <b>".encode()
+    end.write(LARGE_START + step(0) + name[: name.index(b"\xbc")])
+    it.wait_for("step:0 ")
+    end.write(name[name.index(b"\xbc") :] + b"\r\n")
+    it.wait_for("name:Zürich \U0001f43f <b>\n")
+    end.write(b"name:Z\xc3" + b"\r\nname:Gen\x1b[2J\r\nname:Genets Jul 29 2019\r\nname: \r\n")
+    it.wait_for("name:Z\\xc3\n", "name:Gen\\x1b[2J\n", "name: \n")
+    it.leave()
+    (records,) = it.records()
+    assert [record.get("name") for record in records] == [None, "Zürich \U0001f43f <b>", " "]
+    (folder,) = it.runs.iterdir()
+    about = json.loads((folder / "run.json").read_text())
+    assert about["parameters"] == 14928
+    assert about["model"] == {
+        "n_embd": 24, "n_head": 3, "n_layer": 2, "block_size": 16, "tie_lm_head": True,
+        "input_rmsnorm": False,
+    }  # fmt: skip
+    assert about["data"] == {"documents": 9, "vocab_size": 30}
+
+
+def test_the_live_view_of_names_that_are_no_words(end: SerialEnd, watch: Callable[..., Monitor]):
+    it = watch(end.port, terminal=True)
+    connect(it, end.write)
+    names = [f"Bad Ragaz, {i:02}" for i in range(12)]
+    end.write(LARGE_START + "".join(f"name:{name}\r\n" for name in names).encode())
+    it.wait_for(names[-1], "vocab_size 30, n_embd 24, n_head 3, n_layer 2, tie_lm_head 1")
+    text = it.leave()
+    assert f"{names[-2]}, " not in text  # each has its own line
+
+
+def test_long_names_stay_within_a_window():
+    watch = monitor.Watch()
+    lines = [START.decode().strip().replace("4192", "8032") + " block_size:256"]
+    lines += [step(number).decode().strip() for number in range(9)]
+    lines += [f"name:{number}{'ü' * 250}" for number in range(40)]
+    for line in lines:
+        watch.take(line, log.parse(line))
+    assert watch.start
+    console = Console(width=80, file=io.StringIO(), legacy_windows=False)
+    shown = console.render_lines(watch)
+    assert len(shown) <= 24
+    assert "39ü" in "".join(segment.text for line in shown for segment in line)
 
 
 def test_a_run_joined_half_way(end: SerialEnd, watch: Callable[..., Monitor]):
