@@ -22,7 +22,7 @@ from microgpt.plots.figures import NO_MATPLOTLIB, new_figure, save
 from microgpt.runs import info, log
 from microgpt.tokenizer import Tokenizer
 from ugpt.app import SETTINGS
-from ugpt.dataset import Dataset
+from ugpt.dataset import ALIGNMENT, MAX_RECORD_SIZE, Dataset
 from ugpt.layout import parameter_count
 from ugpt.rng import Rng
 from ugpt.tokenizer import BOS
@@ -36,7 +36,6 @@ LOSS_TOLERANCE = 0.005
 LAST = 100  # steps whose mean loss is compared
 MEAN_TOLERANCE = 0.02
 PICTURE = "replay.png"
-SMALLEST_BLOCK = 16  # of names.bin
 MIXED_SINCE = (0, 2)  # the version since which a seed is mixed, and gives other random numbers
 
 
@@ -96,6 +95,8 @@ def _model(folder: Path, about: info.RunInfo) -> tuple[ModelConfig, int]:
         model = from_json(ModelConfig, about.content.get("model", {}))
         if not vocab_size or vocab_size < 1:
             raise ConfigError("its vocab_size is not a whole number from 1 on")
+        if model.block_size > MAX_RECORD_SIZE:
+            raise ConfigError(f"its block_size {model.block_size} is above {MAX_RECORD_SIZE}")
         count = parameter_count(model.sizes(vocab_size))
         if about.parameters != count:
             raise ConfigError(f"its sizes give {count} parameters, not {about.parameters}")
@@ -150,7 +151,7 @@ def replay(recorded: Recorded, names: Source, lr: float) -> list[float]:
             "out, the record has it"
         )
     # A board's block_size can be below that of the smallest record; its documents are then cut.
-    names = dataclasses.replace(names, block_size=max(SMALLEST_BLOCK, block_size))
+    names = dataclasses.replace(names, block_size=max(ALIGNMENT, block_size))
     packed = names_bin.read(names)
     tokens = len(packed.charset) + 1
     for found, of_board, what in (
