@@ -144,14 +144,9 @@ def _number(value: float | None) -> float:
 
 def replay(recorded: Recorded, names: Source, lr: float) -> list[float]:
     """Return the loss of each step on the host; raise ToolError for another list of names."""
-    block_size = recorded.model.block_size
-    if names.block_size not in (None, block_size):
-        raise ToolError(
-            f"the run has a block_size of {block_size}, not {names.block_size}: leave BLOCK_SIZE= "
-            "out, the record has it"
-        )
-    # A board's block_size can be below that of the smallest record; its documents are then cut.
-    names = dataclasses.replace(names, block_size=max(ALIGNMENT, block_size))
+    if not names.block_size:  # the list was written for the model; a record is never smaller
+        block_size = max(ALIGNMENT, recorded.model.block_size)
+        names = dataclasses.replace(names, block_size=block_size)
     packed = names_bin.read(names)
     tokens = len(packed.charset) + 1
     for found, of_board, what in (
@@ -161,7 +156,7 @@ def replay(recorded: Recorded, names: Source, lr: float) -> list[float]:
         if found != of_board:
             raise ToolError(
                 f"{names.path} has {found} {what}, the board's list {of_board}: name the board's "
-                "with NAMES=, and FOLD=, CUT= and MAX_CHARACTERS= as it was written"
+                "with NAMES=, and FOLD=, CUT=, MAX_CHARACTERS= and BLOCK_SIZE= as it was written"
             )
     dataset = Dataset(names_bin.InMemory(str(names.path), packed.data))
     return list(_losses(recorded, dataset, Tokenizer(packed.charset, BOS), lr))
