@@ -50,6 +50,7 @@ MARKS = {
         "tools/device/test_virtual.py",
         "tools/device/test_weights.py",
         "tools/proof/test_replay.py",
+        "tools/proof/test_replay_sizes.py",
     ),
     "slow": (
         "host/plots/",  # together ten seconds, as the next two

@@ -120,6 +120,7 @@ def prepare(settings, remarks=(), checkpoints=None):
         len(model.params),
         training.steps,
         dataset.count,
+        model.sizes,
     )
     for text in remarks:
         remark(text)

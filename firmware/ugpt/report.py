@@ -1,7 +1,44 @@
 """The log of a run: a line for each event, key:value pairs and spaces; remarks begin with `#`."""
 
 from . import board
+from .layout import Sizes
 from .version import __version__
+
+# In this order after the other fields of the first remark, each only if it is not the default.
+SIZE_FIELDS = (
+    "vocab_size",
+    "n_embd",
+    "n_head",
+    "n_layer",
+    "block_size",
+    "tie_lm_head",
+    "input_rmsnorm",
+)
+# Code points, first and last: control characters, separators of lines, marks of direction.
+DRIVING = (
+    (0, 31),
+    (127, 159),
+    (0x61C, 0x61C),
+    (0x200E, 0x200F),
+    (0x2028, 0x202E),
+    (0x2066, 0x2069),
+)
+
+
+def escaped(text):
+    r"""Return `text` with what ends a line or drives a terminal as escapes, `\x1b` or `\u2028`.
+
+    A backslash stays as it is: the escapes are to be shown, not to be read back.
+    """
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character):
+    code = ord(character)
+    for first, last in DRIVING:
+        if first <= code <= last:
+            return ("\\x%02x" if code < 256 else "\\u%04x") % code
+    return character
 
 
 def remark(text):
@@ -18,12 +55,21 @@ class Report:
         self._us = 0
         self._steps = 0
 
-    def start(self, machine, kernels, reason, seed, parameters, steps, data):
-        """Log the first remark: what this run is; `reason` says why `kernels` were chosen."""
-        remark(
+    def start(self, machine, kernels, reason, seed, parameters, steps, data, sizes):
+        """Log the first remark: what this run is; `reason` says why `kernels` were chosen.
+
+        `data` is the number of documents; of `sizes`, those that are not the default are logged.
+        """
+        default = Sizes()
+        line = (
             "microgpt-esp32 %s board:%s kernels:%s reason:%s seed:%d parameters:%d steps:%d data:%d"
             % (__version__, machine, kernels, reason, seed, parameters, steps, data)
         )
+        for name in SIZE_FIELDS:
+            value = getattr(sizes, name)
+            if value != getattr(default, name):
+                line += " %s:%d" % (name, value)
+        remark(line)
 
     def step(self, step, steps, loss, lr, us):
         """Count a step that took `us` microseconds; log it if a line is due."""
@@ -48,5 +94,5 @@ class Report:
         self._steps = 0
 
     def name(self, text):
-        """Log a generated name."""
-        print("name:" + text)
+        """Log a generated name, on one line and without what could drive a terminal."""
+        print("name:" + escaped(text))

@@ -16,13 +16,13 @@ TOKENIZER = Tokenizer(LETTERS, BOS)
 BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM after the program is loaded
 
 
-def initial_weights(rng: Rng) -> Matrices:
+def initial_weights(rng: Rng, sizes: Sizes = SIZES) -> Matrices:
     """Return the initial weights of a board's model, drawn from `rng` as `ugpt.model` does."""
     return {
         name: np.array([INIT_STD * rng.gauss() for _ in range(rows * columns)], "float32").reshape(
             rows, columns
         )
-        for name, (rows, columns), _ in parameter_table(SIZES)
+        for name, (rows, columns), _ in parameter_table(sizes)
     }
 
 

@@ -1,9 +1,20 @@
-"""A run of a board, without one: the monitor's recorder, told what a board's log would say."""
+"""A run of a board, without one: lines of its log, and the recorder told what they would say."""
 
 from pathlib import Path
 
 from microgpt_board.device import log
 from microgpt_board.device.record import Recorder
+
+START = (
+    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    b"seed:42 parameters:4192 steps:21 data:32469\r\n"
+)
+
+
+def step(number: int, loss: float = 2.5) -> bytes:
+    """Return the line of a step, as it comes from a serial port."""
+    text = f"step:{number} loss:{loss:.4f} mean:{loss:.4f} lr:0.00900 ms:3.1 free:81234\r\n"
+    return text.encode()
 
 
 class BoardRun:

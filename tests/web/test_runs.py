@@ -73,6 +73,24 @@ def test_the_curve_of_a_run_grows_while_it_is_recorded(page: Page, runs_folder: 
     page.until(lambda: now.folder.name not in page.texts("#runs-list b"))
 
 
+def test_names_of_any_text_are_shown_as_text(page: Page, runs_folder: Path) -> None:
+    run = BoardRun(runs_folder, seed=4)
+    run.train(range(1000))
+    names = [
+        "Zürich  (ZH)",
+        "a, b",
+        "<b>bold</b>&amp;",
+        "\u05d9\u05e8\u05d5\u05e9\u05dc\u05d9\u05dd",
+        "\U0001f43f\ufe0f",
+    ]
+    for name in names:
+        run.make_up(name)
+    run.finish()
+    page.until(lambda: page.texts("#made-up bdi") == names)
+    assert page.texts("#made-up") == ["esp32 generated: " + " · ".join(names)]
+    assert page.the("#made-up bdi").text == names[0]  # both blanks
+
+
 def test_each_run_that_is_drawn_has_a_colour_of_its_own(page: Page, runs_folder: Path) -> None:
     colours = """
         return [...document.querySelectorAll("#runs-list input:checked")].map(

@@ -67,9 +67,10 @@ class BoardTrain(TypedDict):
 
 
 class BoardData(TypedDict):
-    """The documents of a board's run."""
+    """The documents of a board's run, and the number of tokens: BOS and their characters."""
 
     documents: int | None
+    vocab_size: int | None
 
 
 class BoardRun(TypedDict):

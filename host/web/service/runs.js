@@ -150,7 +150,14 @@ function draw() {
   $("made-up").hidden = !latest;
   if (latest) {
     const names = document.createElement("b");
-    names.textContent = latest.names.join(", ");
+    latest.names.forEach((name, i) => names.append(i ? " · " : "", generated(name)));
     $("made-up").replaceChildren(`${latest.about.trained_on} generated: `, names);
   }
+}
+
+/** Return a name of any text as an element: its direction and blanks are its own. */
+function generated(name) {
+  const element = document.createElement("bdi");
+  element.textContent = name;
+  return element;
 }

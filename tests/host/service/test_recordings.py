@@ -53,6 +53,25 @@ def test_a_board_s_run_that_grows(names: httpx.Client, runs_folder: Path) -> Non
     board.finish()
 
 
+def test_names_of_any_text(names: httpx.Client, runs_folder: Path) -> None:
+    board = BoardRun(runs_folder, seed=8)
+    board.train(range(1000))
+    texts = [
+        "Zürich",
+        "",
+        " a, b ",
+        "<script>",
+        'C/C=C\\C "x"',
+        r"\x1b[2J",
+        "\U0001f43f\ufe0f",
+        "ü" * 16,
+    ]
+    for text in texts:
+        board.make_up(text)
+    assert names.get(f"/microgpt/v1/runs/{board.folder.name}").json()["names"] == texts
+    board.finish()
+
+
 def test_a_board_that_is_done_and_makes_up_names(names: httpx.Client, runs_folder: Path) -> None:
     """Hours of names push the steps far from the end of the log."""
     done, joined = BoardRun(runs_folder, seed=9), BoardRun(runs_folder, seed=9, steps=None)

@@ -1,11 +1,16 @@
 """Lines of the board's log, whole or ignored."""
 
+import io
 import math
+from contextlib import redirect_stdout
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from microgpt.config import ModelConfig
 from microgpt_board.device import log
+from ugpt.layout import parameter_count
+from ugpt.report import Report, escaped
 
 START = (
     "# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
@@ -21,6 +26,7 @@ def test_each_kind():
     assert log.parse(STEP) == log.Step(100, 2.4193, 2.512, 0.009, 3.1, 81234)
     assert log.parse("name:arona") == log.Name("arona")
     assert log.parse("name:") == log.Name("")
+    assert log.parse("name:Zürich, a  b ") == log.Name("Zürich, a  b ")
     assert log.parse("# error: no names") == log.Remark("error: no names")
 
 
@@ -37,6 +43,105 @@ def test_a_line_that_lost_a_character_is_no_step():
         key = lost.partition(":")[0]
         line = " ".join(lost if pair.startswith(key) else pair for pair in STEP.split())
         assert log.parse(line) is None
+
+
+def printed(call: str, *words: object) -> list[str]:
+    """Return the lines that the board's program prints for an event."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        getattr(Report(1), call)(*words)
+    return out.getvalue().split("\n")[:-1]
+
+
+def start_line(model: ModelConfig, vocab_size: int) -> str:
+    sizes = model.sizes(vocab_size)
+    count = parameter_count(sizes)
+    words = ("esp32-1.24.0", "native", "self-check-passed", 42, count, 1000, 32469, sizes)
+    (line,) = printed("start", *words)
+    return line
+
+
+@given(
+    st.builds(
+        lambda head, n_head, *rest: ModelConfig(head * n_head, n_head, *rest),
+        st.integers(1, 16),
+        st.integers(1, 64),
+        st.integers(1, 64),
+        st.integers(1, 256),
+        st.booleans(),
+        st.booleans(),
+    ),
+    st.integers(2, 255),
+)
+def test_every_size_is_read_back(model: ModelConfig, vocab_size: int):
+    start = log.parse(start_line(model, vocab_size))
+    assert isinstance(start, log.Start)
+    assert (start.model, start.vocab_size) == (model, vocab_size)
+    assert start.parameters == parameter_count(model.sizes(vocab_size))
+    assert " ".join(f"{name}:{n}" for name, n in start.sizes().items()) == " ".join(
+        start_line(model, vocab_size).split()[10:]
+    )
+
+
+LARGE = start_line(ModelConfig(24, 3, 2, 64, True, False), 60)
+
+
+@pytest.mark.parametrize("cut", range(LARGE.index(" vocab_size"), len(LARGE)))
+def test_a_first_remark_that_lost_its_end_is_another_remark(cut: int):
+    found = log.parse(LARGE[:cut])
+    # A switch that is no size cannot be missed; the parameters tell all others.
+    whole = LARGE[:cut].endswith("tie_lm_head:1")
+    assert isinstance(found, log.Start) == whole
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("n_head:3", "n_head:5"),
+        ("n_head:3", "n_head:0"),
+        ("n_layer:2", "n_layer:0"),
+        ("vocab_size:60", "vocab_size:61"),
+        ("vocab_size:60", "vocab_size:0"),
+        ("tie_lm_head:1", "tie_lm_head:2"),
+        ("n_embd:24 n_head:3", "n_head:3 n_embd:24"),
+        ("block_size:64", "block_size:64 seed:1"),
+    ],
+)
+def test_a_first_remark_with_impossible_sizes_is_a_remark(old: str, new: str):
+    assert old in LARGE
+    assert isinstance(log.parse(LARGE.replace(old, new)), log.Remark)
+
+
+@given(st.text(max_size=256))
+def test_every_name_is_one_line_that_is_read_back(text: str):
+    lines = printed("name", text)
+    assert len(lines) == 1
+    (line,) = lines[0].splitlines()
+    assert log.parse(line) == log.Name(escaped(text))
+
+
+@pytest.mark.parametrize(
+    "character", "\x00\t\x1b\r\x7f\x85\x9b\u200f\u2028\u202e\u2066\udcc3\udfff"
+)
+def test_a_name_with_what_a_board_does_not_send_is_none(character: str):
+    assert log.parse(f"name:emma{character}emma") is None
+
+
+def test_a_name_without_end_is_none():
+    assert log.parse("name:" + "a" * log.LONGEST_NAME)
+    assert log.parse("name:a" + "a" * log.LONGEST_NAME) is None
+
+
+def test_a_name_that_a_model_cannot_generate():
+    start = log.parse(START)
+    assert isinstance(start, log.Start)
+    for text in ("a" * 16, "\U0001f43f" * 16, r"\x1b\u2028" * 8):
+        assert start.can_generate(log.Name(text))
+        assert not start.can_generate(log.Name(text + "a"))
+
+
+def test_bytes_that_are_not_utf_8_are_shown():
+    assert log.parse("# no \udcffsuch ü") == log.Remark("no \\xffsuch ü")
 
 
 @pytest.mark.parametrize("cut", range(1, len(STEP)))

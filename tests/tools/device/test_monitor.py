@@ -13,21 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from microgpt.runs import log as run_log
-from microgpt_board.device import log, monitor
-from microgpt_board.device.record import Recorder
 
+from tests.support.board_run import START, step
 from tests.support.serial_board import SerialEnd
-
-START = (
-    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
-    b"seed:42 parameters:4192 steps:21 data:32469\r\n"
-)
-
-
-def step(number: int, loss: float = 2.5) -> bytes:
-    text = f"step:{number} loss:{loss:.4f} mean:{loss:.4f} lr:0.00900 ms:3.1 free:81234\r\n"
-    return text.encode()
 
 
 class Monitor:
@@ -158,6 +146,46 @@ def test_a_run_is_shown_and_recorded(end: SerialEnd, watch: Callable[..., Monito
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+LARGE_START = (
+    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:native reason:self-check-passed seed:42 "
+    b"parameters:14928 steps:21 data:9 vocab_size:30 n_embd:24 n_head:3 n_layer:2 tie_lm_head:1 "
+    b"input_rmsnorm:0\r\n"
+)
+
+
+def test_a_run_of_other_sizes_and_its_names(end: SerialEnd, watch: Callable[..., Monitor]):
+    it = watch(end.port)
+    connect(it, end.write)
+    name = "name:Zürich \U0001f43f <b>".encode()
+    end.write(LARGE_START + step(0) + name[: name.index(b"\xbc")])
+    it.wait_for("step:0 ")
+    end.write(name[name.index(b"\xbc") :] + b"\r\n")
+    it.wait_for("name:Zürich \U0001f43f <b>\n")
+    end.write(b"name:Z\xc3" + b"\r\nname:Gen\x1b[2J\r\nname:Genets Jul 29 2019\r\nname: \r\n")
+    it.wait_for("name:Z\\xc3\n", "name:Gen\\x1b[2J\n", "name: \n")
+    it.leave()
+    (records,) = it.records()
+    assert [record.get("name") for record in records] == [None, "Zürich \U0001f43f <b>", " "]
+    (folder,) = it.runs.iterdir()
+    about = json.loads((folder / "run.json").read_text())
+    assert about["parameters"] == 14928
+    assert about["model"] == {
+        "n_embd": 24, "n_head": 3, "n_layer": 2, "block_size": 16, "tie_lm_head": True,
+        "input_rmsnorm": False,
+    }  # fmt: skip
+    assert about["data"] == {"documents": 9, "vocab_size": 30}
+
+
+def test_the_live_view_of_names_that_are_no_words(end: SerialEnd, watch: Callable[..., Monitor]):
+    it = watch(end.port, terminal=True)
+    connect(it, end.write)
+    names = [f"Bad Ragaz, {i:02}" for i in range(12)]
+    end.write(LARGE_START + "".join(f"name:{name}\r\n" for name in names).encode())
+    it.wait_for(names[-1], "vocab_size 30, n_embd 24, n_head 3, n_layer 2, tie_lm_head 1")
+    text = it.leave()
+    assert f"{names[-2]}, " not in text  # each has its own line
+
+
 def test_a_run_joined_half_way(end: SerialEnd, watch: Callable[..., Monitor]):
     it = watch(end.port)
     connect(it, end.write)
@@ -275,61 +303,3 @@ def test_a_port_that_is_not_there(watch: Callable[..., Monitor]):
     assert it.text.decode().splitlines() == [
         "error: /dev/ttyUSB99 is not there: plug the board in; make ports lists what there is"
     ]
-
-
-def test_without_matplotlib_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    recorder = Recorder("/dev/ttyUSB0", tmp_path)
-    recorder.take(log.parse(step(0).decode().strip()))
-    assert "no loss.png: .venv/bin/pip install -e '.[plot]'" in recorder.finish()
-
-
-def test_a_loss_that_is_not_a_number(tmp_path: Path):
-    recorder = Recorder("/dev/ttyUSB0", tmp_path)
-    watch = monitor.Watch()
-    for number, loss in enumerate((2.5, float("nan"), float("inf"), 2.4)):
-        line = step(number, loss).decode().strip()
-        recorder.take(log.parse(line))
-        watch.take(line, log.parse(line))
-    said = recorder.finish()
-    (folder,) = tmp_path.iterdir()
-    assert said == f"the run is in {folder}"
-    logged = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert logged == [2.5, None, None, 2.4]
-    assert [record.loss for record in run_log.read_steps(folder)] == [2.5, 2.4]
-    assert "2.40" in monitor.curve(watch.means).plain
-
-
-def test_time_left_and_pace(monkeypatch: pytest.MonkeyPatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watch = monitor.Watch()
-    assert watch.figures() == "waiting for the first step"
-    for line in (START, step(0)):
-        watch.take(line.decode().strip(), log.parse(line.decode().strip()))
-    assert watch.seconds_left is None
-    now[0] = 110.0
-    watch.take("", log.parse(step(10).decode().strip()))
-    assert watch.seconds_left == 10.0
-    assert "0:00:10 left" in watch.figures()
-    now[0] += 10_000.0
-    assert "2:46:50 left" in watch.figures()
-
-
-@pytest.mark.parametrize("steps", [0, 21, 9_999_999_999])
-def test_no_total_makes_the_time_left_negative_or_divides_by_zero(
-    steps: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watch = monitor.Watch()
-    start = START.decode().strip().replace("steps:21", f"steps:{steps}")
-    for line in (start, step(0).decode().strip(), step(30).decode().strip()):
-        now[0] += 36_000_000.0
-        watch.take(line, log.parse(line))
-        watch.tell_progress()
-        watch.progress()
-    assert "-" not in watch.figures()
-    if steps < 30:  # the log is past its last step
-        assert "  0:00:00 left" in watch.figures()
-        assert capsys.readouterr().err == "31 of 31 steps, 0:00:00 left\n"

@@ -1,5 +1,6 @@
 """Link 4 and the main job: the firmware in real MicroPython."""
 
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,22 @@ def test_1000_steps_in_300_kb(flash: Path) -> None:
     assert [event.lr for event in steps[:3]] == [0.01, 0.0099, 0.0098]
     assert len(names) == 20
     assert len(set(names)) > 12
+
+
+def test_names_of_any_text_are_logged_in_any_locale(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("Zürich \u202e(\U0001f43f\u200d\U0001f525)\n", encoding="utf-8")
+    words = ["run", "--steps", "300", "--names", names, "--flash", tmp_path / "flash"]
+    result = subprocess.run(
+        [sys.executable, "-m", "microgpt_board", *words, "--runs", tmp_path / "runs"],
+        env={**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=True,
+    )
+    (path,) = (tmp_path / "runs").glob("*/log.jsonl")
+    found = [json.loads(line).get("name") for line in path.read_text().splitlines()]
+    assert "Zürich \\u202e(\U0001f43f\u200d\U0001f525)" in found
+    assert result.stdout.decode("ascii").count("\nname:") == 20
 
 
 def test_settings_reach_the_run(flash: Path) -> None:

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from microgpt.system.terminal import printable
+from microgpt_board.device import log
 from microgpt_board.device.serial_lines import LONGEST_LINE, LineSplitter
 
 # What an ESP32 sends after a reset, in the ROM's and in MicroPython's words, with noise before.
@@ -29,23 +30,28 @@ LINES = [
 ]
 
 
+def shown(line: str) -> str:
+    """Return a line as the monitor prints it."""
+    return printable(log.legible(line))
+
+
 def split(*chunks: bytes) -> list[str]:
     splitter = LineSplitter()
     return [line for chunk in chunks for line in splitter.feed(chunk)]
 
 
 def test_captured_bytes():
-    assert [printable(line) for line in split(CAPTURED)] == LINES
+    assert [shown(line) for line in split(CAPTURED)] == LINES
 
 
 def test_chopped_at_every_position():
     for i in range(len(CAPTURED)):
         found = split(CAPTURED[:i], CAPTURED[i:])
-        assert [printable(line) for line in found] == LINES, i
+        assert [shown(line) for line in found] == LINES, i
 
 
 def test_byte_by_byte():
-    assert [printable(line) for line in split(*(bytes((b,)) for b in CAPTURED))] == LINES
+    assert [shown(line) for line in split(*(bytes((b,)) for b in CAPTURED))] == LINES
 
 
 @given(st.lists(st.binary()))
@@ -56,10 +62,23 @@ def test_the_chopping_never_matters(chunks: list[bytes]):
 @given(st.binary(max_size=4 * LONGEST_LINE))
 def test_garbage_becomes_short_printable_lines(data: bytes):
     for line in split(data, b"\n"):
-        shown = printable(line)
-        assert printable(shown) == shown
-        assert "\x1b" not in shown
-        assert len(line) <= 4 * LONGEST_LINE  # a byte that is no text takes four characters
+        text = shown(line)
+        assert printable(text) == text
+        assert "\x1b" not in text
+        assert len(line) <= LONGEST_LINE
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), max_size=256)))
+def test_text_is_read_back_however_it_is_chopped(texts: list[str]):
+    data = "".join(f"name:{text}\n" for text in texts).encode()
+    for size in (1, 2, 3, 7, len(data) + 1):
+        chunks = (data[i : i + size] for i in range(0, len(data), size))
+        assert split(*chunks) == [f"name:{text}" for text in texts]
+
+
+def test_the_longest_name_is_one_line():
+    for name in ("\U0001f43f" * 256, r"\u2028" * 256):
+        assert split(f"name:{name}\r\n".encode()) == [f"name:{name}"]
 
 
 def test_noise_without_an_end_does_not_pile_up():

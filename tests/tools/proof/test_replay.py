@@ -5,34 +5,20 @@ import shutil
 import struct
 import subprocess
 from binascii import crc32
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from microgpt_board import resources
-from microgpt_board.device import log
-from microgpt_board.device.record import Recorder
 from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
 from microgpt_board.image.names_bin import Source
 from ugpt.checkpoint import NEWEST
 
-from tests.support.commands import microgpt_board
+from tests.support.replays import change, record, replay, set_in_run
 
 ROOT = Path(__file__).parents[3]
 NAMES = ROOT / "data" / "names.txt"
 STEPS = 250
 ZERO_LR = json.dumps({"step": 249, "loss": 2.0, "mean": 2.0, "lr": 0.0}) + "\n"
-
-
-def record(lines: Iterator[str], runs: Path) -> Path:
-    """Record what a board logs as the monitor does; return the run's folder."""
-    recorder = Recorder("virtual", runs)
-    for line in lines:
-        if event := log.parse(line):
-            recorder.take(event)
-    recorder.finish()
-    (folder,) = runs.iterdir()
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +27,8 @@ def recorded(flash: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record(run_board(flash, settings), tmp_path_factory.mktemp("runs"))
 
 
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    return microgpt_board("replay", *words)
-
-
 def test_a_right_run_is_replayed(recorded: Path) -> None:
-    result = command(recorded)
+    result = replay(recorded)
     assert result.returncode == 0, result.stdout + result.stderr
     about, first, last, picture = result.stdout.splitlines()
     assert about.endswith(f"seed 7, steps 0 to {STEPS - 1} of {STEPS}, lr 0.02")
@@ -75,7 +57,7 @@ def test_a_wrong_gradient_is_found(
     build_virtual(board, Source(NAMES))
     (board / "ugpt" / "kernels.mpy").unlink(missing_ok=True)  # the portable ones
     folder = record(run_board(board, {"steps": STEPS, "seed": 7}), tmp_path / "runs")
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 1
     assert result.stdout.splitlines()[1].startswith("FAIL 10 of the first 100 steps")
     assert not result.stderr
@@ -88,7 +70,7 @@ def test_a_resumed_run_is_replayed(flash: Path, tmp_path: Path) -> None:
         if line.startswith("step:60 "):
             lines.close()  # the power
     folder = record(run_board(flash, settings, resume=True), tmp_path / "runs")
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 0, result.stdout + result.stderr
     about, first, last, _ = result.stdout.splitlines()
     assert f"steps 0 to {STEPS - 1}" not in about
@@ -96,21 +78,8 @@ def test_a_resumed_run_is_replayed(flash: Path, tmp_path: Path) -> None:
     assert last.startswith("PASS mean of the last 99 steps")
 
 
-def change(folder: Path, target: Path, **facts: object) -> Path:
-    """Copy a run, its configuration changed."""
-    subprocess.run(["cp", "-r", str(folder), str(target)], check=True)
-    set_in_run(target, **facts)
-    return target
-
-
-def set_in_run(folder: Path, **facts: object) -> None:
-    path = folder / "run.json"
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, **facts}))
-
-
 def test_another_seed_fails(recorded: Path, tmp_path: Path) -> None:
-    assert command(change(recorded, tmp_path / "run", seed=8)).returncode == 1
+    assert replay(change(recorded, tmp_path / "run", seed=8)).returncode == 1
 
 
 def test_a_loss_that_is_not_a_number_fails(recorded: Path, tmp_path: Path) -> None:
@@ -119,7 +88,7 @@ def test_a_loss_that_is_not_a_number_fails(recorded: Path, tmp_path: Path) -> No
     place = next(i for i, line in enumerate(lines) if '"step": 20,' in line)
     lines[place] = json.dumps({**json.loads(lines[place]), "loss": None})
     (folder / "log.jsonl").write_text("\n".join(lines) + "\n")
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 1
     assert "largest difference nan at step 20" in result.stdout
 
@@ -150,7 +119,7 @@ def test_a_folder_that_is_not_a_board_s_run_is_refused(
 ) -> None:
     folder = change(recorded, tmp_path / "run")
     damage(folder)
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 1
     assert str(folder) in result.stderr
     assert message in result.stderr
@@ -159,7 +128,7 @@ def test_a_folder_that_is_not_a_board_s_run_is_refused(
 
 @pytest.mark.parametrize("lr", ["nan", "inf", "-1", "0"])
 def test_an_impossible_learning_rate_is_refused(recorded: Path, lr: str) -> None:
-    result = command(recorded, "--lr", lr)
+    result = replay(recorded, "--lr", lr)
     assert result.returncode == 1
     assert result.stderr == f"error: lr must be a number above 0, not {float(lr)}\n"
 
@@ -167,7 +136,7 @@ def test_an_impossible_learning_rate_is_refused(recorded: Path, lr: str) -> None
 def test_another_list_of_names_is_refused(recorded: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("emma\nolivia\n")
-    result = command(recorded, "--names", names)
+    result = replay(recorded, "--names", names)
     assert result.returncode == 1
     assert "has 2 documents, the board's list 32469" in result.stderr
 
@@ -177,7 +146,7 @@ def test_a_run_from_pushed_weights_is_refused(recorded: Path, tmp_path: Path) ->
     with (folder / "log.jsonl").open("a") as file:
         text = "resumed at step 0 of 250 from checkpoint.bin, with pushed weights"
         file.write(json.dumps({"remark": text}) + "\n")
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 1
     assert "began with pushed weights" in result.stderr
 
@@ -191,7 +160,7 @@ def test_a_run_that_was_extended_at_the_prompt_is_refused(flash: Path, tmp_path:
     words = [find_micropython(), "-X", "heapsize=300k", "-c", code]
     board_log = subprocess.run(words, cwd=board, capture_output=True, text=True, check=True).stdout
     folder = record(iter(board_log.splitlines()), tmp_path / "runs")
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 1
     assert "was extended to more steps" in result.stderr
 
@@ -206,7 +175,7 @@ def test_a_run_that_version_0_1_0_began_is_refused(flash: Path, tmp_path: Path) 
     folder = record(run_board(flash, settings, resume=True), tmp_path / "runs")
     remark = "resumed at step 10 of 20 from checkpoint.bin, begun by version 0.1.0"
     assert remark in (folder / "log.jsonl").read_text()
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 1
     assert "was begun by version 0.1.0, whose seeds gave other numbers" in result.stderr
 
@@ -226,7 +195,7 @@ def without(folder: Path, target: Path, lost: list[int]) -> Path:
 def test_lost_lines_do_not_make_a_right_board_fail(
     recorded: Path, tmp_path: Path, lost: list[int]
 ) -> None:
-    result = command(without(recorded, tmp_path / "run", lost))
+    result = replay(without(recorded, tmp_path / "run", lost))
     assert result.returncode == 0, result.stdout
     assert result.stdout.count("PASS") == 2
     assert "difference 0.0000" in result.stdout.splitlines()[2]
@@ -235,7 +204,7 @@ def test_lost_lines_do_not_make_a_right_board_fail(
 def test_nothing_to_compare_is_no_pass(recorded: Path, tmp_path: Path) -> None:
     every = [*range(0, STEPS, 10), STEPS - 1]
     folder = without(recorded, tmp_path / "run", [step for step in every if step != 150])
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 1
     assert "the record has nothing to compare" in result.stderr
 
@@ -245,6 +214,6 @@ def test_a_log_that_is_cut_short_is_replayed_up_to_there(recorded: Path, tmp_pat
     path = folder / "log.jsonl"
     text = path.read_text()
     path.write_text(text[: text.index('"step": 200') + 20])
-    result = command(folder)
+    result = replay(folder)
     assert result.returncode == 0, result.stderr
     assert "steps 0 to 190" in result.stdout

@@ -30,6 +30,7 @@ from microgpt_board.device.serial_lines import read_lines
 CURVE_HEIGHT = 8
 CURVE_WIDTH = 60
 NAMES_SHOWN = 16
+LONGEST_IN_A_ROW = 20  # characters; with a longer name, or one with a blank, each has its line
 LINES_SHOWN = 4
 PLAIN_LINES = 10  # in a pipe: lines of progress on stderr in a run
 MOST_SECONDS = 10**9
@@ -62,11 +63,12 @@ class Watch:
             self.means.append(event.mean)
             self._since = self._since or (event.step, time.monotonic())
         elif isinstance(event, log.Name):
-            self.names.append(event.text)
+            if self.start is None or self.start.can_generate(event):
+                self.names.append(printable(event.text))
         elif isinstance(event, log.Start):
             self._begin(event)
         elif line:
-            self.lines.append(printable(line))
+            self.lines.append(printable(log.legible(line)))
             self.errors += isinstance(event, log.Remark) and event.text.startswith("error:")
 
     @property
@@ -126,17 +128,29 @@ class Watch:
                 f"{self.start.board}, {self.start.kernels} kernels ({self.start.reason}), "
                 f"seed {self.start.seed}, {self.start.parameters:,} parameters, "
                 f"{self.start.data:,} documents"
+                + "".join(f", {name} {n}" for name, n in self.start.sizes().items())
             )
         parts.append(self.progress())
         parts.append(self.figures())
         if self.means:
             parts.append(Panel(curve(self.means), title="mean loss", expand=False))
         if self.names:
-            parts.append(Text(", ".join(self.names), style="bold green"))
+            parts.append(names_shown(list(self.names)))
         parts += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.lines]
         if self.status:
             parts.append(Text(self.status, style="bold yellow"))
         return Group(*parts)
+
+
+def names_shown(names: list[str]) -> Text:
+    """Return the latest names in a row; half as many, a line each, if they are longer than words.
+
+    The view has to stay within a window.
+    """
+    if all(len(name) <= LONGEST_IN_A_ROW and " " not in name for name in names):
+        return Text(", ".join(names), style="bold green")
+    lines = "\n".join(names[-NAMES_SHOWN // 2 :])
+    return Text(lines, style="bold green", no_wrap=True, overflow="ellipsis")
 
 
 def curve(values: list[float], width: int = CURVE_WIDTH, height: int = CURVE_HEIGHT) -> Text:
@@ -171,7 +185,7 @@ def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
                 if event:
                     recorder.take(event)  # first: what is shown is on disk already
                 if not live:
-                    print(printable(line), flush=True)
+                    print(printable(log.legible(line)), flush=True)
                     if isinstance(event, log.Step):
                         watch.tell_progress()
     finally:

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from pathlib import Path
 
-from microgpt.board import CONFIG
 from microgpt.runs import log as run_log
 from microgpt.runs.folder import RUNS, RunFolder, default_folder, draw_loss
 
@@ -33,7 +32,8 @@ class Recorder:
             case log.Step():
                 self._take_step(event)
             case log.Name(text) if self._run:
-                self._run.log(run_log.Name(text))
+                if self._start is None or self._start.can_generate(event):
+                    self._run.log(run_log.Name(text))
             case log.Remark(text) if self._run:
                 self._run.log(run_log.Remark(text))
 
@@ -66,9 +66,12 @@ class Recorder:
             "port": self.port,
             "seed": start and start.seed,
             "parameters": start and start.parameters,
-            "model": dataclasses.asdict(CONFIG) if start else None,
+            "model": dataclasses.asdict(start.model) if start else None,
             "train": {"steps": start and start.steps},
-            "data": {"documents": start and start.data},
+            "data": {
+                "documents": start and start.data,
+                "vocab_size": start and start.vocab_size,
+            },
         }
         name = start.board if start else "joined"
         self._run = RunFolder(default_folder(name, self.root), content, numbered=True)

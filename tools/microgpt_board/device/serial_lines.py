@@ -8,7 +8,7 @@ import serial
 from microgpt_board.device.ports import close_port, open_port
 from microgpt_board.errors import ToolError
 
-LONGEST_LINE = 512  # bytes; the lines of the log are under 100
+LONGEST_LINE = 2048  # bytes; a name has up to 256 characters, an escaped one is 6 bytes
 CHUNK = 4096
 READ_S = 0.05
 RETRY_S = 0.5
@@ -23,12 +23,13 @@ class LineSplitter:
     def feed(self, data: bytes) -> list[str]:
         """Return the lines that `data` completes, without their ends.
 
-        A line longer than LONGEST_LINE bytes is noise, and is cut there.
+        A byte that is not UTF-8 becomes a lone surrogate; `log.legible` shows it. A line longer
+        than LONGEST_LINE bytes is noise, and is cut there.
         """
         *lines, rest = (self._rest + data).split(b"\n")
         lines = [part for line in lines for part in _cut(line.removesuffix(b"\r"))]
         *parts, self._rest = _cut(rest)
-        return [part.decode("utf-8", "backslashreplace") for part in lines + parts]
+        return [part.decode("utf-8", "surrogateescape") for part in lines + parts]
 
 
 def _cut(line: bytes) -> list[bytes]:

@@ -81,7 +81,8 @@ def run_board(
         cwd=flash,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",  # whatever this computer's locale has
+        errors="surrogateescape",  # as in device.serial_lines
         start_new_session=True,
     )
     assert process.stdin and process.stdout  # both are pipes

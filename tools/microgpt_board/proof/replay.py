@@ -1,9 +1,10 @@
 """Train a board's recorded run again on this computer, and compare the losses.
 
-Seed, settings and list of names fix the run: weights and draws come from the board's generator,
-the arithmetic from the tensor engine in float64.
+Seed, settings, sizes and list of names fix the run: weights and draws come from the board's
+generator, the arithmetic from the tensor engine in float64.
 """
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator
@@ -11,14 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from microgpt.board import CONFIG, TOKENIZER, initial_weights
+from microgpt.board import SIZES, initial_weights
 from microgpt.cli.options import PATH
-from microgpt.engines import build
+from microgpt.config import ModelConfig, from_json
+from microgpt.engines import build, check_memory
+from microgpt.errors import ConfigError
+from microgpt.memory import Work
 from microgpt.plots.figures import NO_MATPLOTLIB, new_figure, save
 from microgpt.runs import info, log
+from microgpt.tokenizer import Tokenizer
 from ugpt.app import SETTINGS
-from ugpt.dataset import Dataset
+from ugpt.dataset import ALIGNMENT, MAX_RECORD_SIZE, Dataset
+from ugpt.layout import parameter_count
 from ugpt.rng import Rng
+from ugpt.tokenizer import BOS
 
 from microgpt_board.errors import ToolError
 from microgpt_board.image import names_bin
@@ -34,8 +41,13 @@ MIXED_SINCE = (0, 2)  # the version since which a seed is mixed, and gives other
 
 @dataclass(frozen=True)
 class Recorded:
-    """A board's run as its log has it; `means` is {(first, last step): mean loss}."""
+    """A board's run as its log has it; `means` is {(first, last step): mean loss}.
 
+    `vocab_size` is the number of tokens: BOS and the characters of the documents.
+    """
+
+    model: ModelConfig
+    vocab_size: int
     seed: int
     steps: int
     lr: float
@@ -47,7 +59,8 @@ class Recorded:
 def read_run(folder: Path) -> Recorded:
     """Return the run that the monitor recorded in `folder`.
 
-    Raises ToolError if it is not one, or if its seed and settings do not fix it.
+    Raises ToolError if it is not one, if its seed and settings do not fix it, or if its model is
+    too large for this machine.
     """
     about = info.read(folder)
     records = log.read(folder)
@@ -59,6 +72,7 @@ def read_run(folder: Path) -> Recorded:
             f"{folder} is not the record of a board's whole run (board, seed, steps or list "
             "unknown): record one with make monitor"
         )
+    model, vocab_size = _model(folder, about)
     logged = [r for r in records if isinstance(r, log.Step) and r.step < steps and r.lr is not None]
     if not logged:
         raise ToolError(f"{folder} has no step: let the board train while the monitor records")
@@ -71,7 +85,25 @@ def read_run(folder: Path) -> Recorded:
     lr = round((logged[0].lr or 0) / (1 - logged[0].step / steps), 5)
     losses = {record.step: _number(record.loss) for record in logged}
     means = _means(logged, steps, int(resumed[1]) if resumed else None)
-    return Recorded(seed, steps, lr, documents, losses, means)
+    return Recorded(model, vocab_size, seed, steps, lr, documents, losses, means)
+
+
+def _model(folder: Path, about: info.RunInfo) -> tuple[ModelConfig, int]:
+    """Return a recorded model's sizes and its number of tokens; an old record has the default's."""
+    vocab_size = log.whole(info.part(about.content, "data").get("vocab_size", SIZES.vocab_size))
+    try:
+        model = from_json(ModelConfig, about.content.get("model", {}))
+        if not vocab_size or vocab_size < 1:
+            raise ConfigError("its vocab_size is not a whole number from 1 on")
+        if model.block_size > MAX_RECORD_SIZE:
+            raise ConfigError(f"its block_size {model.block_size} is above {MAX_RECORD_SIZE}")
+        count = parameter_count(model.sizes(vocab_size))
+        if about.parameters != count:
+            raise ConfigError(f"its sizes give {count} parameters, not {about.parameters}")
+        check_memory(Work(model, vocab_size, "tensor", "float64", lengths=(model.block_size,)))
+    except ConfigError as error:
+        raise ToolError(f"{folder} is not the record of a board's run: {error}") from None
+    return model, vocab_size
 
 
 def _not_repeatable(firmware: str, remarks: str) -> str:
@@ -112,18 +144,30 @@ def _number(value: float | None) -> float:
 
 def replay(recorded: Recorded, names: Source, lr: float) -> list[float]:
     """Return the loss of each step on the host; raise ToolError for another list of names."""
-    dataset = Dataset(names_bin.InMemory(str(names.path), names_bin.read(names).data))
-    if dataset.count != recorded.documents:
-        raise ToolError(
-            f"{names.path} has {dataset.count} documents, the board's list {recorded.documents}: "
-            "name the board's with NAMES="
-        )
-    return list(_losses(recorded, dataset, lr))
+    if not names.block_size:  # the list was written for the model; a record is never smaller
+        block_size = max(ALIGNMENT, recorded.model.block_size)
+        names = dataclasses.replace(names, block_size=block_size)
+    packed = names_bin.read(names)
+    tokens = len(packed.charset) + 1
+    for found, of_board, what in (
+        (packed.documents, recorded.documents, "documents"),
+        (tokens, recorded.vocab_size, "tokens"),
+    ):
+        if found != of_board:
+            raise ToolError(
+                f"{names.path} has {found} {what}, the board's list {of_board}: name the board's "
+                "with NAMES=, and FOLD=, CUT=, MAX_CHARACTERS= and BLOCK_SIZE= as it was written"
+            )
+    dataset = Dataset(names_bin.InMemory(str(names.path), packed.data))
+    return list(_losses(recorded, dataset, Tokenizer(packed.charset, BOS), lr))
 
 
-def _losses(recorded: Recorded, dataset: Dataset, lr: float) -> Iterator[float]:
+def _losses(
+    recorded: Recorded, dataset: Dataset, tokenizer: Tokenizer, lr: float
+) -> Iterator[float]:
     rng = Rng(recorded.seed)
-    model = build(CONFIG, TOKENIZER, initial_weights(rng), "tensor", "float64")
+    weights = initial_weights(rng, recorded.model.sizes(tokenizer.vocab_size))
+    model = build(recorded.model, tokenizer, weights, "tensor", "float64")
     tokens = bytearray(model.config.block_size + 1)
     for step in range(max(recorded.losses) + 1):
         count = dataset.read_into(rng.below(dataset.count), tokens)

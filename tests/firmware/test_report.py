@@ -1,0 +1,67 @@
+"""The lines of the log, as a board prints them."""
+
+from ugpt import report
+from ugpt.layout import Sizes, parameter_count
+from ugpt.version import __version__
+
+
+def printed(action):
+    """Return what `action`, called with a new report, prints, a text a line."""
+    lines = []
+    report.print = lambda *words: lines.append(" ".join(words))
+    try:
+        action(report.Report(10))
+    finally:
+        del report.print
+    return lines
+
+
+def first_remark(**sizes):
+    sizes = Sizes(**sizes)
+    count = parameter_count(sizes)
+    words = ("esp32-1.24.0", "native", "self-check-passed", 7, count, 20, 9, sizes)
+    (line,) = printed(lambda it: it.start(*words))
+    return line
+
+
+def test_the_first_remark_of_the_default_model():
+    assert first_remark() == (
+        "# microgpt-esp32 %s board:esp32-1.24.0 kernels:native reason:self-check-passed"
+        " seed:7 parameters:4192 steps:20 data:9" % __version__
+    )
+
+
+def test_sizes_that_are_not_the_default_end_the_first_remark():
+    assert first_remark(n_layer=2).endswith(" parameters:7264 steps:20 data:9 n_layer:2")
+    line = first_remark(
+        vocab_size=30,
+        n_embd=24,
+        n_head=3,
+        n_layer=2,
+        block_size=64,
+        tie_lm_head=True,
+        input_rmsnorm=False,
+    )
+    assert line.endswith(
+        " steps:20 data:9"
+        " vocab_size:30 n_embd:24 n_head:3 n_layer:2 block_size:64 tie_lm_head:1 input_rmsnorm:0"
+    )
+
+
+def test_a_name_is_logged_as_it_is():
+    for name in (
+        "",
+        "emma",
+        "Zürich (ZH)",
+        " a b ",
+        "C/C=C\\C",
+        "\u4eac\u90fd",
+        "\U0001f43f\ufe0f\u200d\U0001f525",
+    ):
+        assert printed(lambda it, name=name: it.name(name)) == ["name:" + name]
+
+
+def test_what_drives_a_terminal_is_escaped():
+    name = "a\x1b[2Jb\r\nc\x7f\x9b5n\u2028\u202e\u2069\u200f"
+    shown = r"name:a\x1b[2Jb\x0d\x0ac\x7f\x9b5n\u2028\u202e\u2069\u200f"
+    assert printed(lambda it: it.name(name)) == [shown]
