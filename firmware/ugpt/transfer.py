@@ -15,6 +15,7 @@ from .dataset import Dataset, DatasetError
 from .layout import Sizes
 
 LINE = 768  # bytes that a line of base64 holds
+OWN = 6144  # bytes in memory for this module's sake: a run has them free (on an ESP32 some 7,200)
 SETTINGS = "ugpt.json"
 NEW_SETTINGS = "ugpt-new.json"  # the one being written; never read
 
@@ -110,7 +111,7 @@ def _refusal(sizes, header):
     from . import app, memory  # noqa: F401 - app: only what it leaves free is there for a run
 
     try:
-        memory.check(sizes)
+        memory.check(sizes, OWN)
     except memory.TooLarge as error:
         return str(error)
     return ""
