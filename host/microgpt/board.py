@@ -15,7 +15,6 @@ SIZES = Sizes()
 CONFIG = ModelConfig()
 TOKENIZER = Tokenizer(LETTERS, BOS)
 LARGEST = {"n_embd": 1024, "n_head": 64, "n_layer": 64, "block_size": 256}
-BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM after the program is loaded
 
 
 def initial_weights(rng: Rng, sizes: Sizes = SIZES) -> Matrices:
