@@ -11,6 +11,7 @@ import struct
 from binascii import crc32
 
 from . import board
+from .layout import Sizes
 from .report import remark
 
 NEWEST = "checkpoint.bin"
@@ -36,6 +37,8 @@ STATE = (  # the progress of the run
 PUSHED = 1  # the initial weights came from `make push`, not from the seed
 EXTENDED = 2  # the run got more steps than it began with: its learning rate fell less steadily
 MIXED = 4  # the seed is mixed, as by every version from 0.2.0 on
+TIED = 8  # of a model whose wte is its lm_head too: there is no matrix lm_head
+NO_INPUT_RMSNORM = 16  # of a model without the norm after the embedding
 FIELDS = CONFIGURATION + STATE
 HEADER_SIZE = 64
 ENOENT, ENOSPC = 2, 28
@@ -56,10 +59,26 @@ def header_of(training):
     header = {name: getattr(sizes, name) for name in SIZES}
     header["data"] = training.dataset.count
     header["data_crc"] = training.dataset.crc
-    for name in ("seed", "steps", "lr", "step", "origin"):
+    for name in ("seed", "steps", "lr", "step"):
         header[name] = getattr(training, name)
     header["rng"] = training.rng_state
+    header["origin"] = training.origin | switches(sizes)
     return header
+
+
+def switches(sizes):
+    """Return the bits of `origin` that say which switches of `sizes` are not the default."""
+    return (TIED if sizes.tie_lm_head else 0) | (0 if sizes.input_rmsnorm else NO_INPUT_RMSNORM)
+
+
+def sizes_of(header):
+    """Return the `layout.Sizes` of the model in a checkpoint; ValueError if there are no such."""
+    origin = header["origin"]
+    return Sizes(
+        *[header[name] for name in SIZES],
+        tie_lm_head=origin & TIED != 0,
+        input_rmsnorm=origin & NO_INPUT_RMSNORM == 0,
+    )
 
 
 def arrays_of(training):
@@ -134,6 +153,10 @@ def difference(header, ours):
                 return "another list of names"
             kind = "%s %.6g, not %.6g" if name == "lr" else "%s %d, not %d"
             return kind % (name, header[name], ours[name])
+    theirs, mine = sizes_of(header), sizes_of(ours)
+    for name in ("tie_lm_head", "input_rmsnorm"):
+        if getattr(theirs, name) != getattr(mine, name):
+            return "%s %d, not %d" % (name, getattr(theirs, name), getattr(mine, name))
     return ""
 
 

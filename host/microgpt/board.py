@@ -1,6 +1,7 @@
 """The board's model, as the host and the tools for boards know it: tokenizer, weights, limits."""
 
 import numpy as np
+from ugpt.dataset import MAX_CHARACTERS
 from ugpt.layout import Sizes, parameter_table
 from ugpt.model import INIT_STD
 from ugpt.rng import Rng
@@ -13,7 +14,7 @@ from microgpt.tokenizer import Tokenizer
 SIZES = Sizes()
 CONFIG = ModelConfig()
 TOKENIZER = Tokenizer(LETTERS, BOS)
-BOARD_BYTES = 120 * 1024  # free on an ESP32 without PSRAM after the program is loaded
+LARGEST = {"n_embd": 1024, "n_head": 64, "n_layer": 64, "block_size": 256}
 
 
 def initial_weights(rng: Rng, sizes: Sizes = SIZES) -> Matrices:
@@ -27,19 +28,17 @@ def initial_weights(rng: Rng, sizes: Sizes = SIZES) -> Matrices:
 
 
 def refusals(config: ModelConfig, tokenizer: Tokenizer) -> list[str]:
-    """Return the reasons why the board's program cannot hold a model; [] if it can.
+    """Return the reasons why no board's program can hold a model; [] if there are none.
 
-    The board's program has fixed sizes and a fixed vocabulary.
+    Its characters must be those of the board's list of names too, and its memory must be enough.
     """
     reasons = [
-        f"{name} {getattr(config, name)}, not {getattr(CONFIG, name)}"
-        for name in ("n_embd", "n_head", "n_layer", "block_size")
-        if getattr(config, name) != getattr(CONFIG, name)
+        f"{name} {getattr(config, name):,} is above {largest:,}"
+        for name, largest in LARGEST.items()
+        if getattr(config, name) > largest
     ]
-    if config.tie_lm_head:
-        reasons.append("a tied lm_head")
-    if not config.input_rmsnorm:
-        reasons.append("no norm after the embedding")
-    if tokenizer.charset != TOKENIZER.charset or tokenizer.special_tokens:
-        reasons.append(f"{tokenizer.vocab_size} tokens that are not BOS and a to z")
+    if len(tokenizer.charset) > MAX_CHARACTERS:
+        reasons.append(f"its {len(tokenizer.charset):,} characters are more than {MAX_CHARACTERS}")
+    if tokenizer.special_tokens:
+        reasons.append(f"it has the special tokens {' '.join(tokenizer.special_tokens)}")
     return reasons

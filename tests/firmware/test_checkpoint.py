@@ -204,6 +204,27 @@ def test_one_of_another_shape_is_left_alone():
     checkpoint.remove(HERE)
 
 
+def test_the_switches_are_bits_of_the_origin():
+    for switches, bits in (((), 4), ((True, True), 12), ((False, False), 20), ((True, False), 28)):
+        fresh().save(small(step=1, switches=switches, origin=checkpoint.MIXED))
+        with open(HERE + NEWEST, "rb") as file:
+            header = checkpoint.read_header(file, NEWEST)
+        assert header["origin"] == bits
+        sizes = checkpoint.sizes_of(header)
+        assert (sizes.tie_lm_head, sizes.input_rmsnorm) == (switches or (False, True))
+        assert [getattr(sizes, name) for name in checkpoint.SIZES] == [1] * 5
+        run, checkpoints = resumed(small(switches=switches))
+        assert run.step == 1, checkpoints.locked
+        for other in ((False, True), (True, True), (False, False), (True, False)):
+            run, checkpoints = resumed(small(switches=other))
+            assert (run.step == 1) == (other == (switches or (False, True))), checkpoints.locked
+    assert (
+        "of another run (tie_lm_head 1, not 0)" in resumed(small(switches=(False, False)))[1].locked
+    )
+    assert "of another run (input_rmsnorm 0, not 1)" in resumed(small(switches=(True,)))[1].locked
+    checkpoint.remove(HERE)
+
+
 def test_one_of_another_version_is_left_alone():
     fresh().save(small(step=1))
     data = content(NEWEST)[:-4]

@@ -16,6 +16,7 @@ from ugpt.memory import needed
 from tests.support.commands import run
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+CHINESE = "".join(map(chr, range(0x4E00, 0x4E00 + 255)))
 
 
 def board(
@@ -42,19 +43,23 @@ def test_the_boards_that_have_the_memory() -> None:
 
 
 def test_what_can_be_pushed() -> None:
-    assert board()[1] == []
-    assert board(n_embd=8, n_layer=2)[1] == ["n_embd 8, not 16", "n_layer 2, not 1"]
-    assert board(n_head=2, block_size=8)[1] == ["n_head 2, not 4", "block_size 8, not 16"]
-    assert board(tie_lm_head=True)[1] == ["a tied lm_head"]
-    assert board(input_rmsnorm=False)[1] == ["no norm after the embedding"]
-    for charset in (LETTERS[:-1], LETTERS + " ", LETTERS[::-1]):
-        tokens = f"{len(charset) + 1} tokens that are not BOS and a to z"
-        assert board(charset)[1] == [tokens]
-    assert board(special=SPECIAL_TOKENS)[1] == ["30 tokens that are not BOS and a to z"]
+    for sizes in ({}, {"n_embd": 8, "n_layer": 2}, {"n_head": 2, "block_size": 256}):
+        assert board(**sizes)[1] == []
+    for switches in ({"tie_lm_head": True}, {"input_rmsnorm": False}):
+        assert board(**switches)[1] == []
+    for charset in (LETTERS[:-1], LETTERS + " ", LETTERS[::-1], "äöü!", CHINESE[:254]):
+        assert board(charset)[1] == []
+    assert board(block_size=257, n_layer=65, n_embd=4)[1] == [
+        "n_layer 65 is above 64",
+        "block_size 257 is above 256",
+    ]
+    assert board(CHINESE)[1] == ["its 255 characters are more than 254"]
+    special = "it has the special tokens <|user|> <|assistant|> <|end_turn|>"
+    assert board(special=SPECIAL_TOKENS)[1] == [special]
 
 
-@pytest.mark.parametrize("sizes", [{}, {"n_layer": 2}, {"n_embd": 8}, {"input_rmsnorm": False}])
-@pytest.mark.parametrize("charset", [LETTERS, LETTERS[1:]])
+@pytest.mark.parametrize("sizes", [{}, {"n_layer": 65, "n_embd": 4}, {"block_size": 300}])
+@pytest.mark.parametrize("charset", [LETTERS, CHINESE])
 @pytest.mark.parametrize("bos", [0, -1])
 def test_make_push_agrees_with_info(tmp_path: Path, sizes: dict, charset: str, bos: int) -> None:
     model = microgpt.create(microgpt.ModelConfig(**sizes), charset)
@@ -92,4 +97,4 @@ def test_the_command(chat_folder: Path, names_folder: Path) -> None:
     text = said(chat_folder)
     assert "special tokens: <|user|> <|assistant|> <|end_turn|>\n" in text
     assert " are free; what fits: " in text
-    assert "make push takes it: no, n_embd 32, not 16; block_size 128, not 16; " in text
+    assert "make push takes it: no, it has the special tokens <|user|> <|assistant|> " in text

@@ -2,7 +2,8 @@
 
 from array import array
 
-from ugpt.checkpoint import SIZES, arrays_of, header_of
+from ugpt.checkpoint import arrays_of, header_of
+from ugpt.layout import Sizes
 from ugpt.tokenizer import Tokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -31,9 +32,9 @@ class Attributes:
             setattr(self, name, given[name])
 
 
-def small(step=0, steps=100, scale=1.0, count=20, **other):
+def small(step=0, steps=100, scale=1.0, count=20, switches=(), **other):
     """Return a run of `count` parameters: all that a checkpoint takes from one."""
-    sizes = Attributes(**dict.fromkeys(SIZES, 1))
+    sizes = Sizes(1, 1, 1, 1, 1, *switches)
     first = step * count
     params, m, v = [
         array("f", (scale * (first + i) + k for i in range(count))) for k in (0.25, 0.5, 0.75)

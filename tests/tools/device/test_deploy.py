@@ -119,9 +119,15 @@ def test_an_error_is_one_line(names: Path):
     )
 
 
-def test_ampy_and_sockets():
-    with pytest.raises(ToolError, match="ampy knows only serial ports.*: use mpremote"):
-        deploy.Ampy("socket://127.0.0.1:5555")
+def test_ampy_knows_no_sockets(names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    result = run_tool("socket://127.0.0.1:9", names, "--tool", "ampy")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: ampy knows real serial ports only, not socket://127.0.0.1:9: deploy without "
+        "TOOL=ampy uses mpremote\n"
+    )
+    assert not (tmp_path / "build").exists()
 
 
 def found(**facts: object) -> Found:

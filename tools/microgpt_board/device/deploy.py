@@ -102,7 +102,10 @@ class Ampy:
 
     def __init__(self, port: str) -> None:
         if "://" in port:
-            raise ToolError(f"ampy knows only serial ports, not {port}: use mpremote")
+            raise ToolError(
+                f"ampy knows real serial ports only, not {port}: deploy without TOOL=ampy uses "
+                "mpremote"
+            )
         self._start = [sys.executable, "-m", "ampy.cli", "--port", port]
 
     def run(self, code: str) -> str:

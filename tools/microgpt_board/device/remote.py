@@ -5,6 +5,7 @@ The program that runs on the board is interrupted first and restarted at the end
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,24 +74,33 @@ def size_of(folder: Path, names: Sequence[str]) -> int:
 class Remote:
     """A board through mpremote; each method is one connection.
 
-    `keep`: without the soft reset at the start of a connection, which ends the virtual board.
+    The first begins with a soft reset, and so does one after a failure or a start. `keep`: none
+    does, since it ends the virtual board.
     """
 
     def __init__(self, port: str, keep: bool = False) -> None:
-        self._start = _mpremote(port, keep)
+        self._port = port
+        self._keep = keep
+        self._at_prompt = False  # with nothing running: the last connection ended well
         self.reached = False
 
     def run(self, code: str, show: bool = False) -> str:
         """Return what `code` prints on the board; `show`: print it here too, as it comes."""
         return self._call("exec", code, show=show)
 
-    def fetch(self, name: str, target: Path) -> None:
-        """Copy a file from the board."""
-        self._call("cp", f":{name}", str(target))
+    def run_all(self, scripts: Sequence[str]) -> str:
+        """Return what `scripts` print, run one after the other; each has the names of those before.
 
-    def put(self, source: Path, name: str) -> None:
-        """Copy a file to the board."""
-        self._call("cp", "-f", str(source), f":{name}")
+        They are compiled one at a time: a board has no memory for a long one.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            words: list[str] = []
+            for number, code in enumerate(scripts):
+                path = Path(folder) / f"{number}.py"
+                path.write_text(code, encoding="utf-8")
+                words += ["run", str(path), "+"]
+            patience = PATIENCE_S + sum(map(len, scripts)) / SLOWEST_BYTES_A_SECOND
+            return self._call(*words[:-1], patience=patience)
 
     def change(self, folder: Path, changes: Changes, new: bool) -> None:
         """Copy files from `folder` and remove others; `new`: make the folder ugpt first."""
@@ -106,6 +116,7 @@ class Remote:
     def start(self, code: str) -> None:
         """Start `code` on the board without waiting for it to end."""
         self._call("exec", "--no-follow", code)
+        self._at_prompt = False
 
     def restart(self) -> None:
         """Start the board's program again."""
@@ -115,7 +126,8 @@ class Remote:
         return until_answer(lambda: self._call_once(words, show, patience or PATIENCE_S))
 
     def _call_once(self, words: tuple[str, ...], show: bool, patience: float) -> str:
-        command = [*self._start, *words]
+        command = [*_mpremote(self._port, self._keep or self._at_prompt), *words]
+        self._at_prompt = False
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
@@ -143,7 +155,7 @@ class Remote:
             error = failure("the board says", "".join(lines))
             self.reached = self.reached or not isinstance(error, NoAnswer)
             raise error
-        self.reached = True
+        self.reached = self._at_prompt = True
         return "".join(lines)
 
 

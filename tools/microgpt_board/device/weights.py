@@ -3,218 +3,157 @@
 Each verb interrupts the board's program, which saves its run first, and restarts it.
 """
 
-import io
 import json
 import os
 import struct
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import microgpt
 import numpy as np
-from microgpt.board import SIZES, TOKENIZER
+from microgpt.board import refusals
 from microgpt.cli.options import PATH
+from microgpt.config import field_names
 from microgpt.engines import build
+from microgpt.engines.base import Model
 from microgpt.errors import ConfigError
 from microgpt.model_io import Matrices
 from microgpt.system import files
 from microgpt.tokenizer import Tokenizer
-from ugpt import checkpoint
-from ugpt.checkpoint import MIXED, NEWEST, OLDER, PUSHED, SCRATCH, CheckpointError
-from ugpt.layout import Sizes, parameter_count, parameter_table
+from ugpt import app, checkpoint
+from ugpt.checkpoint import HEADER, MAGIC, MIXED, OLDER, PUSHED, VERSION
+from ugpt.layout import parameter_count, parameter_table
 from ugpt.rng import Rng
 from ugpt.tokenizer import BOS
 
-from microgpt_board.device import remote
+from microgpt_board.device import remote, transfer
 from microgpt_board.device.ports import VIRTUAL, find_port, prompt_port_option
 from microgpt_board.device.remote import Remote
+from microgpt_board.device.transfer import BoardState, Saved
 from microgpt_board.errors import ToolError
 
 MODELS = Path("models/board")  # the default of pull, and of the copy that push makes
-LIST = "import os\nprint([name for name in os.listdir() if name.startswith('checkpoint')])"
-# The run that the board would start; a float is sent as its bits.
-RUN = """
-import json, struct
-from binascii import hexlify
-from ugpt import app
-from ugpt.dataset import open_dataset
-settings, _ = app.read_settings(app.SETTINGS_FILE)
-data = open_dataset()
-lr = hexlify(struct.pack("<f", settings["lr"])).decode()
-print(json.dumps([settings["seed"], settings["steps"], lr, data.count, data.crc]))
-"""
-INSTALL = f"""
-from ugpt import checkpoint
-with open("{SCRATCH}", "rb") as file:
-    checkpoint.read_header(file, "what arrived")
-there = checkpoint.Checkpoints()
-if not there.locked:
-    there.install()
-print(there.locked or "installed beside " + str(there.found))
-"""
-DISCARD = f"from ugpt import checkpoint\ncheckpoint.remove(names=('{SCRATCH}',))"
+ROOM = 3 * 4096  # bytes of a file system for what is beside a file's own
+LISTED = 10  # characters that a message names
 RESET = "import ugpt\nugpt.reset()"
 
 
 @dataclass(frozen=True)
-class NextRun:
-    """The run that a board would start with its settings and its list of names."""
-
-    seed: int
-    steps: int
-    lr: float
-    data: int
-    data_crc: int
-
-
-@dataclass(frozen=True)
 class Unpacked:
-    """The contents of a checkpoint: its file, the step, settings, sizes and weights.
+    """The model in a checkpoint."""
 
-    `trained`: the board has made a step, so the weights are not just those that were pushed.
-    """
-
-    name: str
-    step: int
-    steps: int
-    seed: int
     config: microgpt.ModelConfig
     weights: Matrices
-    trained: bool
 
 
-def unpack(data: bytes, name: str) -> Unpacked:
-    """Return what is in a checkpoint; raise CheckpointError if it is not whole."""
-    header = checkpoint.read_header(io.BytesIO(data), name)
-    sizes = {field: header[field] for field in checkpoint.SIZES}
-    config = _config(sizes, len(data), name)
-    weights = {
-        matrix: np.frombuffer(
-            data, "<f4", rows * columns, checkpoint.HEADER_SIZE + 4 * offset
-        ).reshape(rows, columns)
-        for matrix, (rows, columns), offset in parameter_table(Sizes(**sizes))
-    }
-    count = parameter_count(Sizes(**sizes))
-    moments = np.frombuffer(data, "<f4", count, checkpoint.HEADER_SIZE + 4 * count)
-    return Unpacked(
-        name, header["step"], header["steps"], header["seed"], config, weights, moments.any() != 0
-    )
-
-
-def _config(sizes: dict[str, int], length: int, name: str) -> microgpt.ModelConfig:
-    """Return the sizes in a header; raise CheckpointError if `length` bytes cannot have them."""
-    if max(sizes.values()) > length:  # before anything is counted: it could take hours
-        raise CheckpointError(f"{name} is damaged: its sizes are too large")
-    if sizes["vocab_size"] != SIZES.vocab_size:
-        raise CheckpointError(f"{name} has {sizes['vocab_size']} tokens, not {SIZES.vocab_size}")
+def unpack(saved: Saved) -> Unpacked:
+    """Return the model in a checkpoint; raise ToolError if its header is not that of one."""
     try:
+        sizes = checkpoint.sizes_of(saved.header)
         config = microgpt.ModelConfig(
-            sizes["n_embd"], sizes["n_head"], sizes["n_layer"], sizes["block_size"]
+            **{name: getattr(sizes, name) for name in field_names(microgpt.ModelConfig)}
         )
-    except ConfigError as error:
-        raise CheckpointError(f"{name} is damaged: {error}") from None
-    if length != checkpoint.HEADER_SIZE + 12 * parameter_count(Sizes(**sizes)) + 4:
-        raise CheckpointError(f"{name} is damaged: its length is not that of its model")
-    return config
-
-
-def pack(weights: Matrices, next_run: NextRun, train: bool, target: Path) -> None:
-    """Write a checkpoint with these weights and zero moments, at step 0 or after the last step.
-
-    The generator's state is the seed's first: these weights were not drawn from it.
-    """
-    seed = next_run.seed or int.from_bytes(os.urandom(4), "little") or 1
-    header = {name: getattr(SIZES, name) for name in checkpoint.SIZES}
-    header |= {"data": next_run.data, "data_crc": next_run.data_crc}
-    header |= {"seed": seed, "steps": next_run.steps, "lr": next_run.lr}
-    header |= {
-        "step": 0 if train else next_run.steps,
-        "rng": Rng(seed).state,
-        "origin": PUSHED | MIXED,
+    except (ValueError, ConfigError) as error:
+        raise ToolError(f"{saved.name} is damaged: {error}") from None
+    count = parameter_count(sizes)
+    if (saved.length, len(saved.params)) != (checkpoint.HEADER_SIZE + 12 * count + 4, 4 * count):
+        raise ToolError(f"{saved.name} is damaged: its length is not that of its model")
+    weights = {
+        matrix: np.frombuffer(saved.params, "<f4", rows * columns, 4 * offset).reshape(
+            rows, columns
+        )
+        for matrix, (rows, columns), offset in parameter_table(sizes)
     }
-    names = [name for name, _, _ in parameter_table(SIZES)]
-    params = np.concatenate([weights[name].ravel() for name in names]).astype("<f4")
-    zeros = np.zeros_like(params)
-    checkpoint.write(str(target), header, (params, zeros, zeros))
+    return Unpacked(config, weights)
 
 
-def for_board(folder: Path) -> Matrices:
-    """Return the weights of a model folder, its tokens in the board's order.
-
-    Raises ToolError, naming both shapes, if the board's model has another shape.
-    """
+def for_board(folder: Path) -> Model:
+    """Return the model of a folder; raise ToolError if no board's program can hold it."""
     model = microgpt.load(folder, dtype="float32")
-    theirs = _shape(model.config, model.tokenizer)
-    ours = _shape(microgpt.ModelConfig(), TOKENIZER)
-    if theirs != ours:
-        raise ToolError(f"{folder} has another shape than the board's model: {theirs}, not {ours}")
-    weights = dict(model.weights)
-    if model.tokenizer.bos != BOS:  # microgpt.py's own: the last token, here the first
-        for name in ("wte", "lm_head"):
-            weights[name] = np.roll(weights[name], 1, axis=0)
-    return weights
+    reasons = refusals(model.config, model.tokenizer)
+    if reasons:
+        raise ToolError(f"no board can hold {folder}: {', '.join(reasons)}")
+    return model
 
 
-def _shape(config: microgpt.ModelConfig, tokenizer: Tokenizer) -> str:
-    characters = "a..z" if tokenizer.charset == TOKENIZER.charset else repr(tokenizer.charset)
-    special = "".join(f" {token}" for token in tokenizer.special_tokens)
-    return (
-        f"{tokenizer.vocab_size} tokens ({characters}{special}), n_embd {config.n_embd}, "
-        f"n_head {config.n_head}, n_layer {config.n_layer}, block_size {config.block_size}"
-        + (", tied lm_head" if config.tie_lm_head else "")
-        + ("" if config.input_rmsnorm else ", no input_rmsnorm")
+def in_order(model: Model, charset: str, folder: Path) -> bytes:
+    """Return the parameters of a model as a board with the characters `charset` has them.
+
+    Its tokens are BOS and the characters, in this order. Raises ToolError, naming some, if the
+    model has others.
+    """
+    tokenizer = model.tokenizer
+    ours, theirs = set(tokenizer.charset), set(charset)
+    if ours != theirs:
+        parts = [
+            f"only {who} has {_some(characters)}"
+            for who, characters in (("the model", ours - theirs), ("the list", theirs - ours))
+            if characters
+        ]
+        raise ToolError(
+            f"{folder} and the board's list of names have different characters: {'; '.join(parts)}"
+        )
+    order = [tokenizer.bos, *tokenizer.characters(charset)]
+    weights = model.weights
+    return b"".join(
+        weights[name][order if name in ("wte", "lm_head") else slice(None)].astype("<f4").tobytes()
+        for name, _, _ in model.table
     )
+
+
+def _some(characters: Iterable[str]) -> str:
+    """Return characters in words, control characters escaped."""
+    listed = list(map(repr, sorted(characters)))
+    more = len(listed) - LISTED
+    return " ".join(listed[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def pull(board: Remote, folder: Path | None = None) -> str:
     """Save the board's newest whole checkpoint as a model in a new folder; return a line about it.
 
     Without `folder` it is MODELS, with a number behind it if that exists. Raises ToolError if there
-    is no checkpoint, OSError if `folder` exists.
+    is no checkpoint, or none whose characters are known, OSError if `folder` exists.
     """
-    found, remarks = newest(board)
-    if not found:
+    state = transfer.ask(board, always=True)
+    if not state.saved:
         raise ToolError(
-            "; ".join(remarks) or "the board has no checkpoint yet: it saves every 30 seconds"
+            "; ".join([*state.damaged, *filter(None, [state.locked])])
+            or "the board has no checkpoint yet: it saves every 30 seconds"
         )
-    return "; ".join([*remarks, save(found, folder)])
+    return "; ".join([*state.damaged, save(state, state.saved, folder)])
 
 
-def newest(board: Remote) -> tuple[Unpacked | None, list[str]]:
-    """Return the board's newest whole checkpoint, None if there is none; and why others are not."""
-    there = board.run(LIST)
-    remarks: list[str] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in (NEWEST, OLDER):
-            if repr(name) not in there:
-                continue
-            target = Path(scratch) / name
-            board.fetch(name, target)
-            try:
-                return unpack(target.read_bytes(), name), remarks
-            except CheckpointError as error:
-                remarks.append(str(error))
-    return None, remarks
-
-
-def save(found: Unpacked, folder: Path | None) -> str:
+def save(state: BoardState, saved: Saved, folder: Path | None) -> str:
     """Save the model of a checkpoint as `pull` does; return a line about it. Raises OSError."""
+    found = unpack(saved)
+    header = saved.header
+    if state.error:
+        raise ToolError(f"the characters of {saved.name} are those of the names: {state.error}")
+    tokenizer = Tokenizer(state.charset, BOS)
+    documents = (state.data, state.data_crc, tokenizer.vocab_size)
+    if documents != (header["data"], header["data_crc"], header["vocab_size"]):
+        raise ToolError(
+            f"{saved.name} is of another list of names than the board's, and only that list has "
+            "its characters: make deploy NAMES= with that one, or make reset-training to do without"
+        )
     if folder:
         folder.mkdir(parents=True)
     else:
         folder = files.new_folder(MODELS)
     try:
-        build(found.config, TOKENIZER, found.weights, "tensor", "float32").save(folder)
+        build(found.config, tokenizer, found.weights, "tensor", "float32").save(folder)
     except BaseException:
         with suppress(OSError):
             folder.rmdir()
         raise
     return (
-        f"{folder}: step {found.step} of {found.steps}, seed {found.seed}, "
-        f"from the board's {found.name}"
+        f"{folder}: step {header['step']} of {header['steps']}, seed {header['seed']}, "
+        f"from the board's {saved.name}"
     )
 
 
@@ -225,37 +164,72 @@ def push(board: Remote, folder: Path, train: bool) -> str:
     newest is replaced sooner or later. Raises ToolError if the model does not fit the board, or if
     the copy cannot be made; the board's checkpoints are then unchanged.
     """
-    weights = for_board(folder)
-    answer = board.run(RUN).strip().splitlines()
-    try:
-        seed, steps, lr, data, data_crc = json.loads(answer[-1])
-        (lr,) = struct.unpack("<f", bytes.fromhex(lr))
-        next_run = NextRun(int(seed), int(steps), lr, int(data), int(data_crc))
-    except (IndexError, ValueError, TypeError, OverflowError, RecursionError, struct.error):
-        raise ToolError("the board gave no settings: put the program on it, make deploy") from None
-    found, remarks = newest(board)
-    for remark in remarks:
+    model = for_board(folder)
+    state = transfer.ask(board, always=False, sizes=model.sizes)
+    for remark in state.damaged:
         click.echo(remark)
-    if found and found.trained:
-        click.echo(f"a copy first: {save(found, None)}")
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / SCRATCH
-        pack(weights, next_run, train, source)
-        try:
-            board.put(source, SCRATCH)
-            answer = board.run(INSTALL).strip().splitlines()
-            if not answer or "installed" not in answer[-1]:
-                reason = answer[-1] if answer else "no reason was given, try again"
-                raise ToolError(f"the board refused the model: {reason}")
-        except ToolError:
-            with suppress(ToolError):  # the first error is the one to report
-                board.run(DISCARD)
-            raise
+    for reason in (state.error, state.locked, state.refusal):
+        if reason:
+            raise ToolError(f"{folder} cannot be pushed: {reason}")
+    params = in_order(model, state.charset, folder)
+    needed = checkpoint.HEADER_SIZE + 3 * len(params) + 4 + ROOM
+    if needed > state.space:
+        raise ToolError(
+            f"the board has {state.space:,} bytes free, a checkpoint of {folder} needs {needed:,}"
+        )
+    if state.saved and state.saved.trained:
+        click.echo(f"a copy first: {save(state, state.saved, None)}")
+    given = _given(state.settings)
+    header, steps = _header(model, state, given, train)
+    changed = _contradicting(given, model)
+    settings = json.dumps({**given, **changed}).encode() if changed else None
+    had_one = transfer.install(board, header, params, settings)
     what = f"trains on for {steps} steps" if train else "generates names"
-    had_none = answer[-1].endswith(" None")
-    return f"{folder} is on the board, which {what}" + (
-        "" if had_none else f"; its last checkpoint is {OLDER} now"
+    return (
+        f"{folder} is on the board, which {what}"
+        + (f"; its last checkpoint is {OLDER} now" if had_one else "")
+        + "".join(f"; {name} in ugpt.json is {json.dumps(changed[name])} now" for name in changed)
     )
+
+
+def _given(settings: bytes | None) -> dict[str, Any]:
+    """Return what a ugpt.json sets; nothing if it is not a JSON object, as on the board."""
+    try:
+        given = json.loads((settings or b"{}").decode().lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
+def _contradicting(given: dict[str, Any], model: Model) -> dict[str, Any]:
+    """Return the settings that have other sizes than the model, as they must be."""
+    sizes = {name: getattr(model.config, name) for name in field_names(microgpt.ModelConfig)}
+    return {name: sizes[name] for name in sizes if name in given and given[name] != sizes[name]}
+
+
+def _header(
+    model: Model, state: BoardState, given: dict[str, Any], train: bool
+) -> tuple[bytes, int]:
+    """Return the header of a checkpoint of `model`, and the steps of its run.
+
+    The run is the one that the board would start; it is at step 0, or after the last step. The
+    generator's state is the seed's first: the weights were not drawn from it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "ugpt.json"
+        path.write_text(json.dumps(given))
+        settings, _ = app.read_settings(str(path))
+    if state.lr is not None and app.fits("lr", given.get("lr")):
+        settings["lr"] = state.lr
+    seed, steps = settings["seed"], settings["steps"]
+    seed = seed or int.from_bytes(os.urandom(4), "little") or 1
+    header = {name: getattr(model.sizes, name) for name in checkpoint.SIZES}
+    header |= {"data": state.data, "data_crc": state.data_crc}
+    header |= {"seed": seed, "steps": steps, "lr": settings["lr"]}
+    header |= {"step": 0 if train else steps, "rng": Rng(seed).state}
+    header["origin"] = PUSHED | MIXED | checkpoint.switches(model.sizes)
+    values = [header[name] for name in checkpoint.FIELDS]
+    return struct.pack(HEADER, MAGIC, VERSION, *values), steps
 
 
 def _new(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
