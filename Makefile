@@ -6,8 +6,17 @@ BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
 # A setting that is not given has the default of microgpt-board. PORT reaches it in the environment.
-IMAGE_FLAGS = $(if $(BOARD),--board $(BOARD)) $(if $(FIRMWARE),--firmware "$(FIRMWARE)") $(NAMES_FLAG)
-NAMES_FLAG = $(if $(NAMES),--names "$(NAMES)")
+IMAGE_FLAGS = $(BOARD_FLAGS) $(if $(FIRMWARE),--firmware "$(FIRMWARE)") $(NAMES_FLAGS) $(SIZES_FLAGS)
+BOARD_FLAG = $(if $(BOARD),--board $(BOARD))
+BOARD_FLAGS = $(BOARD_FLAG) $(if $(PSRAM),--psram $(PSRAM))
+NAMES_FLAGS = $(if $(NAMES),--names "$(NAMES)") $(call switch,FOLD,--fold) $(call switch,CUT,--cut) \
+	$(if $(MAX_CHARACTERS),--max-characters $(MAX_CHARACTERS))
+SIZES_FLAGS = $(if $(BLOCK_SIZE),--block-size $(BLOCK_SIZE)) $(if $(N_EMBD),--n-embd $(N_EMBD)) \
+	$(if $(N_HEAD),--n-head $(N_HEAD)) $(if $(N_LAYER),--n-layer $(N_LAYER)) \
+	$(call switch,TIE_LM_HEAD,--tie-lm-head,--no-tie-lm-head) \
+	$(call switch,INPUT_RMSNORM,--input-rmsnorm,--no-input-rmsnorm)
+# $(call switch,NAME,on,off): the option for NAME=1 or for NAME=0; nothing if it is not given.
+switch = $(if $($(1)),$(if $(filter 0,$($(1))),$(3),$(2)))
 BAUD_FLAG = $(if $(BAUD),--baud $(BAUD))
 # As many processes as cores; one that is done takes tests from another.
 PARALLEL := --numprocesses logical --dist worksteal
@@ -20,6 +29,9 @@ QUICK := -m "not (slow or browser or torch or board)" \
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  LIST:  NAMES=list.txt FOLD=1 CUT=1 MAX_CHARACTERS=254"
+	@echo "  SIZES: N_EMBD=16 N_HEAD=4 N_LAYER=1 BLOCK_SIZE=16 TIE_LM_HEAD=0 INPUT_RMSNORM=1"
 
 $(READY): pyproject.toml firmware/ugpt/version.py tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot
@@ -29,21 +41,21 @@ $(READY_DEV): pyproject.toml firmware/ugpt/version.py tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 
-run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 NAMES= RESUME=1]
-	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(NAMES_FLAG) \
-		$(if $(RESUME),--resume)
+run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 RESUME=1 BOARD= PSRAM= LIST SIZES]
+	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(BOARD_FLAGS) \
+		$(NAMES_FLAGS) $(SIZES_FLAGS) $(if $(RESUME),--resume)
 
-image: $(READY) ## build the file for a board's flash [BOARD= FIRMWARE=release.bin NAMES=]
+image: $(READY) ## build the file for a board's flash [BOARD= PSRAM=8 FIRMWARE=release.bin LIST SIZES]
 	@$(BIN)/microgpt-board image $(IMAGE_FLAGS)
 
-flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= FIRMWARE= NAMES= ESPTOOL_FLAGS=]
+flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= PSRAM= FIRMWARE= LIST SIZES ESPTOOL_FLAGS=]
 	@$(BIN)/microgpt-board flash $(BAUD_FLAG) $(IMAGE_FLAGS)
 
 erase: $(READY) ## erase a board's whole flash [PORT= BAUD= BOARD=]
-	@$(BIN)/microgpt-board erase $(BAUD_FLAG) $(if $(BOARD),--board $(BOARD))
+	@$(BIN)/microgpt-board erase $(BAUD_FLAG) $(BOARD_FLAG)
 
-deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= NAMES= TOOL=ampy]
-	@$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAG)
+deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy LIST SIZES]
+	@$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAGS) $(SIZES_FLAGS)
 
 monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://...]
 	@$(BIN)/microgpt-board monitor
@@ -54,15 +66,15 @@ repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves 
 ports: $(READY) ## list the boards that are plugged in
 	@$(BIN)/microgpt-board ports
 
-emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 FIRMWARE= NAMES=]
+emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 FIRMWARE= LIST SIZES]
 	@$(BIN)/microgpt-board emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
 		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash "$(FLASH)")
 
 selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT=, or virtual]
 	@$(BIN)/microgpt-board selftest
 
-replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [NAMES= LR=]
-	@$(BIN)/microgpt-board replay $(if $(RUN),"$(RUN)") $(NAMES_FLAG) \
+replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [LIST LR=]
+	@$(BIN)/microgpt-board replay $(if $(RUN),"$(RUN)") $(NAMES_FLAGS) \
 		$(if $(LR),--lr $(LR))
 
 pull: $(READY) ## the board's checkpoint as a new model folder [MODEL=models/board PORT=, or virtual]
@@ -87,7 +99,7 @@ test: lint ## lint, and all tests [PYTEST_FLAGS=]
 	@$(BIN)/pytest $(PARALLEL) $(PYTEST_FLAGS)
 
 bench: $(READY) ## time of a training step: scalar, tensor, virtual board
-	@$(BIN)/microgpt-board bench $(NAMES_FLAG)
+	@$(BIN)/microgpt-board bench $(NAMES_FLAGS)
 
 bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core
 	@$(BIN)/microgpt-board bench-kernels

@@ -2,8 +2,9 @@
 
 import gc
 import json
+import sys
 
-from . import backend, board
+from . import backend, board, checkpoint
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
@@ -11,6 +12,7 @@ from .layout import Sizes, allocate_state
 from .report import Report, remark
 from .training import Diverged, Training
 
+_USUAL = Sizes()
 SETTINGS = {  # name: (default, lowest, highest)
     "seed": (42, 0, 0xFFFFFFFF),  # 0: take one from the hardware
     "steps": (1000, 1, 1000000),
@@ -18,38 +20,68 @@ SETTINGS = {  # name: (default, lowest, highest)
     "temperature": (0.5, 0, MAX_TEMPERATURE),  # 0: greedy
     "log_every": (10, 1, 1000000),
     "save_every_s": (30, 0, 86400),
+    "n_embd": (_USUAL.n_embd, 1, 1024),
+    "n_head": (_USUAL.n_head, 1, 64),
+    "n_layer": (_USUAL.n_layer, 1, 64),
+    "block_size": (None, 1, 256),  # None: the record size of the documents
+    "tie_lm_head": (_USUAL.tie_lm_head, False, True),
+    "input_rmsnorm": (_USUAL.input_rmsnorm, False, True),
 }
+RUN = ("seed", "steps", "lr")  # the settings of a run that its checkpoint has, and these:
+SIZES = ("n_embd", "n_head", "n_layer", "block_size", "tie_lm_head", "input_rmsnorm")
 SETTINGS_FILE = board.ROOT + "ugpt.json"
 
 current = None  # (training, report, checkpoints) of the run in memory; `repl` continues it
 _before = None  # the latest run, whose buffers the next one reuses
 
 
+class SettingsError(ValueError):
+    """No model can have these settings; the message says why, and what to do."""
+
+
+def _kinds(name):
+    """Return the types that a value of the setting `name` can have, and these in words."""
+    default = SETTINGS[name][0]
+    if isinstance(default, bool):
+        return (bool,), "true or false"
+    if isinstance(default, float):
+        return (int, float), "a number"
+    return (int,), "a whole number"
+
+
 def fits(name, value):
     """Return whether `value` is allowed for the setting `name`."""
-    default, lowest, highest = SETTINGS[name]
-    kinds = (int, float) if isinstance(default, float) else (int,)
-    return type(value) in kinds and lowest <= value <= highest
+    _, lowest, highest = SETTINGS[name]
+    return type(value) in _kinds(name)[0] and lowest <= value <= highest
 
 
 def allowed(name):
     """Return, in words, which values are allowed for the setting `name`."""
-    default, lowest, highest = SETTINGS[name]
-    kind = "a number" if isinstance(default, float) else "a whole number"
-    return "%s from %s to %s" % (kind, lowest, highest)
+    _, lowest, highest = SETTINGS[name]
+    kinds, words = _kinds(name)
+    return words if bool in kinds else "%s from %s to %s" % (words, lowest, highest)
+
+
+def settings_of(header):
+    """Return the settings of the run whose checkpoint has this header: RUN and SIZES."""
+    sizes = checkpoint.sizes_of(header)
+    settings = {name: header[name] for name in RUN}
+    for name in SIZES:
+        settings[name] = getattr(sizes, name)
+    return settings
 
 
 def read_settings(path, saved=None):
     """Return the settings in the JSON file at `path`, and a list of remarks on its errors.
 
     A setting that is missing or has an invalid value gets that of the run whose checkpoint has the
-    header `saved`, else its default; a missing file is no error.
+    header `saved`, else its default; a missing file is no error. A block_size of None is the record
+    size of the documents.
     """
     remarks = []
     settings = {name: SETTINGS[name][0] for name in SETTINGS}
     if saved:
-        for name in ("seed", "steps", "lr"):
-            settings[name] = saved[name]
+        settings.update(settings_of(saved))
     try:
         with open(path) as file:
             given = json.loads(file.read().lstrip("\ufeff"))  # some editors put that first
@@ -70,10 +102,37 @@ def read_settings(path, saved=None):
         if fits(name, value):
             settings[name] = value
         else:
-            remarks.append(
-                "%s: %s must be %s: using %s" % (path, name, allowed(name), settings[name])
-            )
+            used = settings[name]
+            shown = "that of the names" if used is None else json.dumps(used)
+            remarks.append("%s: %s must be %s: using %s" % (path, name, allowed(name), shown))
     return settings, remarks
+
+
+def sizes_of(settings, dataset):
+    """Return the sizes of the model that these settings have for these documents.
+
+    Raises SettingsError if n_embd is not divisible by n_head.
+    """
+    sizes = [settings[name] for name in SIZES]
+    if settings["block_size"] is None:
+        sizes[SIZES.index("block_size")] = dataset.record_size
+    try:
+        return Sizes(dataset.tokenizer.vocab_size, *sizes)
+    except ValueError as error:
+        raise SettingsError(str(error))
+
+
+def _check_memory(sizes):
+    """Raise SettingsError if there is too little memory for a run with a model of these sizes."""
+    from . import memory
+
+    try:
+        memory.check(sizes)
+    except memory.TooLarge as error:
+        raise SettingsError(str(error))
+    finally:
+        if board.ON_HARDWARE:  # the module would take memory that training needs
+            del sys.modules["ugpt"].memory, sys.modules["ugpt.memory"]
 
 
 def give_up(sizes):
@@ -94,17 +153,20 @@ def prepare(settings, remarks=(), checkpoints=None):
 
     Returns (training, report, checkpoints). Logs the first remark of the run, then `remarks`.
     `checkpoints` can be given if the files have been read already. Raises DatasetError if the
-    names are missing or damaged.
+    names are missing or damaged, SettingsError if no model has these sizes or it has no room.
     """
     global current, _before
     board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
+    sizes = sizes_of(settings, dataset)
     checkpoints = checkpoints or Checkpoints()
     checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
-    sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
     before = give_up(sizes)
-    state = None if before else allocate_state(sizes)  # before the kernels, which take memory too
+    state = None
+    if not before:
+        _check_memory(sizes)
+        state = allocate_state(sizes)  # before the kernels, which take memory too
     kernels, reason = backend.choose()
     training = Training(
         dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes, state
@@ -155,7 +217,7 @@ def main():
         run()
     except KeyboardInterrupt:
         remark("interrupted")
-    except (DatasetError, Diverged) as error:
+    except (DatasetError, Diverged, SettingsError) as error:
         remark("error: %s" % error)
     except MemoryError:
         remark("error: too little memory: %d bytes are free" % board.free_memory())

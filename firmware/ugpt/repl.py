@@ -8,6 +8,7 @@ from . import app, board, checkpoint
 from .checkpoint import CheckpointError, Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import Generator
+from .layout import Sizes
 from .report import remark
 from .rng import Rng
 from .version import __version__
@@ -79,9 +80,9 @@ def _prepare(given, saved_only=False):
     header = checkpoints.header
     if saved_only and not header:
         raise CheckpointError("no run is saved: ugpt.train()")
-    run = header if header and _fits(given, header) else {}
-    for name in ("seed", "steps", "lr"):
-        settings[name] = given.get(name, run.get(name, settings[name]))
+    if header and _fits(given, header):
+        settings.update(app.settings_of(header))
+    settings.update(given)
     return app.prepare(settings, remarks, checkpoints)
 
 
@@ -143,13 +144,24 @@ def _bring_back(name):
     board.rename(board.ROOT + name, board.ROOT + checkpoint.NEWEST)
 
 
+def _sizes(sizes):
+    """Return ", n_embd 24" and so on: the sizes that are not the default."""
+    usual = Sizes()
+    return "".join(
+        ", %s %d" % (name, getattr(sizes, name))
+        for name in app.SIZES
+        if getattr(sizes, name) != getattr(usual, name)
+    )
+
+
 def info():
     print("microgpt-esp32 %s on %s" % (__version__, board.description()))
     gc.collect()
     print("free memory: %d bytes" % board.free_memory())
     try:
         dataset = open_dataset()
-        print("names: %d in %s" % (dataset.count, dataset.source.name))
+        characters = dataset.tokenizer.vocab_size - 1
+        print("names: %d in %s, %d characters" % (dataset.count, dataset.source.name, characters))
     except DatasetError as error:
         print("names: %s" % error)
     if app.current:
@@ -157,6 +169,7 @@ def info():
         print(
             "in memory: step %d of %d, seed %d, %s kernels"
             % (training.step, training.steps, training.seed, training.model.kernels.NAME)
+            + _sizes(training.model.sizes)
         )
     usual = (checkpoint.NEWEST, checkpoint.OLDER)
     others = (name for name in os.listdir(board.ROOT or ".") if name.startswith("checkpoint-"))
@@ -167,6 +180,7 @@ def info():
             print(
                 "%s: step %d of %d, seed %d"
                 % (name, header["step"], header["steps"], header["seed"])
+                + _sizes(checkpoint.sizes_of(header))
             )
         except CheckpointError as error:
             print(error)

@@ -28,20 +28,51 @@ SETTINGS = {
     "LR": "0.02",
     "MODEL": "models/mine",
     "TRAIN": "1",
+    "FOLD": "1",
+    "CUT": "1",
+    "MAX_CHARACTERS": "60",
+    "BLOCK_SIZE": "32",
+    "N_EMBD": "24",
+    "N_HEAD": "3",
+    "N_LAYER": "2",
+    "TIE_LM_HEAD": "1",
+    "INPUT_RMSNORM": "0",
+    "PSRAM": "2",
+}
+LIST = {"names": Path("my names.txt"), "fold": True, "cut": True, "max_characters": 60}
+SIZES = {
+    "block_size": 32,
+    "n_embd": 24,
+    "n_head": 3,
+    "n_layer": 2,
+    "tie_lm_head": True,
+    "input_rmsnorm": False,
+}
+IMAGE = {
+    "board": "ESP32_GENERIC_S3",
+    "psram": 2,
+    "firmware": Path("a release.bin"),
+    **LIST,
+    **SIZES,
 }
 # Of these settings, which a target takes: the parameter of its verb, and its value.
 TAKEN = {
-    "run": {"steps": 30, "seed": 5, "names": Path("my names.txt"), "resume": True},
-    "flash": {
+    "run": {
+        "steps": 30,
+        "seed": 5,
+        "resume": True,
         "board": "ESP32_GENERIC_S3",
-        "baud": 115200,
-        "firmware": Path("a release.bin"),
-        "names": Path("my names.txt"),
+        "psram": 2,
+        **LIST,
+        **SIZES,
     },
+    "image": IMAGE,
+    "flash": {"baud": 115200, **IMAGE},
     "erase": {"board": "ESP32_GENERIC_S3", "baud": 115200},
-    "deploy": {"tool": "ampy", "names": Path("my names.txt")},
-    "emulate": {"socket": 5556, "download": True, "flash": Path("flash.bin")},
-    "replay": {"run": Path("runs/a run"), "lr": 0.02, "names": Path("my names.txt")},
+    "deploy": {"tool": "ampy", **LIST, **SIZES},
+    "emulate": {"socket": 5556, "download": True, "flash": Path("flash.bin"), **IMAGE},
+    "replay": {"run": Path("runs/a run"), "lr": 0.02, **LIST},
+    "bench": LIST,
     "pull": {"folder": Path("models/mine")},
     "push": {"folder": Path("models/mine"), "train": True},
     "kernels": {"architecture": "xtensawin"},
@@ -83,3 +114,20 @@ def test_without_settings_it_has_the_verbs_defaults(target: str) -> None:
     verb, found = parsed(words_of(target))
     expected = {"kernels": words_of("kernels")}.get(verb, [verb])
     assert found == parsed(expected)[1]
+
+
+def test_a_switch_is_on_off_or_left_to_the_verb() -> None:
+    def found(**settings: str) -> list[object]:
+        params = parsed(words_of("run", **settings))[1]
+        return [params[name] for name in ("tie_lm_head", "input_rmsnorm", "fold", "cut")]
+
+    assert found() == [None, None, False, False]
+    on = dict.fromkeys(("TIE_LM_HEAD", "INPUT_RMSNORM", "FOLD", "CUT"), "1")
+    assert found(**on) == [True] * 4
+    assert found(**dict.fromkeys(on, "0")) == [False] * 4
+
+
+def test_help_has_every_setting_of_the_list_and_of_the_sizes() -> None:
+    said = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True)
+    for name in (*LIST, *SIZES):
+        assert f" {name.upper()}=" in said.stdout

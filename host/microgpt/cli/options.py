@@ -45,7 +45,7 @@ _TRAIN_HELP = {
     "gradient_accumulation": "Batches in a step, computed one after another.",
     "decay": "How the learning rate decays to 0.",
 }
-_MODEL_HELP = {
+MODEL_HELP = {
     "n_embd": "Width of the embeddings.",
     "n_head": "Attention heads of a layer.",
     "n_layer": "Layers.",
@@ -95,7 +95,7 @@ def model_options(command: Command) -> Command:
         if isinstance(field.default, bool):
             word += "/--no-" + word.removeprefix("--")
         names.append(field.name)
-        about = _MODEL_HELP[field.name]
+        about = MODEL_HELP[field.name]
         options.append(
             click.option(word, field.name, default=field.default, show_default=True, help=about)
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
+from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER
 
 from tests.support.commands import microgpt_board
@@ -76,6 +78,61 @@ def test_deploy_from_nothing_to_only_what_changed(board: MicroPythonBoard, names
     stayed = {"ugpt.json", "ugpt/notes.txt", NEWEST}  # the run was saved when it was interrupted
     assert contents(board.flash).keys() - built.keys() - {OLDER} == stayed
     assert_trains(board.port)
+
+
+def test_sizes_go_into_the_boards_own_settings(board: MicroPythonBoard, names: Path):
+    settings = board.flash / "ugpt.json"
+    settings.write_text("\ufeff" + json.dumps({**LONG_RUN, "n_layer": 3, "n_head": 3, "mine": 1}))
+    before = settings.read_bytes()
+    sizes = ["--n-embd", "24", "--n-layer", "2", "--tie-lm-head", "--block-size", "32"]
+
+    refused = run_tool(board.port, names, "--n-embd", "32")  # n_head is the board's own
+    assert refused.returncode == 1
+    assert refused.stderr == "error: n_embd 32 is not divisible by n_head 3\n"
+    assert contents(board.flash) == {"ugpt.json": before}
+
+    first = run_tool(board.port, names, *sizes)
+    assert first.returncode == 0, first.stderr
+    expected = LONG_RUN | {"n_layer": 2, "n_head": 3, "mine": 1, "n_embd": 24}
+    expected |= {"tie_lm_head": True, "block_size": 32}
+    assert json.loads(settings.read_text()) == expected
+    assert_trains(board.port)
+
+    again = run_tool(board.port, names, *sizes)
+    assert "0 files copied" in again.stdout
+    with (board.flash / NEWEST).open("rb") as file:  # the run was saved when it was interrupted
+        header = checkpoint.read_header(file, NEWEST)
+    assert (header["n_embd"], header["n_head"], header["n_layer"]) == (24, 3, 2)
+    other = run_tool(board.port, names, *sizes, "--no-tie-lm-head")
+    assert "1 files copied" in other.stdout
+    assert json.loads(settings.read_text()) == expected | {"tie_lm_head": False}
+    without = run_tool(board.port, names, "--block-size", "32", "--n-embd", "12")
+    assert without.returncode == 0, without.stderr
+    assert json.loads(settings.read_text())["n_layer"] == 2  # it was given before
+
+
+def test_broken_settings_are_not_replaced(tmp_path: Path, names: Path):
+    board = Remembered("")
+    board.found["settings"] = b"{broken".hex()
+    with pytest.raises(ToolError, match="the board's ugpt.json is not a JSON object: correct or"):
+        deploy.deploy(board, Source(names), tmp_path / "files", {"n_embd": 24})
+    assert not board.copied
+    deploy.deploy(board, Source(names), tmp_path / "files")  # no reason to touch them
+    assert "ugpt.json" not in board.copied
+
+
+def test_sizes_that_the_settings_lack_are_those_of_the_saved_run(tmp_path: Path, names: Path):
+    board = Remembered("")
+    header = {"n_embd": 24, "n_head": 3, "n_layer": 1, "block_size": 16, "vocab_size": 27}
+    values = [header.get(name, 1) for name in checkpoint.FIELDS]
+    saved = struct.pack(checkpoint.HEADER, checkpoint.MAGIC, checkpoint.VERSION, *values)
+    board.found["saved"] = saved.hex()
+    with pytest.raises(ToolError, match="^n_embd 20 is not divisible by n_head 3$"):
+        deploy.deploy(board, Source(names), tmp_path / "files", {"n_embd": 20})
+    for damaged in (b"", saved[:-1], b"\xff" * 64, saved[:12] + bytes(52)):
+        board.found["saved"] = damaged.hex()
+        deploy.deploy(board, Source(names), tmp_path / "files", {"n_embd": 20})
+    assert "ugpt.json" in board.copied
 
 
 def test_ampy_does_the_same(board: MicroPythonBoard, names: Path):

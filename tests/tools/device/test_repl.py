@@ -1,5 +1,6 @@
 """`import ugpt` at the prompt of the virtual board."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,9 +23,9 @@ def board(flash: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def at_prompt(board: Path, code: str) -> list[str]:
+def at_prompt(board: Path, code: str, heap: str = HEAP) -> list[str]:
     """Return the lines that `code` prints, behind `import ugpt`."""
-    command = [find_micropython(), "-X", f"heapsize={HEAP}", "-c", "import ugpt\n" + code]
+    command = [find_micropython(), "-X", f"heapsize={heap}", "-c", "import ugpt\n" + code]
     result = subprocess.run(command, cwd=board, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout.splitlines()
@@ -179,7 +180,7 @@ def test_saved_and_loaded(board: Path) -> None:
     (loaded,) = bits(at_prompt(board, "ugpt.load()" + BITS + "ugpt.save()"))
     assert loaded == trained
     lines = at_prompt(board, "ugpt.load()\nugpt.info()")
-    assert "names: 32469 in names.bin" in lines
+    assert "names: 32469 in names.bin, 26 characters" in lines
     assert any(line.startswith("in memory: step 5 of 5, seed 7, ") for line in lines)
     assert "checkpoint.bin: step 5 of 5, seed 7" in lines
     at_prompt(board, "ugpt.reset()")
@@ -249,6 +250,63 @@ ugpt.info()
     assert refused.endswith("ugpt.save(replace=True) replaces it")
     saved = [line for line in lines if line.startswith("checkpoint.bin:")]
     assert saved == ["checkpoint.bin: step 5 of 5, seed 7", "checkpoint.bin: step 0 of 6, seed 8"]
+
+
+HEAP_OF_OTHER = "430k"  # no room for two runs here either
+OTHER_SIZES = {"n_embd": 24, "n_head": 3, "n_layer": 2, "block_size": 32}
+OTHER_SWITCHES = {"tie_lm_head": True, "input_rmsnorm": False}
+OTHER = ", n_embd 24, n_head 3, n_layer 2, block_size 32, tie_lm_head 1, input_rmsnorm 0"
+
+
+def test_the_sizes_of_the_settings_and_of_the_saved_run(board: Path) -> None:
+    (board / "ugpt.json").write_text(json.dumps(OTHER_SIZES | OTHER_SWITCHES))
+    lines = at_prompt(board, "ugpt.train(steps=5)" + BITS + "ugpt.info()", HEAP_OF_OTHER)
+    (trained,) = bits(lines)
+    assert any(
+        line.startswith("in memory: step 5 of 5, seed 42, ") and line.endswith(OTHER)
+        for line in lines
+    )
+    assert f"checkpoint.bin: step 5 of 5, seed 42{OTHER}" in lines
+
+    (board / "ugpt.json").unlink()  # the saved run keeps its sizes
+    assert bits(at_prompt(board, "ugpt.load()" + BITS, HEAP_OF_OTHER)) == [trained]
+    go_on = "ugpt.train(steps=8)\nprint(ugpt.generate('ma', 1))\nugpt.info()"
+    lines = at_prompt(board, go_on, HEAP_OF_OTHER)
+    assert "# resumed at step 5 of 8 from checkpoint.bin, extended from 5 steps" in lines
+    assert any(line.startswith("['ma") for line in lines)
+    assert f"checkpoint.bin: step 8 of 8, seed 42{OTHER}" in lines
+
+
+def test_runs_of_two_sizes_one_after_the_other(board: Path) -> None:
+    """Each has the memory of the other: both together would be too much."""
+    (expected,) = bits(at_prompt(board, "ugpt.train(steps=5, seed=7)" + BITS + "ugpt.reset()"))
+    write = f"""
+import json
+def write(**settings):
+    with open("ugpt.json", "w") as file:
+        json.dump(settings, file)
+write(**{OTHER_SIZES | OTHER_SWITCHES})
+ugpt.train(steps=5, seed=7){BITS}ugpt.reset()
+write()
+ugpt.train(steps=5, seed=7){BITS}
+print("failed", ugpt.selftest())
+ugpt.load(){BITS}
+"""
+    lines = at_prompt(board, write, HEAP_OF_OTHER)
+    assert "failed 0" in lines
+    other, first, loaded = bits(lines)
+    assert first == loaded == expected != other
+    (board / "ugpt.json").unlink()
+
+
+def test_sizes_that_cannot_be_are_an_error_of_the_settings(board: Path) -> None:
+    (board / "ugpt.json").write_text('{"n_head": 3}')
+    code = "try:\n    ugpt.train()\nexcept ValueError as e:\n    print('refused:', e)"
+    assert at_prompt(board, code) == ["refused: n_embd 16 is not divisible by n_head 3"]
+    (board / "ugpt.json").write_text('{"n_embd": 256, "n_layer": 8}')
+    (refused,) = at_prompt(board, code)
+    assert refused.startswith("refused: 6,309,376 parameters (n_embd 256, ")
+    (board / "ugpt.json").unlink()
 
 
 def test_the_self_test_twice_and_behind_a_run(board: Path) -> None:

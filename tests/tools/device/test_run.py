@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from microgpt_board.device import log
 from microgpt_board.emulation.micropython import HEAP, find_micropython, run_board
 from ugpt import backend, checkpoint
+from ugpt.layout import Sizes, parameter_count, training_bytes
 
 from tests.support.commands import microgpt_board
 
@@ -164,7 +166,8 @@ def test_bad_data_is_one_line(tmp_path: Path, flash: Path, damage: object, messa
 
 def test_too_little_memory_is_one_line(flash: Path) -> None:
     (only,) = events(flash, heap="100k")
-    assert only.text.startswith("error: too little memory")
+    assert only.text.startswith("error: 4,192 parameters (n_embd 16, n_head 4, n_layer 1, ")
+    assert " are free; what fits: N_EMBD=" in only.text
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -212,17 +215,112 @@ def test_resume_goes_on_with_the_saved_run_and_more_steps_extend_it(tmp_path: Pa
     assert len(replayed.stderr.splitlines()) == 1
 
 
+OTHER_SIZES = {"n_embd": 24, "n_head": 3, "n_layer": 2, "block_size": 32}
+OTHER_SWITCHES = {"tie_lm_head": True, "input_rmsnorm": False}
+OTHER_MODEL = [
+    *("--n-layer", 2, "--n-embd", 24, "--n-head", 3, "--block-size", 32),
+    *("--tie-lm-head", "--no-input-rmsnorm"),
+]
+OTHER_LINE = " n_embd:24 n_head:3 n_layer:2 block_size:32 tie_lm_head:1 input_rmsnorm:0"
+
+
+def test_a_model_of_another_size_trains_and_is_resumed(tmp_path: Path) -> None:
+    def run(*words: object) -> list[str]:
+        paths = ["--flash", tmp_path, "--runs", tmp_path / "runs"]
+        result = microgpt_board("run", *words, *paths)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.splitlines()
+
+    count = parameter_count(Sizes(27, **OTHER_SIZES, **OTHER_SWITCHES))
+    first = run("--steps", 100, *OTHER_MODEL)
+    assert first[0].endswith(f" parameters:{count} steps:100 data:32469{OTHER_LINE}")
+    assert sum(line.startswith("name:") for line in first) == 20
+    steps = [event for line in first if isinstance(event := log.parse(line), log.Step)]
+    assert steps[-1].mean < steps[0].loss - 0.5
+    settings = json.loads((tmp_path / "ugpt.json").read_text())
+    assert settings == {"steps": 100, "seed": 42, **OTHER_SIZES, **OTHER_SWITCHES}
+
+    run("--steps", 50, *OTHER_MODEL)
+    resumed = run("--resume", "--steps", 100)  # the sizes are those of the saved run
+    assert resumed[0] == first[0]
+    assert "# resumed at step 50 of 100 from checkpoint.bin, extended from 50 steps" in resumed
+
+    again = run("--resume", "--n-layer", 1)  # a contradiction: it is another run
+    assert any(
+        line.startswith("# checkpoint.bin is of another run (n_layer 2, not 1)") for line in again
+    )
+    assert run("--steps", 2)[0].endswith(" parameters:4192 steps:2 data:32469")
+
+
+def test_a_killed_run_of_another_size_ends_at_the_same_weights(flash: Path, tmp_path: Path) -> None:
+    settings = {**OTHER_SIZES, **OTHER_SWITCHES, "steps": 60, "save_every_s": 0, "log_every": 1}
+
+    def board(name: str) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(flash, folder)
+        return folder
+
+    whole = board("whole")
+    list(run_board(whole, settings))
+    killed = board("killed")
+    lines = run_board(killed, settings)
+    next(line for line in lines if line.startswith("step:30 "))
+    lines.close()
+    resumed = list(run_board(killed, settings, resume=True))
+    assert any(line.startswith("# resumed at step ") for line in resumed)
+    newest = [(folder / checkpoint.NEWEST).read_bytes() for folder in (whole, killed)]
+    assert newest[0] == newest[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_head": 3}, "n_embd 16 is not divisible by n_head 3"),
+        ({"n_embd": 1024, "n_layer": 64}, "805,378,048 parameters (n_embd 1024, "),
+    ],
+)
+def test_sizes_that_cannot_be_are_one_line(
+    flash: Path, settings: dict[str, int], message: str
+) -> None:
+    (only,) = events(flash, **settings)
+    assert only.text.startswith(f"error: {message}")
+
+
+def test_with_the_memory_of_a_board(tmp_path: Path) -> None:
+    words = ["--steps", 5, "--flash", tmp_path, "--runs", tmp_path / "runs"]
+    result = microgpt_board("run", *words, "--board", "ESP32_GENERIC")
+    assert result.returncode == 0, result.stderr
+    steps = [e for line in result.stdout.splitlines() if isinstance(e := log.parse(line), log.Step)]
+    assert 0 < steps[-1].free < 139_840 - training_bytes(Sizes())
+    large = ["--n-embd", 48, "--n-layer", 4, "--block-size", 64]
+    spiram = ["--board", "ESP32_GENERIC_S3-SPIRAM_OCT"]
+    result = microgpt_board("run", *words, *large, *spiram)
+    assert result.returncode == 0, result.stderr
+    assert " parameters:116256 " in result.stdout
+
+
 def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
     for words, message in (
         (["--names", "nothing.txt"], "cannot read nothing.txt"),
         (["--steps", "0"], "steps must be 1 to 1000000, not 0"),
         (["--seed", "-1"], "seed must be 0 to 4294967295, not -1"),
         (["--names", str(ROOT / "LICENSE"), "--steps", "x"], "is not a valid integer"),
+        (["--n-head", "3"], "n_embd 16 is not divisible by n_head 3"),
+        (["--n-embd", "20", "--n-head", "8"], "n_embd 20 is not divisible by n_head 8"),
+        (["--n-embd", "1025"], "1025 is not in the range 1<=x<=1024"),
+        (["--n-layer", "0"], "0 is not in the range 1<=x<=64"),
+        (["--block-size", "257"], "257 is not in the range 16<=x<=256"),
+        (["--n-embd", "128", "--n-layer", "2"], "the virtual board: 402,176 parameters (n_embd"),
+        (["--board", "ESP32_GENERIC", "--n-embd", "48"], "ESP32_GENERIC: 31,008 parameters (n_e"),
+        (["--board", "ESP8266"], "no board is called ESP8266"),
+        (["--psram", "8"], "MicroPython's ESP32_GENERIC does not use PSRAM"),
     ):
         result = microgpt_board("run", "--flash", tmp_path, *words)
         assert result.returncode != 0
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert not list(tmp_path.iterdir())  # nothing was written
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

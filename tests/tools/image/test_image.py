@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import http.server
+import json
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image, partitions
 from microgpt_board.image.boards import Board
 from microgpt_board.image.names_bin import Source
+from microgpt_board.image.sizes import Settings
 
+from tests.support.commands import microgpt_board
 from tests.support.release import esp_image, release
 
 ESP32 = boards.find("ESP32_GENERIC")
@@ -28,10 +31,12 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "build" / "image.bin"
 
 
-def build(target: Path, names: Path, board: Board, firmware: bytes) -> bytes:
+def build(
+    target: Path, names: Path, board: Board, firmware: bytes, settings: Settings | None = None
+) -> bytes:
     path = target.parent.parent / "release.bin"
     path.write_bytes(firmware)
-    image.write_image(target, board, path, Source(names))
+    image.write_image(target, board, path, Source(names), settings)
     return target.read_bytes()
 
 
@@ -56,16 +61,20 @@ def test_the_image_has_each_part_in_its_place(target: Path, names: Path, board: 
     assert len(flash) == 0x400000
 
 
-def test_littlefs_reads_the_files_back(target: Path, names: Path):
-    flash = build(target, names, ESP32, release(ESP32))
+def files_of(flash: bytes) -> dict[str, bytes]:
+    """Return the files in the file system of an image."""
     fs = LittleFS(block_size=4096, block_count=0x140, mount=False)
     fs.context.buffer[:] = flash[0x2C0000:]
     fs.mount()
-    found = {
+    return {
         f"{folder}/{name}".lstrip("/"): fs.open(f"{folder}/{name}", "rb").read()
         for folder, _, files in fs.walk("/")
         for name in files
     }
+
+
+def test_littlefs_reads_the_files_back(target: Path, names: Path):
+    found = files_of(build(target, names, ESP32, release(ESP32)))
     files = target.parent / "files"
     assert found == {
         path.relative_to(files).as_posix(): path.read_bytes()
@@ -107,6 +116,55 @@ print(sorted(os.listdir("/flash")), open("/flash/main.py").read())
 def test_the_same_inputs_give_the_same_bytes(target: Path, names: Path):
     first = build(target, names, ESP32, release(ESP32))
     assert build(target, names, ESP32, release(ESP32)) == first
+
+
+def test_the_sizes_are_settings_in_the_file_system(target: Path, names: Path):
+    settings: Settings = {"n_embd": 12, "n_head": 3, "n_layer": 2, "tie_lm_head": True}
+    found = files_of(build(target, names, ESP32, release(ESP32), settings))
+    assert json.loads(found["ugpt.json"]) == settings
+    found = files_of(build(target, names, ESP32, release(ESP32)))  # and not those of the last time
+    assert "ugpt.json" not in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"n_head": 3}, "^n_embd 16 is not divisible by n_head 3$"),
+        ({"n_embd": 48}, "^ESP32_GENERIC: 29,664 parameters .* are free; what fits: N_EMBD="),
+    ],
+)
+def test_sizes_that_cannot_be_leave_the_last_image(
+    target: Path, names: Path, settings: Settings, complaint: str
+):
+    target.parent.mkdir()
+    target.write_bytes(b"the last good one")
+    with pytest.raises(ToolError, match=complaint):
+        build(target, names, ESP32, release(ESP32), settings)
+    assert list(target.parent.iterdir()) == [target]
+    assert target.read_bytes() == b"the last good one"
+
+
+def test_the_command_takes_list_sizes_and_psram(
+    tmp_path: Path, names: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    board = boards.find("ESP32_GENERIC_S3-SPIRAM_OCT")
+    (tmp_path / "release.bin").write_bytes(release(board))
+    words = ["--board", board.name, "--firmware", "release.bin", "--names", names]
+    sizes = ["--n-embd", 64, "--n-layer", 3, "--block-size", 32, "--no-input-rmsnorm"]
+    result = microgpt_board("image", *words, *sizes)
+    assert result.returncode == 0, result.stderr
+    found = files_of(image.path_of(board).read_bytes())
+    assert json.loads(found["ugpt.json"]) == {
+        "n_embd": 64,
+        "n_layer": 3,
+        "block_size": 32,
+        "input_rmsnorm": False,
+    }
+    result = microgpt_board("image", *words, "--n-embd", 128, "--n-layer", 3, "--psram", 2)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {board.name}: 595,200 parameters ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def changed(data: bytes, offset: int) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,9 @@ from typing import Protocol
 
 import click
 from microgpt.system.terminal import printable
+from ugpt import checkpoint
 from ugpt.board import PARTITION
+from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import HEADER_SIZE
 
 from microgpt_board.device import ports, remote
@@ -32,6 +35,14 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source, names_options
+from microgpt_board.image.sizes import (
+    SETTINGS,
+    Settings,
+    settings_for,
+    sizes_of,
+    sizes_options,
+    write_settings,
+)
 
 NAMES = "names.bin"
 
@@ -40,6 +51,9 @@ INSPECT = f"""
 import hashlib, json, os, sys
 from binascii import hexlify
 found = {{"mpy": getattr(sys.implementation, "_mpy", 0), "files": {{}}, "names": None}}
+def read(name, size):
+    with open(name, "rb") as file:
+        return hexlify(file.read(size)).decode()
 def hash_file(name):
     try:
         with open(name, "rb") as file:
@@ -52,8 +66,15 @@ def hash_file(name):
         found["files"][name] = hexlify(digest.digest()).decode()
     except OSError:
         pass
-for name in ("boot.py", "main.py", "{NAMES}"):
+for name in ("boot.py", "main.py", "{NAMES}", "{SETTINGS}"):
     hash_file(name)
+if "{SETTINGS}" in found["files"]:
+    found["settings"] = read("{SETTINGS}", -1)
+for name in ("{OLDER}", "{NEWEST}"):
+    try:
+        found["saved"] = read(name, {checkpoint.HEADER_SIZE})
+    except OSError:
+        pass
 try:
     for name in os.listdir("ugpt"):
         hash_file("ugpt/" + name)
@@ -75,12 +96,17 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Found:
-    """What is on the board: SHA-256 of each file, room in bytes, header of its names partition."""
+    """What is on the board: SHA-256 of each file, room in bytes, header of its names partition.
+
+    `settings` is its ugpt.json, `saved` the header of its newest checkpoint; all bytes are in hex.
+    """
 
     mpy: int
     files: dict[str, str]
     space: int
     names: str | None
+    settings: str | None = None
+    saved: str | None = None
     new: bool = False  # there is no folder ugpt
 
 
@@ -183,19 +209,51 @@ def changes_for(folder: Path, found: Found) -> Changes:
     return Changes(copy, remove)
 
 
-def deploy(board: Connection, names: Source, folder: Path) -> str:
-    """Build the program in `folder` and make the board's files equal; return a line about it.
+def merged(found: Found, given: Settings) -> Settings:
+    """Return the board's settings with those that are given put into them.
 
-    Raises ToolError.
+    Raises ToolError if something is given and the board's ugpt.json is not a JSON object.
+    """
+    text = bytes.fromhex(found.settings) if found.settings else b"{}"
+    try:
+        settings = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        settings = None
+    if isinstance(settings, dict):
+        return settings | given
+    if given:
+        raise ToolError(f"the board's {SETTINGS} is not a JSON object: correct or remove it first")
+    return {}
+
+
+def saved_run(found: Found) -> dict[str, float] | None:
+    """Return the header of the board's newest checkpoint; None if no run can have it."""
+    try:
+        magic, version, *values = struct.unpack(checkpoint.HEADER, bytes.fromhex(found.saved or ""))
+        header = dict(zip(checkpoint.FIELDS, values, strict=True))
+        checkpoint.sizes_of(header)
+    except (struct.error, ValueError):  # it is cut short or damaged
+        return None
+    return header if (magic, version) == (checkpoint.MAGIC, checkpoint.VERSION) else None
+
+
+def deploy(board: Connection, names: Source, folder: Path, given: Settings | None = None) -> str:
+    """Build the program in `folder` and make the board's files equal; return lines about it.
+
+    The settings that are `given` are put into the board's ugpt.json. Raises ToolError.
     """
     found = inspect(until_answer(lambda: board.run(INSPECT)))
+    settings = merged(found, given or {})
+    packed = names_bin.read(names)
+    sizes_of(settings, packed.data, saved_run(found))
     shutil.rmtree(folder, ignore_errors=True)
     build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
     names_file = folder / NAMES
-    names_bin.write(names, names_file)
-    header = names_file.read_bytes()[:HEADER_SIZE].hex()
+    said = names_bin.write(names, names_file)
     if found.names:
         names_file.unlink()
+    if given:
+        write_settings(settings, folder)
     changes = changes_for(folder, found)
     board.change(folder, changes, found.new)
     board.restart()
@@ -203,10 +261,10 @@ def deploy(board: Connection, names: Source, folder: Path) -> str:
     done = (
         f"{len(changes.copy)} files copied, {unchanged} as they were, {len(changes.remove)} removed"
     )
-    if found.names and found.names != header:
+    if found.names and found.names != packed.data[:HEADER_SIZE].hex():
         another = f"its partition {PARTITION} holds another list than {names.path}"
         done += f"; {another}: make flash writes it"
-    return done
+    return f"{said}\n{done}"
 
 
 @click.command("deploy")
@@ -219,14 +277,18 @@ def deploy(board: Connection, names: Source, folder: Path) -> str:
     help="What talks to the board.",
 )
 @names_options
-def deploy_command(port: str | None, tool: str, names: Source) -> None:
+@sizes_options
+def deploy_command(port: str | None, tool: str, names: Source, sizes: Settings) -> None:
     """Copy what changed to a board that runs MicroPython.
 
-    Interrupts the board's program and restarts it. The checkpoint and the settings stay.
+    Interrupts the board's program and restarts it. The checkpoint stays, and so do the settings,
+    but for the sizes that are given here.
 
-    Example: microgpt-board deploy --port /dev/ttyUSB0
+    \b
+    Examples: microgpt-board deploy --port /dev/ttyUSB0
+              microgpt-board deploy --n-layer 2 --n-embd 12
     """
     found = ports.find_serial_port(port, "deploy")
     board = TOOLS[tool](found)
     ports.check_port(found)
-    click.echo(deploy(board, names, Path("build/deploy")))
+    click.echo(deploy(board, names, Path("build/deploy"), settings_for(sizes, names)))

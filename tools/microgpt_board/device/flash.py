@@ -16,6 +16,7 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image
 from microgpt_board.image.boards import Board, board_option
 from microgpt_board.image.names_bin import Source
+from microgpt_board.image.sizes import Settings, settings_for
 
 BAUD = 460800  # every USB chip of these boards has it
 SLOWER_BAUD = 115200
@@ -106,8 +107,10 @@ def flash_command(
     port: str | None,
     baud: int,
     board: str,
+    psram: int | None,
     firmware: Path | None,
     names: Source,
+    sizes: Settings,
     no_monitor: bool,
 ) -> None:
     """Build the image, write it to a board and watch the run.
@@ -116,10 +119,10 @@ def flash_command(
 
     Example: microgpt-board flash --port /dev/ttyUSB0
     """
-    kind = boards.find(board)
+    kind = boards.find(board, psram)
     found, baud = _line(port, baud, "flash")
     file = image.path_of(kind)
-    click.echo(image.write_image(file, kind, firmware, names))
+    click.echo(image.write_image(file, kind, firmware, names, settings_for(sizes, names)))
     write(kind, found, baud, file)
     if not no_monitor:
         monitor.watch_port(port)

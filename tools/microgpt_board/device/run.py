@@ -1,18 +1,38 @@
 """Run the firmware on the virtual board; show and record its run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+from microgpt.boards import refusal
 from microgpt.cli.options import PATH
 from ugpt.app import SETTINGS
 from ugpt.checkpoint import Checkpoints
+from ugpt.layout import Sizes
 
 from microgpt_board.device import monitor
 from microgpt_board.device.monitor import runs_option
 from microgpt_board.device.record import Recorder
-from microgpt_board.emulation.micropython import FLASH, build_virtual, run_board
+from microgpt_board.emulation.micropython import FLASH, HEAP, build_virtual, run_board
 from microgpt_board.errors import ToolError
+from microgpt_board.image import boards, names_bin
+from microgpt_board.image.boards import Board
 from microgpt_board.image.names_bin import Source, names_options
+from microgpt_board.image.sizes import Settings, settings_for, sizes_of, sizes_options
+
+
+def _heap_for(model: Sizes, board: Board | None) -> str:
+    """Return the heap of a virtual board with the memory of `board`, or of one with HEAP.
+
+    Raises ToolError if it is too small for the model.
+    """
+    if board:
+        boards.check(board, model)
+        return str(boards.virtual_heap(board))
+    reason = refusal(boards.VIRTUAL, model)
+    if reason:
+        raise ToolError(f"the virtual board: {reason}; BOARD={boards.NAMES[-1]} gives it 8 MB")
+    return HEAP
 
 
 @click.command("run")
@@ -21,22 +41,41 @@ from microgpt_board.image.names_bin import Source, names_options
 )
 @click.option("--seed", type=int, help="0: from the hardware [default: 42].")
 @names_options
+@sizes_options
 @click.option(
-    "--resume", is_flag=True, help="Go on from the last checkpoint; steps and seed are its own."
+    "--board",
+    help=f"Have only the memory of {', '.join(boards.NAMES)} [default: 2 MB].",
+)
+@boards.psram_option
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the last checkpoint; steps, seed and sizes are its own.",
 )
 @click.option("--flash", type=PATH, default=FLASH, show_default=True, help="Folder of the flash.")
 @runs_option
 def run_command(
-    steps: int | None, seed: int | None, names: Source, resume: bool, flash: Path, runs: Path
+    steps: int | None,
+    seed: int | None,
+    names: Source,
+    sizes: Settings,
+    board: str | None,
+    psram: int | None,
+    resume: bool,
+    flash: Path,
+    runs: Path,
 ) -> int:
     """Train on the virtual board, then generate 20 names.
 
     The virtual board is MicroPython on this computer, with the program of a real board.
 
-    Example: microgpt-board run --steps 1000 --seed 42
+    \b
+    Examples: microgpt-board run --steps 1000 --seed 42
+              microgpt-board run --n-layer 2 --n-embd 24 --n-head 3 --block-size 32
     """
+    kind = boards.find(board or boards.DEFAULT, psram) if board or psram else None
     saved = Checkpoints(folder=f"{flash}/").header if resume else None
-    settings = {"lr": saved["lr"]} if saved else {}
+    settings: dict[str, float] = {"lr": saved["lr"]} if saved else {}
     for name, value in {"steps": steps, "seed": seed}.items():
         default, lowest, highest = SETTINGS[name]
         settings[name] = default if value is None else value
@@ -44,8 +83,13 @@ def run_command(
             settings[name] = saved[name]
         if not lowest <= settings[name] <= highest:
             raise ToolError(f"{name} must be {lowest} to {highest}, not {settings[name]}")
+    settings |= settings_for(sizes, names)
+    if saved and names.block_size is None:  # the list was packed for it
+        names = replace(names, block_size=saved["block_size"])
+    model = sizes_of(settings, names_bin.read(names).data, saved)
+    heap = _heap_for(model, kind)
     click.echo(build_virtual(flash, names), err=True)
     watch = monitor.Watch()
-    lines = run_board(flash, settings, resume=resume)
+    lines = run_board(flash, settings, heap, resume=resume)
     monitor.show(lines, watch, Recorder("virtual", runs))
     return 1 if watch.errors else 0

@@ -14,6 +14,7 @@ from microgpt_board.image import boards, image
 from microgpt_board.image.boards import Board
 from microgpt_board.image.names_bin import Source
 from microgpt_board.image.partitions import FLASH_SIZE
+from microgpt_board.image.sizes import Settings, settings_for
 
 PORT = 5555
 MACHINE = "esp32"
@@ -48,7 +49,12 @@ def command_for(qemu: str, flash: Path, port: int, download: bool) -> list[str]:
 
 
 def flash_file(
-    board: Board, flash: Path | None, download: bool, firmware: Path | None, names: Source
+    board: Board,
+    flash: Path | None,
+    download: bool,
+    firmware: Path | None,
+    names: Source,
+    settings: Settings | None = None,
 ) -> Path:
     """Return the file that is to be the flash: `flash`, an empty one, or the image, just built.
 
@@ -64,7 +70,7 @@ def flash_file(
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(image.BLANK * FLASH_SIZE)
     else:
-        click.echo(image.write_image(built, board, firmware, names))
+        click.echo(image.write_image(built, board, firmware, names, settings))
         shutil.copyfile(built, copy)
     return copy
 
@@ -95,8 +101,10 @@ def emulate_command(
     flash: Path | None,
     download: bool,
     board: str,
+    psram: int | None,
     firmware: Path | None,
     names: Source,
+    sizes: Settings,
 ) -> None:
     """Boot the image on an emulated board, Espressif's QEMU.
 
@@ -107,11 +115,11 @@ def emulate_command(
     Examples: microgpt-board emulate
               microgpt-board emulate --flash build/ESP32_GENERIC/flash.bin
     """
-    kind = boards.find(board)
+    kind = boards.find(board, psram)
     if kind.chip != MACHINE:
         raise ToolError(f"QEMU emulates an {MACHINE}, not the {kind.chip} of {kind.name}")
     qemu = find_qemu()
-    file = flash_file(kind, flash, download, firmware, names)
+    file = flash_file(kind, flash, download, firmware, names, settings_for(sizes, names))
     click.echo(f"{file} on the emulated board: PORT=socket://127.0.0.1:{socket}; Ctrl-C ends it")
     sys.stdout.flush()
     run_until_ctrl_c(command_for(qemu, file, socket, download))

@@ -89,6 +89,14 @@ def virtual_heap(board: Board) -> int:
     return (board.memory.free + VIRTUAL_PROGRAM) * 256 // 253
 
 
+def _free_of(heap: int) -> Memory:
+    """Return the memory that is free on a virtual board with a heap of so many bytes."""
+    free = heap * 253 // 256 - VIRTUAL_PROGRAM
+    return Memory(free, free)
+
+
+VIRTUAL = _free_of(2 << 20)  # without the memory of a board: emulation.micropython.HEAP
+
 board_option = click.option(
     "--board", default=DEFAULT, show_default=True, help=f"{', '.join(NAMES)}."
 )

@@ -21,9 +21,16 @@ from microgpt.system import files
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, names_bin, partitions
 from microgpt_board.image import compile as build
-from microgpt_board.image.boards import Board, board_option
+from microgpt_board.image.boards import Board, board_option, psram_option
 from microgpt_board.image.download import download
 from microgpt_board.image.names_bin import Source, names_options
+from microgpt_board.image.sizes import (
+    Settings,
+    settings_for,
+    sizes_of,
+    sizes_options,
+    write_settings,
+)
 
 BUILD = Path("build")
 OLDEST_MICROPYTHON = (1, 23)  # the first that loads our .mpy files
@@ -165,18 +172,28 @@ def build_image(board: Board, firmware: Path, names: bytes, folder: Path) -> byt
     return bytes(flash)
 
 
-def write_image(target: Path, board: Board, firmware: Path | None, names: Source) -> str:
-    """Compile, build and write the image of `board` to `target`; return a line about it.
+def write_image(
+    target: Path,
+    board: Board,
+    firmware: Path | None,
+    names: Source,
+    settings: Settings | None = None,
+) -> str:
+    """Compile, build and write the image of `board` to `target`; return lines about it.
 
-    Raises ToolError for anything that must not be flashed; `target` is then unchanged.
+    `settings` are for its ugpt.json; None: it has none. Raises ToolError for anything that must not
+    be flashed, a model too large for the board too; `target` is then unchanged.
     """
+    settings = settings or {}
+    packed = names_bin.read(names)
+    boards.check(board, sizes_of(settings, packed.data))
     program = target.parent / "files"
     build.build_files(program, board.architecture)
-    packed = target.parent / "names.bin"
-    names_bin.write(names, packed)
-    image = build_image(board, find_firmware(board, firmware), packed.read_bytes(), program)
+    said = names_bin.write(names, target.parent / "names.bin")
+    write_settings(settings, program)
+    image = build_image(board, find_firmware(board, firmware), packed.data, program)
     files.write(target, image)
-    return f"{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
+    return f"{said}\n{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
 
 
 def path_of(board: Board) -> Path:
@@ -185,22 +202,24 @@ def path_of(board: Board) -> Path:
 
 
 def image_options(command: Command) -> Command:
-    """Add what an image is made from as options: board, firmware, names."""
-    command = names_options(command)
+    """Add what an image is made from as options: board, psram, firmware, names, sizes."""
+    command = names_options(sizes_options(command))
     command = click.option(
         "--firmware",
         type=PATH,
         help="A release of MicroPython [default: the board's, fetched once].",
     )(command)
-    return board_option(command)
+    return board_option(psram_option(command))
 
 
 @click.command("image")
 @image_options
-def image_command(board: str, firmware: Path | None, names: Source) -> None:
+def image_command(
+    board: str, psram: int | None, firmware: Path | None, names: Source, sizes: Settings
+) -> None:
     """Build the image: all of a board's flash in one file.
 
     Example: microgpt-board image --board ESP32_GENERIC
     """
-    kind = boards.find(board)
-    click.echo(write_image(path_of(kind), kind, firmware, names))
+    kind = boards.find(board, psram)
+    click.echo(write_image(path_of(kind), kind, firmware, names, settings_for(sizes, names)))

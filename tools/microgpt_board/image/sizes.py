@@ -1,0 +1,86 @@
+"""The size of the model: options of the verbs, and settings in the board's ugpt.json."""
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from microgpt.cli.options import MODEL_HELP, Command
+from ugpt import app
+from ugpt.dataset import HEADER
+from ugpt.layout import Sizes
+
+from microgpt_board.errors import ToolError
+from microgpt_board.image.names_bin import Source
+
+SETTINGS = "ugpt.json"
+Settings = dict[str, int | bool]
+NAMES = tuple(name for name in app.SIZES if name != "block_size")
+
+
+def _option(name: str) -> Callable[[Command], Command]:
+    """Return the option of a setting; its value is None if it is not given."""
+    default, lowest, highest = app.SETTINGS[name]
+    word = name.replace("_", "-")
+    if isinstance(default, bool):
+        shown = f"{'' if default else 'no-'}{word}"
+        text = f"{MODEL_HELP[name]} [default: {shown}]"
+        return click.option(f"--{word}/--no-{word}", default=None, help=text)
+    text = f"{MODEL_HELP[name]} [default: {default}]"
+    return click.option(f"--{word}", type=click.IntRange(int(lowest), int(highest)), help=text)
+
+
+def sizes_options(command: Command) -> Command:
+    """Add the model's sizes as options; those that are given arrive as one argument, `sizes`.
+
+    The block size is not among them: it is one of the list of documents, `names_options`.
+    """
+
+    @wraps(command)
+    def with_sizes(*words: object, **values: Any) -> object:
+        given = {name: values.pop(name) for name in NAMES}
+        sizes = {name: value for name, value in given.items() if value is not None}
+        return command(*words, sizes=sizes, **values)
+
+    result: Command = with_sizes
+    for name in reversed(NAMES):
+        result = _option(name)(result)
+    return result
+
+
+def settings_for(sizes: Settings, names: Source) -> Settings:
+    """Return the settings that ugpt.json needs for these options: only what was given."""
+    return sizes | ({} if names.block_size is None else {"block_size": names.block_size})
+
+
+def sizes_of(
+    settings: Mapping[str, object], names: bytes, saved: dict[str, float] | None = None
+) -> Sizes:
+    """Return the sizes of the board's model with these settings and this names.bin, or its header.
+
+    What `settings` lack is that of the run whose checkpoint has the header `saved`, else the
+    default, as on the board. Raises ToolError if no model can have them.
+    """
+    *_, record_size, _, _, vocab_size = struct.unpack_from(HEADER, names)
+    values = {name: app.SETTINGS[name][0] for name in app.SIZES}
+    values |= app.settings_of(saved) if saved else {}
+    for name in app.SIZES:
+        if name in settings and app.fits(name, settings[name]):
+            values[name] = settings[name]
+    values["block_size"] = values["block_size"] or record_size
+    try:
+        return Sizes(vocab_size, *(values[name] for name in app.SIZES))
+    except ValueError as error:
+        raise ToolError(str(error)) from None
+
+
+def write_settings(settings: Mapping[str, object], folder: Path) -> None:
+    """Write the settings as ugpt.json into the folder of a board's files; none: no such file."""
+    target = folder / SETTINGS
+    if settings:
+        target.write_text(json.dumps(settings))
+    else:
+        target.unlink(missing_ok=True)
