@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import termios
 import threading
 import tty
 from contextlib import suppress
@@ -31,6 +32,10 @@ class SerialEnd:
         """Send all of `data`."""
         while data:
             data = data[os.write(self._ours, data) :]
+
+    def discard(self) -> None:
+        """Drop what was sent and that nobody has read."""
+        termios.tcflush(self._theirs, termios.TCIFLUSH)
 
     def unplug(self) -> None:
         """Leave `port` to whoever has opened it; without one, `read` returns b""."""
@@ -79,9 +84,12 @@ class MicroPythonBoard:
         """Switch it off."""
         self._process.kill()
         self._process.wait()
+        to_board, from_board = self._threads
+        while from_board.is_alive():  # it waits as long as nobody reads what it has written
+            self._end.discard()
+            from_board.join(0.05)
         self._end.unplug()
-        for thread in self._threads:
-            thread.join()
+        to_board.join()
         self._end.close()
         for pipe in (self._process.stdin, self._process.stdout):
             pipe.close()

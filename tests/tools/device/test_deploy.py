@@ -20,12 +20,19 @@ from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER
+from ugpt.dataset import Dataset
 
 from tests.support.commands import microgpt_board
 from tests.support.serial_board import MicroPythonBoard, SerialEnd
 
 OTHER_PROGRAM = "import time\nwhile True:\n    print('blink')\n    time.sleep(0.01)\n"
 LONG_RUN = {"steps": 1_000_000, "log_every": 1}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build in a folder of the test's own: each writes another list and other settings."""
+    monkeypatch.chdir(tmp_path)
 
 
 def run_tool(port: str, names: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -121,6 +128,27 @@ def test_broken_settings_are_not_replaced(tmp_path: Path, names: Path):
     assert "ugpt.json" not in board.copied
 
 
+def test_a_model_too_large_for_the_board_is_refused_before_anything_is_copied(
+    tmp_path: Path, names: Path
+):
+    board = Remembered("")
+    with pytest.raises(ToolError, match="^this board: 16,032 parameters .* what fits: N_LAYER=2, or N_EMBD=8$"):
+        deploy.deploy(board, Source(names), tmp_path / "files", {"n_layer": 5})
+    assert not board.copied and not (tmp_path / "files").exists()
+    board.found["heap"] = 4 << 20  # PSRAM
+    deploy.deploy(board, Source(names), tmp_path / "files", {"n_layer": 5})
+    assert "ugpt.json" in board.copied
+
+
+def test_the_list_is_written_for_the_block_size_that_the_board_has(tmp_path: Path, names: Path):
+    board = Remembered("")
+    board.found["settings"] = b'{"block_size": 32}'.hex()
+    board.found["names"] = None
+    deploy.deploy(board, Source(names), tmp_path / "files")
+    written = (tmp_path / "files" / "names.bin").read_bytes()
+    assert Dataset(names_bin.InMemory("names.bin", written)).record_size == 32
+
+
 def test_sizes_that_the_settings_lack_are_those_of_the_saved_run(tmp_path: Path, names: Path):
     board = Remembered("")
     header = {"n_embd": 24, "n_head": 3, "n_layer": 1, "block_size": 16, "vocab_size": 27}
@@ -188,7 +216,8 @@ def test_ampy_knows_no_sockets(names: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def found(**facts: object) -> Found:
-    return Found(**{"mpy": 0, "files": {}, "space": 10_000, "names": None, **facts})
+    usual = {"mpy": 0, "machine": "", "heap": 0, "files": {}, "space": 10_000, "names": None}
+    return Found(**{**usual, **facts})
 
 
 def test_no_room(tmp_path: Path):
@@ -210,7 +239,15 @@ class Remembered:
 
     def __init__(self, names: str) -> None:
         mpy = 6 | 3 << 8 | 10 << 10  # what an ESP32 says
-        self.found = {"mpy": mpy, "files": {}, "space": 1_000_000, "names": names, "new": True}
+        self.found = {
+            "mpy": mpy,
+            "machine": "Generic ESP32 module with ESP32",
+            "heap": 166_000,
+            "files": {},
+            "space": 1_000_000,
+            "names": names,
+            "new": True,
+        }
         self.copied: list[str] = []
         self.restarted = False
 

@@ -9,13 +9,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import click
+from microgpt.boards import refusal
 from microgpt.system.terminal import printable
-from ugpt import checkpoint
+from ugpt import app, checkpoint
 from ugpt.board import PARTITION
 from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import HEADER_SIZE
@@ -32,8 +33,8 @@ from microgpt_board.device.remote import (
     until_answer,
 )
 from microgpt_board.errors import ToolError
+from microgpt_board.image import boards, names_bin
 from microgpt_board.image import compile as build
-from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source, names_options
 from microgpt_board.image.sizes import (
     SETTINGS,
@@ -48,9 +49,12 @@ NAMES = "names.bin"
 
 # Runs on the board: reports its files, and the names where ugpt.board finds them.
 INSPECT = f"""
-import hashlib, json, os, sys
+import gc, hashlib, json, os, sys
 from binascii import hexlify
+gc.collect()
 found = {{"mpy": getattr(sys.implementation, "_mpy", 0), "files": {{}}, "names": None}}
+found["machine"] = getattr(sys.implementation, "_machine", "")
+found["heap"] = gc.mem_free() + gc.mem_alloc()
 def read(name, size):
     with open(name, "rb") as file:
         return hexlify(file.read(size)).decode()
@@ -98,10 +102,13 @@ print(json.dumps(found))
 class Found:
     """What is on the board: SHA-256 of each file, room in bytes, header of its names partition.
 
-    `settings` is its ugpt.json, `saved` the header of its newest checkpoint; all bytes are in hex.
+    `machine` is what MicroPython says it runs on, `heap` the bytes of its heap. `settings` is its
+    ugpt.json, `saved` the header of its newest checkpoint; all bytes are in hex.
     """
 
     mpy: int
+    machine: str
+    heap: int
     files: dict[str, str]
     space: int
     names: str | None
@@ -244,8 +251,13 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
     """
     found = inspect(until_answer(lambda: board.run(INSPECT)))
     settings = merged(found, given or {})
+    if names.block_size is None and app.fits("block_size", settings.get("block_size")):
+        names = replace(names, block_size=settings["block_size"])  # as the board's model has it
     packed = names_bin.read(names)
-    sizes_of(settings, packed.data, saved_run(found))
+    model = sizes_of(settings, packed.data, saved_run(found))
+    reason = refusal("this board", model, boards.memory_of(found.machine, found.heap))
+    if reason:
+        raise ToolError(reason)
     shutil.rmtree(folder, ignore_errors=True)
     build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
     names_file = folder / NAMES

@@ -29,9 +29,9 @@ def _heap_for(model: Sizes, board: Board | None) -> str:
     if board:
         boards.check(board, model)
         return str(boards.virtual_heap(board))
-    reason = refusal(boards.VIRTUAL, model)
+    reason = refusal("the virtual board", model, boards.VIRTUAL)
     if reason:
-        raise ToolError(f"the virtual board: {reason}; BOARD={boards.NAMES[-1]} gives it 8 MB")
+        raise ToolError(f"{reason}; BOARD={boards.NAMES[-1]} gives it 8 MB")
     return HEAP
 
 

@@ -81,6 +81,16 @@ def check(board: Board, sizes: Sizes) -> None:
         raise ToolError(reason)
 
 
+def memory_of(machine: str, heap: int) -> Memory:
+    """Return the memory for training on a board with MicroPython, whose program is not loaded.
+
+    `machine` is what it says of itself, `heap` the bytes of its heap, as far as that can grow.
+    """
+    if "ESP32" in machine and heap < 1 << 20:
+        return boards.INTERNAL  # measured with the program loaded, in pieces
+    return _free_of(heap)
+
+
 def virtual_heap(board: Board) -> int:
     """Return the heap, in bytes, that gives the virtual board as much free memory as `board`.
 
