@@ -1,4 +1,4 @@
-"""Take the picture of the service's page that the documentation shows; needs chromium.
+"""Take the pictures of the service's page that the documentation shows; needs chromium.
 
 .venv/bin/python tools/page_picture.py http://127.0.0.1:8080 docs/page.png
 """
@@ -22,8 +22,11 @@ SAID = ("Hi", "Ada")
 @click.command()
 @click.argument("url")
 @click.argument("target", type=PATH)
-def page_picture(url: str, target: Path) -> None:
-    """Chat, point at the chart, and write the page as the PNG file TARGET.
+@click.option("--prompt", default="", help="What each document begins with.")
+def page_picture(url: str, target: Path, prompt: str) -> None:
+    """Use the page and write it as the PNG file TARGET.
+
+    Chats, or generates documents if the model does not chat, and points at the chart.
 
     Example: python tools/page_picture.py http://127.0.0.1:8080 docs/page.png
     """
@@ -31,30 +34,37 @@ def page_picture(url: str, target: Path) -> None:
     if not driver_path:
         raise UserError("no chromedriver here: on Debian, apt install chromium chromium-driver")
     options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", f"--window-size={SIZE[0]},{SIZE[1]}"):
-        options.add_argument(argument)
+    options.add_argument("--headless=new")
+    options.add_argument("--no-sandbox")
+    options.add_argument("--hide-scrollbars")
+    options.add_argument(f"--window-size={SIZE[0]},{SIZE[1]}")
     driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
     try:
-        _use(driver, url)
+        _use(driver, url, prompt)
         driver.save_screenshot(str(target))
     finally:
         driver.quit()
     click.echo(f"drawn: {target}")
 
 
-def _use(driver: webdriver.Chrome, url: str) -> None:
+def _use(driver: webdriver.Chrome, url: str, prompt: str) -> None:
     """Do on the page what a visitor would do."""
     width, height = SIZE
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     driver.get(url)
     wait = WebDriverWait(driver, PATIENCE_S)
-    wait.until(lambda d: d.find_element(By.ID, "model").text and _count(d, "#runs-list li") > 1)
-    for number, text in enumerate(SAID, 1):
-        driver.find_element(By.CSS_SELECTOR, "#chat-form [name=content]").send_keys(text)
-        button = driver.find_element(By.CSS_SELECTOR, "#chat-form [type=submit]")
-        button.click()
-        _wait_for(wait, "#messages .assistant:not(.writing)", number)
+    wait.until(lambda d: d.find_element(By.ID, "model").text and _count(d, "#runs-list li"))
+    if driver.find_element(By.ID, "chat-form").is_displayed():
+        for number, text in enumerate(SAID, 1):
+            driver.find_element(By.CSS_SELECTOR, "#chat-form [name=content]").send_keys(text)
+            driver.find_element(By.CSS_SELECTOR, "#chat-form [type=submit]").click()
+            _wait_for(wait, "#messages .assistant:not(.writing)", number)
+    else:
+        form = driver.find_element(By.ID, "documents-form")
+        form.find_element(By.NAME, "prompt").send_keys(prompt)
+        form.find_element(By.CSS_SELECTOR, "[type=submit]").click()
+        wait.until(lambda d: _count(d, "#samples li"))
     curve = driver.find_element(By.ID, "curve")
     driver.execute_script("window.scrollTo(0, 0)")
     webdriver.ActionChains(driver).move_to_element(curve).perform()

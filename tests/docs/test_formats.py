@@ -84,7 +84,7 @@ def test_the_boards_log() -> None:
     larger = events[11]
     assert isinstance(larger, log.Start)
     assert (first.model, first.vocab_size) == (ModelConfig(), 27)
-    assert (larger.model, larger.vocab_size) == (ModelConfig(24, 3, 2, 32), 44)
+    assert (larger.model, larger.vocab_size) == (ModelConfig(24, 3, 2, 32), 61)
 
 
 def read_checkpoint(data: bytes) -> tuple[dict[str, float], np.ndarray]:
