@@ -101,8 +101,8 @@ test: lint ## lint, and all tests [PYTEST_FLAGS=]
 bench: $(READY) ## time of a training step: scalar, tensor, virtual board
 	@$(BIN)/microgpt-board bench $(NAMES_FLAGS)
 
-bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core
-	@$(BIN)/microgpt-board bench-kernels
+bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core [SIZES]
+	@$(BIN)/microgpt-board bench-kernels $(SIZES_FLAGS)
 
 kernels: $(READY) ## compile the board's native kernels again, after a change to kernels.c
 	@$(BIN)/microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy

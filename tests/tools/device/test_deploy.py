@@ -132,7 +132,9 @@ def test_a_model_too_large_for_the_board_is_refused_before_anything_is_copied(
     tmp_path: Path, names: Path
 ):
     board = Remembered("")
-    with pytest.raises(ToolError, match="^this board: 16,032 parameters .* what fits: N_LAYER=2, or N_EMBD=8$"):
+    with pytest.raises(
+        ToolError, match="^this board: 16,032 parameters .* what fits: N_LAYER=2, or N_EMBD=8$"
+    ):
         deploy.deploy(board, Source(names), tmp_path / "files", {"n_layer": 5})
     assert not board.copied and not (tmp_path / "files").exists()
     board.found["heap"] = 4 << 20  # PSRAM

@@ -42,7 +42,7 @@ def test_instructions_of_each_kernel() -> None:
     if missing := xtensa.missing():
         pytest.skip(missing)
     output = microgpt_board("bench-kernels", "--document", "emma").stdout
-    assert output.startswith("A training step on 'emma', ")
+    assert output.startswith("A training step of 4,192 parameters on 'emma', ")
     rows = [line.split(" | ") for line in output.splitlines() if line.startswith("| ")][1:]
     *kernels, total = [int(re.sub(r"\D", "", row[2])) for row in rows]
     assert total == sum(kernels)

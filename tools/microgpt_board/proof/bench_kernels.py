@@ -7,6 +7,7 @@ import click
 import numpy as np
 from ugpt import coefficients, ops
 from ugpt.adam import Adam
+from ugpt.layout import Sizes, parameter_count
 from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import Tokenizer
@@ -14,6 +15,7 @@ from ugpt.tokenizer import Tokenizer
 from microgpt_board.emulation import xtensa as emulator
 from microgpt_board.errors import ToolError
 from microgpt_board.image import native
+from microgpt_board.image.sizes import Settings, sizes_options
 
 DOCUMENT = "charles"  # 8 positions
 
@@ -39,10 +41,10 @@ class CallRecorder:
         return lambda *arguments: self.calls.append(emulator.Call(name, arguments))
 
 
-def step_calls(document: str = DOCUMENT) -> list[emulator.Call]:
+def step_calls(document: str = DOCUMENT, sizes: Sizes | None = None) -> list[emulator.Call]:
     """Return the kernel calls of one training step on `document`, in their order."""
     recorder = CallRecorder()
-    model = Model(kernels=recorder)
+    model = Model(sizes, recorder)
     model.initialise(Rng(42))
     adam = Adam(model)
     n = model.set_tokens(Tokenizer().encode(document))
@@ -95,18 +97,28 @@ def table(calls: list[emulator.Call]) -> str:
 
 @click.command("bench-kernels")
 @click.option("--document", default=DOCUMENT, show_default=True, help="Letters a to z.")
-def bench_kernels_command(document: str) -> None:
+@sizes_options
+@click.option("--block-size", type=int, default=Sizes().block_size, show_default=True)
+def bench_kernels_command(document: str, sizes: Settings, block_size: int) -> None:
     """Count the instructions of each kernel in a step.
 
     They are counted on an emulated Xtensa core, which needs qemu-system-misc and clang-22.
 
     Example: microgpt-board bench-kernels --document charles
     """
+    try:
+        model = Sizes(block_size=block_size, **sizes)
+        Tokenizer().encode(document)
+    except ValueError as error:
+        raise ToolError(str(error)) from None
     missing = emulator.missing()
     if missing:
         raise ToolError(missing)
     command = native.TARGETS["xtensawin"].compilers[0]  # `missing` asks for this one
-    calls = step_calls(document)
+    calls = step_calls(document, model)
     emulator.run(native.compile_functions("xtensawin", command), calls)
-    click.echo(f"A training step on {document!r}, {native.compiler_version(command)}:\n")
+    click.echo(
+        f"A training step of {parameter_count(model):,} parameters on {document!r}, "
+        f"{native.compiler_version(command)}:\n"
+    )
     click.echo(table(calls))
