@@ -41,9 +41,9 @@ $(READY_DEV): pyproject.toml firmware/ugpt/version.py tools/setup.sh
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 
-run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 RESUME=1 BOARD= PSRAM= LIST SIZES]
-	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(BOARD_FLAGS) \
-		$(NAMES_FLAGS) $(SIZES_FLAGS) $(if $(RESUME),--resume)
+run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 LR=0.01 RESUME=1 BOARD= PSRAM= LIST SIZES]
+	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(LR),--lr $(LR)) \
+		$(BOARD_FLAGS) $(NAMES_FLAGS) $(SIZES_FLAGS) $(if $(RESUME),--resume)
 
 image: $(READY) ## build the file for a board's flash [BOARD= PSRAM=8 FIRMWARE=release.bin LIST SIZES]
 	@$(BIN)/microgpt-board image $(IMAGE_FLAGS)

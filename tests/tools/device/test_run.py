@@ -304,6 +304,8 @@ def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
         (["--names", "nothing.txt"], "cannot read nothing.txt"),
         (["--steps", "0"], "steps must be 1 to 1000000, not 0"),
         (["--seed", "-1"], "seed must be 0 to 4294967295, not -1"),
+        (["--lr", "0"], "lr must be 1e-06 to 1.0, not 0.0"),
+        (["--lr", "nan"], "lr must be 1e-06 to 1.0, not nan"),
         (["--names", str(ROOT / "LICENSE"), "--steps", "x"], "is not a valid integer"),
         (["--n-head", "3"], "n_embd 16 is not divisible by n_head 3"),
         (["--n-embd", "20", "--n-head", "8"], "n_embd 20 is not divisible by n_head 8"),

@@ -40,6 +40,7 @@ def _heap_for(model: Sizes, board: Board | None) -> str:
     "--steps", type=int, help="Training steps; more of them extend a run [default: 1000]."
 )
 @click.option("--seed", type=int, help="0: from the hardware [default: 42].")
+@click.option("--lr", type=float, help="Learning rate of the first step [default: 0.01].")
 @names_options
 @sizes_options
 @click.option(
@@ -50,13 +51,14 @@ def _heap_for(model: Sizes, board: Board | None) -> str:
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on from the last checkpoint; steps, seed and sizes are its own.",
+    help="Go on from the last checkpoint; steps, seed, lr and sizes are its own.",
 )
 @click.option("--flash", type=PATH, default=FLASH, show_default=True, help="Folder of the flash.")
 @runs_option
 def run_command(
     steps: int | None,
     seed: int | None,
+    lr: float | None,
     names: Source,
     sizes: Settings,
     board: str | None,
@@ -75,8 +77,8 @@ def run_command(
     """
     kind = boards.find(board or boards.DEFAULT, psram) if board or psram else None
     saved = Checkpoints(folder=f"{flash}/").header if resume else None
-    settings: dict[str, float] = {"lr": saved["lr"]} if saved else {}
-    for name, value in {"steps": steps, "seed": seed}.items():
+    settings: dict[str, float] = {}
+    for name, value in {"steps": steps, "seed": seed, "lr": lr}.items():
         default, lowest, highest = SETTINGS[name]
         settings[name] = default if value is None else value
         if saved and value is None:
