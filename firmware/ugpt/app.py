@@ -4,7 +4,7 @@ import gc
 import json
 import sys
 
-from . import backend, board, checkpoint
+from . import backend, board, checkpoint, layout
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
@@ -28,7 +28,7 @@ SETTINGS = {  # name: (default, lowest, highest)
     "input_rmsnorm": (_USUAL.input_rmsnorm, False, True),
 }
 RUN = ("seed", "steps", "lr")  # the settings of a run that its checkpoint has, and these:
-SIZES = ("n_embd", "n_head", "n_layer", "block_size", "tie_lm_head", "input_rmsnorm")
+SIZES = layout.SIZES[1:]
 SETTINGS_FILE = board.ROOT + "ugpt.json"
 
 current = None  # (training, report, checkpoints) of the run in memory; `repl` continues it

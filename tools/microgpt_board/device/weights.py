@@ -27,7 +27,7 @@ from microgpt.system import files
 from microgpt.tokenizer import Tokenizer
 from ugpt import app, checkpoint
 from ugpt.checkpoint import HEADER, MAGIC, MIXED, OLDER, PUSHED, VERSION
-from ugpt.layout import parameter_count, parameter_table
+from ugpt.layout import NUMBERS, parameter_count, parameter_table
 from ugpt.rng import Rng
 from ugpt.tokenizer import BOS
 
@@ -223,7 +223,7 @@ def _header(
         settings["lr"] = state.lr
     seed, steps = settings["seed"], settings["steps"]
     seed = seed or int.from_bytes(os.urandom(4), "little") or 1
-    header = {name: getattr(model.sizes, name) for name in checkpoint.SIZES}
+    header = {name: getattr(model.sizes, name) for name in NUMBERS}
     header |= {"data": state.data, "data_crc": state.data_crc}
     header |= {"seed": seed, "steps": steps, "lr": settings["lr"]}
     header |= {"step": 0 if train else steps, "rng": Rng(seed).state}
