@@ -172,18 +172,8 @@ def prepare(settings, remarks=(), checkpoints=None):
         dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes, state
     )
     _before = training
-    model = training.model
     report = Report(settings["log_every"])
-    report.start(
-        board.description(),
-        kernels.NAME,
-        reason,
-        seed,
-        len(model.params),
-        training.steps,
-        dataset.count,
-        model.sizes,
-    )
+    report.start(training, reason)
     for text in remarks:
         remark(text)
     checkpoints.resume(training)

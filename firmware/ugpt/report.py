@@ -45,16 +45,23 @@ class Report:
         self._us = 0
         self._steps = 0
 
-    def start(self, machine, kernels, reason, seed, parameters, steps, data, sizes):
-        """Log the first remark: what this run is; `reason` says why `kernels` were chosen.
-
-        `data` is the number of documents; of `sizes`, those that are not the default are logged.
-        """
+    def start(self, training, reason):
+        """Log the first remark: what this run is; `reason` says why its kernels were chosen."""
+        model = training.model
         line = (
             "microgpt-esp32 %s board:%s kernels:%s reason:%s seed:%d parameters:%d steps:%d data:%d"
-            % (__version__, machine, kernels, reason, seed, parameters, steps, data)
+            % (
+                __version__,
+                board.description(),
+                model.kernels.NAME,
+                reason,
+                training.seed,
+                len(model.params),
+                training.steps,
+                training.dataset.count,
+            )
         )
-        for field in unusual(sizes):
+        for field in unusual(model.sizes):
             line += " %s:%d" % field
         remark(line)
 
