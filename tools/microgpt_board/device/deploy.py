@@ -261,7 +261,7 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
     shutil.rmtree(folder, ignore_errors=True)
     build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
     names_file = folder / NAMES
-    said = names_bin.write(names, names_file)
+    said = packed.write(names_file)
     if found.names:
         names_file.unlink()
     if given:
