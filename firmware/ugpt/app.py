@@ -74,37 +74,45 @@ def settings_of(header):
 def read_settings(path, saved=None):
     """Return the settings in the JSON file at `path`, and a list of remarks on its errors.
 
-    A setting that is missing or has an invalid value gets that of the run whose checkpoint has the
-    header `saved`, else its default; a missing file is no error. A block_size of None is the record
-    size of the documents.
+    What it lacks is as in `complete`; a missing file is no error.
     """
+    given = {}
     remarks = []
-    settings = {name: SETTINGS[name][0] for name in SETTINGS}
-    if saved:
-        settings.update(settings_of(saved))
     try:
         with open(path) as file:
             given = json.loads(file.read().lstrip("\ufeff"))  # some editors put that first
         if not isinstance(given, dict):
             raise ValueError
     except OSError:
-        return settings, remarks
+        pass
     except ValueError:
+        given = {}
         remarks.append("%s is not a JSON object: using the default settings" % path)
-        return settings, remarks
+    settings, errors = complete(given, saved)
+    return settings, remarks + ["%s: %s" % (path, text) for text in errors]
+
+
+def complete(given, saved=None):
+    """Return all settings, of which some are `given`, and a list of remarks on errors in these.
+
+    A setting that is missing or has an invalid value gets that of the run whose checkpoint has the
+    header `saved`, else its default. A block_size of None is the record size of the documents.
+    """
+    remarks = []
+    settings = {name: SETTINGS[name][0] for name in SETTINGS}
+    if saved:
+        settings.update(settings_of(saved))
     for name, value in given.items():
         if name not in SETTINGS:
             remarks.append(
-                "%s: no setting is called %s; the settings are %s"
-                % (path, name, ", ".join(SETTINGS))
+                "no setting is called %s; the settings are %s" % (name, ", ".join(SETTINGS))
             )
-            continue
-        if fits(name, value):
+        elif fits(name, value):
             settings[name] = value
         else:
             used = settings[name]
             shown = "that of the names" if used is None else json.dumps(used)
-            remarks.append("%s: %s must be %s: using %s" % (path, name, allowed(name), shown))
+            remarks.append("%s must be %s: using %s" % (name, allowed(name), shown))
     return settings, remarks
 
 

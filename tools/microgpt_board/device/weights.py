@@ -6,7 +6,6 @@ Each verb interrupts the board's program, which saves its run first, and restart
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -215,10 +214,7 @@ def _header(
     The run is the one that the board would start; it is at step 0, or after the last step. The
     generator's state is the seed's first: the weights were not drawn from it.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "ugpt.json"
-        path.write_text(json.dumps(given))
-        settings, _ = app.read_settings(str(path))
+    settings, _ = app.complete(given)
     if state.lr is not None and app.fits("lr", given.get("lr")):
         settings["lr"] = state.lr
     seed, steps = settings["seed"], settings["steps"]
