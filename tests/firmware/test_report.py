@@ -33,7 +33,8 @@ def test_the_first_remark_of_the_default_model():
 
 
 def test_sizes_that_are_not_the_default_end_the_first_remark():
-    assert first_remark(n_layer=2).endswith(" parameters:7264 steps:30 data:20 n_layer:2")
+    line = first_remark(n_embd=4, n_layer=2)
+    assert line.endswith(" parameters:664 steps:30 data:20 n_embd:4 n_layer:2")
     line = first_remark(
         vocab_size=30,
         n_embd=6,

@@ -171,7 +171,13 @@ class Ampy:
         patience = remote.FIRST_S + size / remote.SLOWEST_BYTES_A_SECOND
         command = [*self._start, *words]
         try:
-            result = subprocess.run(command, capture_output=True, text=True, timeout=patience)
+            result = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",  # whatever this computer's locale has
+                errors="backslashreplace",
+                timeout=patience,
+            )
         except subprocess.TimeoutExpired:
             raise NoAnswer from None
         if result.returncode:
