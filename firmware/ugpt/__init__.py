@@ -97,10 +97,10 @@ def selftest():
     free = board.free_memory()
     app = sys.modules.get("ugpt.app")
     model = adam = None
-    before = app and app.give_up(Sizes())
+    latest = app and app.give_up(Sizes())
     try:
-        model = before.model if before else Model(Sizes(), kernels)
-        adam = before.adam if before else Adam(model)
+        model = latest or Model(Sizes(), kernels)
+        adam = Adam(model)
     except MemoryError:
         pass
     try:

@@ -9,6 +9,7 @@ from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
 from .layout import Sizes, allocate_state
+from .model import Model
 from .report import Report, remark
 from .training import Diverged, Training
 
@@ -32,7 +33,7 @@ SIZES = layout.SIZES[1:]
 SETTINGS_FILE = board.ROOT + "ugpt.json"
 
 current = None  # (training, report, checkpoints) of the run in memory; `repl` continues it
-_before = None  # the latest run, whose buffers the next one reuses
+_model = None  # of the latest run; the next one reuses its buffers
 
 
 class SettingsError(ValueError):
@@ -144,16 +145,16 @@ def _check_memory(sizes):
 
 
 def give_up(sizes):
-    """Forget the run in memory; return the latest run if its model has these sizes, for reuse.
+    """Forget the run in memory; return the latest model if it has these sizes, for reuse.
 
     If it has others, its memory is free after this, and the result is None.
     """
-    global current, _before
+    global current, _model
     current = None
-    if _before and _before.model.sizes != sizes:
-        _before = None
+    if _model and _model.sizes != sizes:
+        _model = None
         gc.collect()
-    return _before
+    return _model
 
 
 def prepare(settings, remarks=(), checkpoints=None):
@@ -163,23 +164,20 @@ def prepare(settings, remarks=(), checkpoints=None):
     `checkpoints` can be given if the files have been read already. Raises DatasetError if the
     names are missing or damaged, SettingsError if no model has these sizes or it has no room.
     """
-    global current, _before
+    global current, _model
     board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
     sizes = sizes_of(settings, dataset)
     checkpoints = checkpoints or Checkpoints()
     checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
-    before = give_up(sizes)
     state = None
-    if not before:
+    if not give_up(sizes):
         _check_memory(sizes)
         state = allocate_state(sizes)  # before the kernels, which take memory too
     kernels, reason = backend.choose()
-    training = Training(
-        dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes, state
-    )
-    _before = training
+    _model = _model or Model(sizes, kernels, state)
+    training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model)
     report = Report(settings["log_every"])
     report.start(training, reason)
     for text in remarks:

@@ -2,6 +2,7 @@
 
 from ugpt import board, report
 from ugpt.layout import Sizes
+from ugpt.model import Model
 from ugpt.training import Training
 from ugpt.version import __version__
 
@@ -20,7 +21,7 @@ def printed(action):
 
 
 def first_remark(**sizes):
-    training = Training(Names(), seed=7, steps=30, sizes=Sizes(**sizes))
+    training = Training(Names(), seed=7, steps=30, model=Model(Sizes(**sizes)))
     (line,) = printed(lambda it: it.start(training, "self-check-passed"))
     return line
 
