@@ -11,7 +11,8 @@ BOARD_FLAG = $(if $(BOARD),--board $(BOARD))
 BOARD_FLAGS = $(BOARD_FLAG) $(if $(PSRAM),--psram $(PSRAM))
 NAMES_FLAGS = $(if $(NAMES),--names "$(NAMES)") $(call switch,FOLD,--fold) $(call switch,CUT,--cut) \
 	$(if $(MAX_CHARACTERS),--max-characters $(MAX_CHARACTERS))
-SIZES_FLAGS = $(if $(BLOCK_SIZE),--block-size $(BLOCK_SIZE)) $(if $(N_EMBD),--n-embd $(N_EMBD)) \
+BLOCK_FLAG = $(if $(BLOCK_SIZE),--block-size $(BLOCK_SIZE))
+SIZES_FLAGS = $(BLOCK_FLAG) $(if $(N_EMBD),--n-embd $(N_EMBD)) \
 	$(if $(N_HEAD),--n-head $(N_HEAD)) $(if $(N_LAYER),--n-layer $(N_LAYER)) \
 	$(call switch,TIE_LM_HEAD,--tie-lm-head,--no-tie-lm-head) \
 	$(call switch,INPUT_RMSNORM,--input-rmsnorm,--no-input-rmsnorm)
@@ -73,8 +74,8 @@ emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH
 selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT=, or virtual]
 	@$(BIN)/microgpt-board selftest
 
-replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [LIST LR=]
-	@$(BIN)/microgpt-board replay $(if $(RUN),"$(RUN)") $(NAMES_FLAGS) \
+replay: $(READY) ## train a recorded run again on the computer and compare: RUN=runs/... [LIST BLOCK_SIZE= LR=]
+	@$(BIN)/microgpt-board replay $(if $(RUN),"$(RUN)") $(NAMES_FLAGS) $(BLOCK_FLAG) \
 		$(if $(LR),--lr $(LR))
 
 pull: $(READY) ## the board's checkpoint as a new model folder [MODEL=models/board PORT=, or virtual]

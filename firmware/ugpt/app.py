@@ -4,11 +4,12 @@ import gc
 import json
 import sys
 
-from . import backend, board, checkpoint
+from . import backend, board, checkpoint, layout
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
 from .layout import Sizes, allocate_state
+from .model import Model
 from .report import Report, remark
 from .training import Diverged, Training
 
@@ -28,11 +29,11 @@ SETTINGS = {  # name: (default, lowest, highest)
     "input_rmsnorm": (_USUAL.input_rmsnorm, False, True),
 }
 RUN = ("seed", "steps", "lr")  # the settings of a run that its checkpoint has, and these:
-SIZES = ("n_embd", "n_head", "n_layer", "block_size", "tie_lm_head", "input_rmsnorm")
+SIZES = layout.SIZES[1:]
 SETTINGS_FILE = board.ROOT + "ugpt.json"
 
 current = None  # (training, report, checkpoints) of the run in memory; `repl` continues it
-_before = None  # the latest run, whose buffers the next one reuses
+_model = None  # of the latest run; the next one reuses its buffers
 
 
 class SettingsError(ValueError):
@@ -74,37 +75,45 @@ def settings_of(header):
 def read_settings(path, saved=None):
     """Return the settings in the JSON file at `path`, and a list of remarks on its errors.
 
-    A setting that is missing or has an invalid value gets that of the run whose checkpoint has the
-    header `saved`, else its default; a missing file is no error. A block_size of None is the record
-    size of the documents.
+    What it lacks is as in `complete`; a missing file is no error.
     """
+    given = {}
     remarks = []
-    settings = {name: SETTINGS[name][0] for name in SETTINGS}
-    if saved:
-        settings.update(settings_of(saved))
     try:
         with open(path) as file:
             given = json.loads(file.read().lstrip("\ufeff"))  # some editors put that first
         if not isinstance(given, dict):
             raise ValueError
     except OSError:
-        return settings, remarks
+        pass
     except ValueError:
+        given = {}
         remarks.append("%s is not a JSON object: using the default settings" % path)
-        return settings, remarks
+    settings, errors = complete(given, saved)
+    return settings, remarks + ["%s: %s" % (path, text) for text in errors]
+
+
+def complete(given, saved=None):
+    """Return all settings, of which some are `given`, and a list of remarks on errors in these.
+
+    A setting that is missing or has an invalid value gets that of the run whose checkpoint has the
+    header `saved`, else its default. A block_size of None is the record size of the documents.
+    """
+    remarks = []
+    settings = {name: SETTINGS[name][0] for name in SETTINGS}
+    if saved:
+        settings.update(settings_of(saved))
     for name, value in given.items():
         if name not in SETTINGS:
             remarks.append(
-                "%s: no setting is called %s; the settings are %s"
-                % (path, name, ", ".join(SETTINGS))
+                "no setting is called %s; the settings are %s" % (name, ", ".join(SETTINGS))
             )
-            continue
-        if fits(name, value):
+        elif fits(name, value):
             settings[name] = value
         else:
             used = settings[name]
             shown = "that of the names" if used is None else json.dumps(used)
-            remarks.append("%s: %s must be %s: using %s" % (path, name, allowed(name), shown))
+            remarks.append("%s must be %s: using %s" % (name, allowed(name), shown))
     return settings, remarks
 
 
@@ -136,16 +145,16 @@ def _check_memory(sizes):
 
 
 def give_up(sizes):
-    """Forget the run in memory; return the latest run if its model has these sizes, for reuse.
+    """Forget the run in memory; return the latest model if it has these sizes, for reuse.
 
     If it has others, its memory is free after this, and the result is None.
     """
-    global current, _before
+    global current, _model
     current = None
-    if _before and _before.model.sizes != sizes:
-        _before = None
+    if _model and _model.sizes != sizes:
+        _model = None
         gc.collect()
-    return _before
+    return _model
 
 
 def prepare(settings, remarks=(), checkpoints=None):
@@ -155,35 +164,22 @@ def prepare(settings, remarks=(), checkpoints=None):
     `checkpoints` can be given if the files have been read already. Raises DatasetError if the
     names are missing or damaged, SettingsError if no model has these sizes or it has no room.
     """
-    global current, _before
+    global current, _model
     board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
     sizes = sizes_of(settings, dataset)
     checkpoints = checkpoints or Checkpoints()
     checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
-    before = give_up(sizes)
     state = None
-    if not before:
+    if not give_up(sizes):
         _check_memory(sizes)
         state = allocate_state(sizes)  # before the kernels, which take memory too
     kernels, reason = backend.choose()
-    training = Training(
-        dataset, seed, settings["steps"], settings["lr"], kernels, before, sizes, state
-    )
-    _before = training
-    model = training.model
+    _model = _model or Model(sizes, kernels, state)
+    training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model)
     report = Report(settings["log_every"])
-    report.start(
-        board.description(),
-        kernels.NAME,
-        reason,
-        seed,
-        len(model.params),
-        training.steps,
-        dataset.count,
-        model.sizes,
-    )
+    report.start(training, reason)
     for text in remarks:
         remark(text)
     checkpoints.resume(training)

@@ -11,7 +11,7 @@ import struct
 from binascii import crc32
 
 from . import board
-from .layout import Sizes
+from .layout import NUMBERS, SWITCHES, Sizes
 from .report import remark
 
 NEWEST = "checkpoint.bin"
@@ -21,8 +21,7 @@ SCRATCH = "checkpoint-new.bin"  # the one being written; never read
 MAGIC = b"UGPTCKPT"
 VERSION = 1
 HEADER = "<8sI9If3I"  # magic, version, then:
-SIZES = ("vocab_size", "n_embd", "n_head", "n_layer", "block_size")  # of `layout.Sizes`
-CONFIGURATION = SIZES + (  # must be equal for it to be the same run
+CONFIGURATION = NUMBERS + (  # must be equal for it to be the same run
     "data",  # the number of documents
     "data_crc",  # the CRC32 of all documents
     "seed",
@@ -56,7 +55,7 @@ class DamagedError(CheckpointError):
 def header_of(training):
     """Return the header for a checkpoint of the run: {name: number} with all FIELDS."""
     sizes = training.model.sizes
-    header = {name: getattr(sizes, name) for name in SIZES}
+    header = {name: getattr(sizes, name) for name in NUMBERS}
     header["data"] = training.dataset.count
     header["data_crc"] = training.dataset.crc
     for name in ("seed", "steps", "lr", "step"):
@@ -75,7 +74,7 @@ def sizes_of(header):
     """Return the `layout.Sizes` of the model in a checkpoint; ValueError if there are no such."""
     origin = header["origin"]
     return Sizes(
-        *[header[name] for name in SIZES],
+        *[header[name] for name in NUMBERS],
         tie_lm_head=origin & TIED != 0,
         input_rmsnorm=origin & NO_INPUT_RMSNORM == 0,
     )
@@ -154,7 +153,7 @@ def difference(header, ours):
             kind = "%s %.6g, not %.6g" if name == "lr" else "%s %d, not %d"
             return kind % (name, header[name], ours[name])
     theirs, mine = sizes_of(header), sizes_of(ours)
-    for name in ("tie_lm_head", "input_rmsnorm"):
+    for name in SWITCHES:
         if getattr(theirs, name) != getattr(mine, name):
             return "%s %d, not %d" % (name, getattr(theirs, name), getattr(mine, name))
     return ""

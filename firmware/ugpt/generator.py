@@ -37,7 +37,7 @@ class Generator:
         """Return one document that begins with `prompt`, at most block_size characters long.
 
         Raises ValueError if the prompt has more than block_size - 1 characters or one that the
-        tokenizer lacks. Overwrites the model's tokens and activations, but no weights or gradients.
+        tokenizer lacks. Overwrites the model's tokens and activations, but no weights.
         """
         model = self.model
         tokens = model.tokens

@@ -3,9 +3,9 @@
 from array import array
 
 GRADIENTS = 1024  # the parameters whose gradients are in memory at a time
-SIZES = (
-    "vocab_size", "n_embd", "n_head", "n_layer", "block_size", "tie_lm_head", "input_rmsnorm",
-)  # fmt: skip
+NUMBERS = ("vocab_size", "n_embd", "n_head", "n_layer", "block_size")
+SWITCHES = ("tie_lm_head", "input_rmsnorm")
+SIZES = NUMBERS + SWITCHES  # the arguments of `Sizes`, in order; all but the first are settings
 
 
 class Sizes:
@@ -41,6 +41,13 @@ class Sizes:
 
     def __eq__(self, other):
         return all(getattr(self, name) == getattr(other, name) for name in SIZES)
+
+
+def unusual(sizes):
+    """Return [(name, value)] of those SIZES that are not the default, in their order."""
+    usual = Sizes()
+    values = [(name, getattr(sizes, name)) for name in SIZES]
+    return [(name, value) for name, value in values if value != getattr(usual, name)]
 
 
 def parameter_table(sizes):

@@ -3,7 +3,7 @@
 import gc
 
 from . import board
-from .layout import GRADIENTS, Sizes, parameter_count, training_bytes
+from .layout import GRADIENTS, NUMBERS, SIZES, Sizes, parameter_count, training_bytes
 
 # Bytes besides the buffers, measured on an ESP32: native kernels, the log, a checkpoint and a
 # sampler at work; the objects around a layer's buffers; those around a block of gradients.
@@ -13,7 +13,6 @@ BLOCK = 128
 # MicroPython's heap grows by pieces of the system's memory, of which its own tables take 13 / 512,
 # at least 2048 (py/gc.c: gc_try_add_heap).
 SMALLEST_PIECE = 3584
-NAMES = ("n_embd", "n_head", "n_layer", "block_size")
 SHORTEST = 16  # the block sizes of the tools are multiples of it
 
 
@@ -53,13 +52,12 @@ def fits(sizes, free, piece):
 def check(sizes, reusable=0):
     """Raise TooLarge if this board lacks the memory to train a model; CPython is not checked.
 
-    `reusable` are the bytes of an earlier model that are free as soon as its buffers are.
+    `reusable` are bytes that are taken now, and will be free when the model is made.
     """
     if board.NAME == "cpython":
         return
     free, piece = available()
     free += reusable
-    piece = max(piece, reusable)
     if not fits(sizes, free, piece):
         raise TooLarge(refusal(sizes, free, piece))
 
@@ -69,7 +67,7 @@ def refusal(sizes, free, piece):
     need, there, where = needed(sizes), free, ""
     if need <= free:
         need, there, where = state_bytes(sizes), piece, " in one piece"
-    values = ["%s %d" % (name, getattr(sizes, name)) for name in NAMES + ("vocab_size",)]
+    values = ["%s %d" % (name, getattr(sizes, name)) for name in NUMBERS[1:] + NUMBERS[:1]]
     found = [_settings(other, sizes) for other in nearest(sizes, free, piece)]
     return "{:,} parameters ({}) need {:,} bytes{}, {:,} are free; what fits: {}".format(
         parameter_count(sizes),
@@ -83,7 +81,7 @@ def refusal(sizes, free, piece):
 
 def _settings(other, sizes):
     """Return the settings of `other` that differ from `sizes`, as make takes them."""
-    names = [name for name in NAMES if getattr(other, name) != getattr(sizes, name)]
+    names = [name for name in NUMBERS if getattr(other, name) != getattr(sizes, name)]
     return " ".join("%s=%d" % (name.upper(), getattr(other, name)) for name in names)
 
 
@@ -94,7 +92,7 @@ def nearest(sizes, free, piece):
     fewer layers and a shorter block come with another width, and at last with fewer of all.
     """
     found = []
-    for name in NAMES:
+    for name in NUMBERS[1:]:  # the settings
         lower = _lowered(sizes, name, free, piece)
         if not lower and name in ("n_layer", "block_size") and _values(sizes, name):
             lower = _lowered(_least(sizes, name), "n_embd", free, piece)
@@ -139,8 +137,7 @@ def _least(sizes, name):
 
 
 def _with(sizes, name, value):
-    """Return the same sizes but for one."""
-    values = {each: getattr(sizes, each) for each in NAMES + ("vocab_size",)}
+    """Return sizes of which `name` has this value, the others those of `sizes`."""
+    values = {each: getattr(sizes, each) for each in SIZES}
     values[name] = value
-    tied = sizes.tie_lm_head
-    return Sizes(tie_lm_head=tied, input_rmsnorm=sizes.input_rmsnorm, **values)
+    return Sizes(**values)

@@ -91,6 +91,7 @@ class Model:
 
         self.wte = bind("wte", buffer=self._wte_gradient)
         self.wpe = bind("wpe", buffer=self._dx)
+        self._wpe_offset = places["wpe"][0]
         for i, layer in enumerate(self.layers):
             prefix = "layer%d." % i
             # wq, wk and wv are adjacent: one product computes queries, keys and values.
@@ -147,7 +148,7 @@ class Model:
         wpe = self.wpe.w
         if first:
             tokens = view(self.tokens, first, count)
-            wpe = view(self.params, self.blocks[self.wpe.blocks[0][0]][0] + first * width, width)
+            wpe = view(self.params, self._wpe_offset + first * width, count * width)
         kernels.embed(x, self.wte.w, wpe, tokens, count, width)
         if sizes.input_rmsnorm:
             stream = self.embedded

@@ -8,7 +8,7 @@ from . import app, board, checkpoint
 from .checkpoint import CheckpointError, Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import Generator
-from .layout import Sizes
+from .layout import unusual
 from .report import remark
 from .rng import Rng
 from .version import __version__
@@ -145,13 +145,8 @@ def _bring_back(name):
 
 
 def _sizes(sizes):
-    """Return ", n_embd 24" and so on: the sizes that are not the default."""
-    usual = Sizes()
-    return "".join(
-        ", %s %d" % (name, getattr(sizes, name))
-        for name in app.SIZES
-        if getattr(sizes, name) != getattr(usual, name)
-    )
+    """Return ", n_embd 24" and so on: the settings of sizes that are not the default."""
+    return "".join(", %s %d" % field for field in unusual(sizes) if field[0] in app.SIZES)
 
 
 def info():

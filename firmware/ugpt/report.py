@@ -1,19 +1,9 @@
 """The log of a run: a line for each event, key:value pairs and spaces; remarks begin with `#`."""
 
 from . import board
-from .layout import Sizes
+from .layout import unusual
 from .version import __version__
 
-# In this order after the other fields of the first remark, each only if it is not the default.
-SIZE_FIELDS = (
-    "vocab_size",
-    "n_embd",
-    "n_head",
-    "n_layer",
-    "block_size",
-    "tie_lm_head",
-    "input_rmsnorm",
-)
 # Code points, first and last: control characters, separators of lines, marks of direction.
 DRIVING = (
     (0, 31),
@@ -55,20 +45,24 @@ class Report:
         self._us = 0
         self._steps = 0
 
-    def start(self, machine, kernels, reason, seed, parameters, steps, data, sizes):
-        """Log the first remark: what this run is; `reason` says why `kernels` were chosen.
-
-        `data` is the number of documents; of `sizes`, those that are not the default are logged.
-        """
-        default = Sizes()
+    def start(self, training, reason):
+        """Log the first remark: what this run is; `reason` says why its kernels were chosen."""
+        model = training.model
         line = (
             "microgpt-esp32 %s board:%s kernels:%s reason:%s seed:%d parameters:%d steps:%d data:%d"
-            % (__version__, machine, kernels, reason, seed, parameters, steps, data)
+            % (
+                __version__,
+                board.description(),
+                model.kernels.NAME,
+                reason,
+                training.seed,
+                len(model.params),
+                training.steps,
+                training.dataset.count,
+            )
         )
-        for name in SIZE_FIELDS:
-            value = getattr(sizes, name)
-            if value != getattr(default, name):
-                line += " %s:%d" % (name, value)
+        for field in unusual(model.sizes):
+            line += " %s:%d" % field
         remark(line)
 
     def step(self, step, steps, loss, lr, us):

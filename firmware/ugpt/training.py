@@ -22,38 +22,24 @@ class Training:
     again or saved; then `updating` stays true.
     """
 
-    def __init__(
-        self,
-        dataset,
-        seed=42,
-        steps=1000,
-        lr=0.01,
-        kernels=ops,
-        before=None,
-        sizes=None,
-        state=None,
-    ):
-        """Begin a run of a model of `sizes`, by default those that the list of documents needs.
+    def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, model=None):
+        """Begin a run of `model`, whose weights and moments are lost.
 
-        It takes the buffers of the run `before`, which has the same sizes, if there is one: a
-        board has memory for one run. Else it takes the `state` that `layout.allocate_state` gave.
+        Without one it is a new model on `kernels`, of the sizes that the list of documents needs.
         """
         self.dataset = dataset
         self.seed = seed
         self.steps = steps
         self.lr = array("f", (lr,))[0]  # rounded to float32, as in a checkpoint
         self.rng = Rng(seed)
-        if before:
-            self.model = before.model
-            self.adam = before.adam
-            self.adam.clear()
-        else:
-            if not sizes:
-                sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
-            self.model = Model(sizes, kernels, state)
-            self.adam = Adam(self.model)
+        if not model:
+            sizes = Sizes(dataset.tokenizer.vocab_size, block_size=dataset.record_size)
+            model = Model(sizes, kernels)
+        self.model = model
+        self.adam = Adam(model)
+        self.adam.clear()
         board.collect_every(-1)  # the large buffers are allocated
-        self.model.initialise(self.rng)
+        model.initialise(self.rng)
         self.step = 0  # the next step
         self.rng_state = self.rng.state
         self.updating = False

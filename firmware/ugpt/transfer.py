@@ -104,10 +104,8 @@ def _refusal(sizes, header):
 
     It has if the saved run, with the header given, is of the same sizes.
     """
-    if header and all(header[name] == getattr(sizes, name) for name in checkpoint.SIZES):
-        bits = header["origin"] & (checkpoint.TIED | checkpoint.NO_INPUT_RMSNORM)
-        if bits == checkpoint.switches(sizes):
-            return ""
+    if header and checkpoint.sizes_of(header) == sizes:
+        return ""
     from . import app, memory  # noqa: F401 - app: only what it leaves free is there for a run
 
     try:

@@ -1,8 +1,9 @@
 """The board's model, as the host and the tools for boards know it: tokenizer, weights, limits."""
 
 import numpy as np
+from ugpt.app import SETTINGS
 from ugpt.dataset import MAX_CHARACTERS
-from ugpt.layout import Sizes, parameter_table
+from ugpt.layout import NUMBERS, Sizes, parameter_table
 from ugpt.model import INIT_STD
 from ugpt.rng import Rng
 from ugpt.tokenizer import BOS, LETTERS
@@ -14,7 +15,6 @@ from microgpt.tokenizer import Tokenizer
 SIZES = Sizes()
 CONFIG = ModelConfig()
 TOKENIZER = Tokenizer(LETTERS, BOS)
-LARGEST = {"n_embd": 1024, "n_head": 64, "n_layer": 64, "block_size": 256}
 
 
 def initial_weights(rng: Rng, sizes: Sizes = SIZES) -> Matrices:
@@ -33,9 +33,9 @@ def refusals(config: ModelConfig, tokenizer: Tokenizer) -> list[str]:
     Its characters must be those of the board's list of names too, and its memory must be enough.
     """
     reasons = [
-        f"{name} {getattr(config, name):,} is above {largest:,}"
-        for name, largest in LARGEST.items()
-        if getattr(config, name) > largest
+        f"{name} {getattr(config, name):,} is above {SETTINGS[name][2]:,}"
+        for name in NUMBERS
+        if name in SETTINGS and getattr(config, name) > SETTINGS[name][2]
     ]
     if len(tokenizer.charset) > MAX_CHARACTERS:
         reasons.append(f"its {len(tokenizer.charset):,} characters are more than {MAX_CHARACTERS}")

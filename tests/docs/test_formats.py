@@ -24,7 +24,7 @@ from microgpt_board.device import log
 from microgpt_board.image import names_bin, native
 from ugpt import app, checkpoint
 from ugpt.dataset import Dataset
-from ugpt.layout import Sizes, parameter_count, parameter_table
+from ugpt.layout import NUMBERS, Sizes, parameter_count, parameter_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```\w*\n(.*?)```", re.DOTALL)
@@ -89,7 +89,7 @@ def test_the_boards_log() -> None:
 
 def read_checkpoint(data: bytes) -> tuple[dict[str, float], np.ndarray]:
     header = checkpoint.read_header(io.BytesIO(data), "example")
-    count = parameter_count(Sizes(*(header[name] for name in checkpoint.SIZES)))
+    count = parameter_count(Sizes(*(header[name] for name in NUMBERS)))
     assert len(data) == checkpoint.HEADER_SIZE + 12 * count + 4
     return header, np.frombuffer(data, "<f4", 3 * count, checkpoint.HEADER_SIZE).reshape(3, count)
 
@@ -109,8 +109,8 @@ def test_checkpoint_header_of_the_default_model() -> None:
     fields = dict(zip(checkpoint.FIELDS, values, strict=True))
     assert (magic, version) == (checkpoint.MAGIC, checkpoint.VERSION)
     default = Sizes()
-    assert {name: fields[name] for name in checkpoint.SIZES} == {
-        name: getattr(default, name) for name in checkpoint.SIZES
+    assert {name: fields[name] for name in NUMBERS} == {
+        name: getattr(default, name) for name in NUMBERS
     }
     assert (fields["data"], fields["seed"], fields["step"], fields["origin"]) == (32469, 42, 20, 4)
 

@@ -6,6 +6,7 @@ from binascii import crc32
 
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH, CheckpointError, Checkpoints, DamagedError
+from ugpt.layout import NUMBERS
 from ugpt.training import Diverged, Training
 
 from tests.support.micropython.arrays import raises
@@ -212,7 +213,7 @@ def test_the_switches_are_bits_of_the_origin():
         assert header["origin"] == bits
         sizes = checkpoint.sizes_of(header)
         assert (sizes.tie_lm_head, sizes.input_rmsnorm) == (switches or (False, True))
-        assert [getattr(sizes, name) for name in checkpoint.SIZES] == [1] * 5
+        assert [getattr(sizes, name) for name in NUMBERS] == [1] * 5
         run, checkpoints = resumed(small(switches=switches))
         assert run.step == 1, checkpoints.locked
         for other in ((False, True), (True, True), (False, False), (True, False)):

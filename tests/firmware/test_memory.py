@@ -4,14 +4,13 @@ import gc
 
 from ugpt import board, memory
 from ugpt.adam import Adam
-from ugpt.layout import Sizes, parameter_count, training_bytes
+from ugpt.layout import SIZES, Sizes, parameter_count, training_bytes
 from ugpt.model import Model
 
 from tests.support.micropython.arrays import raises
 
 FREE = 139840
 PIECE = 107784
-NAMES = ("n_embd", "n_head", "n_layer", "block_size", "vocab_size", "tie_lm_head", "input_rmsnorm")
 LARGER = (
     Sizes(n_embd=24),
     Sizes(n_embd=48, n_layer=2),
@@ -23,7 +22,7 @@ LARGER = (
 
 
 def differing(one, other):
-    return [name for name in NAMES if getattr(one, name) != getattr(other, name)]
+    return [name for name in SIZES if getattr(one, name) != getattr(other, name)]
 
 
 def test_more_is_needed_than_the_buffers_and_more_for_each_larger_size():

@@ -1,8 +1,12 @@
 """The lines of the log, as a board prints them."""
 
-from ugpt import report
-from ugpt.layout import Sizes, parameter_count
+from ugpt import board, report
+from ugpt.layout import Sizes
+from ugpt.model import Model
+from ugpt.training import Training
 from ugpt.version import __version__
+
+from tests.support.micropython.checkpoints import Names
 
 
 def printed(action):
@@ -17,34 +21,33 @@ def printed(action):
 
 
 def first_remark(**sizes):
-    sizes = Sizes(**sizes)
-    count = parameter_count(sizes)
-    words = ("esp32-1.24.0", "native", "self-check-passed", 7, count, 20, 9, sizes)
-    (line,) = printed(lambda it: it.start(*words))
+    training = Training(Names(), seed=7, steps=30, model=Model(Sizes(**sizes)))
+    (line,) = printed(lambda it: it.start(training, "self-check-passed"))
     return line
 
 
 def test_the_first_remark_of_the_default_model():
     assert first_remark() == (
-        "# microgpt-esp32 %s board:esp32-1.24.0 kernels:native reason:self-check-passed"
-        " seed:7 parameters:4192 steps:20 data:9" % __version__
+        "# microgpt-esp32 %s board:%s kernels:portable reason:self-check-passed"
+        " seed:7 parameters:4192 steps:30 data:20" % (__version__, board.description())
     )
 
 
 def test_sizes_that_are_not_the_default_end_the_first_remark():
-    assert first_remark(n_layer=2).endswith(" parameters:7264 steps:20 data:9 n_layer:2")
+    line = first_remark(n_embd=4, n_layer=2)
+    assert line.endswith(" parameters:664 steps:30 data:20 n_embd:4 n_layer:2")
     line = first_remark(
         vocab_size=30,
-        n_embd=24,
+        n_embd=6,
         n_head=3,
         n_layer=2,
-        block_size=64,
+        block_size=8,
         tie_lm_head=True,
         input_rmsnorm=False,
     )
     assert line.endswith(
-        " steps:20 data:9"
-        " vocab_size:30 n_embd:24 n_head:3 n_layer:2 block_size:64 tie_lm_head:1 input_rmsnorm:0"
+        " steps:30 data:20"
+        " vocab_size:30 n_embd:6 n_head:3 n_layer:2 block_size:8 tie_lm_head:1 input_rmsnorm:0"
     )
 
 

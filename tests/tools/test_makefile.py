@@ -71,7 +71,7 @@ TAKEN = {
     "erase": {"board": "ESP32_GENERIC_S3", "baud": 115200},
     "deploy": {"tool": "ampy", **LIST, **SIZES},
     "emulate": {"socket": 5556, "download": True, "flash": Path("flash.bin"), **IMAGE},
-    "replay": {"run": Path("runs/a run"), "lr": 0.02, **LIST},
+    "replay": {"run": Path("runs/a run"), "lr": 0.02, "block_size": 32, **LIST},
     "bench": LIST,
     "pull": {"folder": Path("models/mine")},
     "push": {"folder": Path("models/mine"), "train": True},

@@ -6,8 +6,6 @@ from ugpt.checkpoint import arrays_of, header_of
 from ugpt.layout import Sizes
 from ugpt.tokenizer import Tokenizer
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
 
 class Names:
     """Twenty documents, as `ugpt.dataset` offers them."""

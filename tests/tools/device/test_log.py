@@ -3,12 +3,14 @@
 import io
 import math
 from contextlib import redirect_stdout
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from microgpt.config import ModelConfig
 from microgpt_board.device import log
+from ugpt import ops
 from ugpt.layout import parameter_count
 from ugpt.report import Report, escaped
 
@@ -54,10 +56,15 @@ def printed(call: str, *words: object) -> list[str]:
 
 
 def start_line(model: ModelConfig, vocab_size: int) -> str:
+    """Return the first remark of a run whose model may be too large to make."""
     sizes = model.sizes(vocab_size)
-    count = parameter_count(sizes)
-    words = ("esp32-1.24.0", "native", "self-check-passed", 42, count, 1000, 32469, sizes)
-    (line,) = printed("start", *words)
+    run = SimpleNamespace(
+        model=SimpleNamespace(sizes=sizes, kernels=ops, params=range(parameter_count(sizes))),
+        dataset=SimpleNamespace(count=32469),
+        seed=42,
+        steps=1000,
+    )
+    (line,) = printed("start", run, "self-check-passed")
     return line
 
 

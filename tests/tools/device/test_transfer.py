@@ -203,3 +203,7 @@ def test_a_third_of_a_checkpoint_travels(prompt: Remote, tmp_path: Path) -> None
     weights.push(prompt, tmp_path / "model", train=False)  # not trained: nothing to copy
     encoded = 4 * 4192 * 4 // 3
     assert [size // encoded for size in sent] == [1, 1, 0, 1]
+
+
+def test_what_a_board_prints_need_not_be_utf_8(prompt: Remote) -> None:
+    assert prompt.run(r"import sys; _ = sys.stdout.buffer.write(b'\xc3\xbc \xfc')") == "ü \\xfc"

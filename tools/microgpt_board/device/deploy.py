@@ -171,7 +171,13 @@ class Ampy:
         patience = remote.FIRST_S + size / remote.SLOWEST_BYTES_A_SECOND
         command = [*self._start, *words]
         try:
-            result = subprocess.run(command, capture_output=True, text=True, timeout=patience)
+            result = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",  # whatever this computer's locale has
+                errors="backslashreplace",
+                timeout=patience,
+            )
         except subprocess.TimeoutExpired:
             raise NoAnswer from None
         if result.returncode:
@@ -261,7 +267,7 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
     shutil.rmtree(folder, ignore_errors=True)
     build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
     names_file = folder / NAMES
-    said = names_bin.write(names, names_file)
+    said = packed.write(names_file)
     if found.names:
         names_file.unlink()
     if given:

@@ -7,15 +7,15 @@ these. A byte that is not UTF-8 reaches it as a lone surrogate (Python's "surrog
 import re
 from dataclasses import dataclass
 
-from microgpt.board import SIZES
+from microgpt.board import SIZES as USUAL
 from microgpt.config import ModelConfig, from_json
 from microgpt.errors import ConfigError
-from ugpt.layout import parameter_count
-from ugpt.report import SIZE_FIELDS, escaped
+from ugpt.dataset import MAX_RECORD_SIZE
+from ugpt.layout import SIZES, SWITCHES, parameter_count, unusual
+from ugpt.report import escaped
 
-SWITCHES = ("tie_lm_head", "input_rmsnorm")
 LONGEST_ESCAPE = len(escaped("\u2028"))
-LONGEST_NAME = 256 * LONGEST_ESCAPE  # characters; the largest block_size
+LONGEST_NAME = MAX_RECORD_SIZE * LONGEST_ESCAPE  # characters; that is the largest block_size
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,13 @@ class Start:
     parameters: int
     steps: int
     data: int
-    vocab_size: int = SIZES.vocab_size
+    vocab_size: int = USUAL.vocab_size
     model: ModelConfig = ModelConfig()
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes and switches that are not the default, as the board logs them."""
-        sizes = self.model.sizes(self.vocab_size)
-        values = {name: getattr(sizes, name) for name in SIZE_FIELDS}
-        return {name: int(n) for name, n in values.items() if n != getattr(SIZES, name)}
+        fields = unusual(self.model.sizes(self.vocab_size))
+        return {name: int(value) for name, value in fields}
 
     def can_generate(self, name: "Name") -> bool:
         """Return whether the model can have generated `name`: a longer one is parts of two lines.
@@ -86,7 +85,7 @@ _LOSS = r"([0-9]{1,38}\.[0-9]{4}|nan|inf)"  # up to the largest float32
 _START = re.compile(
     f"# microgpt-esp32 {_WORD} board:{_WORD} kernels:{_WORD} reason:{_WORD} "
     f"seed:{_INT} parameters:{_INT} steps:{_INT} data:{_INT}"
-    + "".join(f"(?: {name}:{'([01])' if name in SWITCHES else _INT})?" for name in SIZE_FIELDS),
+    + "".join(f"(?: {name}:{'([01])' if name in SWITCHES else _INT})?" for name in SIZES),
     re.ASCII,
 )
 _STEP = re.compile(
@@ -119,9 +118,9 @@ def parse(line: str) -> Event | None:
 def _start(words: tuple[str, str, str, str], numbers: list[str | None]) -> Start | None:
     """Return the first remark; None if its sizes are impossible, or not of so many parameters."""
     seed, parameters, steps, data = (int(number or 0) for number in numbers[:4])
-    fields = zip(SIZE_FIELDS, numbers[4:], strict=True)
+    fields = zip(SIZES, numbers[4:], strict=True)
     given = {name: int(number) for name, number in fields if number is not None}
-    vocab_size = given.pop("vocab_size", SIZES.vocab_size)
+    vocab_size = given.pop("vocab_size", USUAL.vocab_size)
     try:
         sizes = {name: bool(n) if name in SWITCHES else n for name, n in given.items()}
         model = from_json(ModelConfig, sizes)

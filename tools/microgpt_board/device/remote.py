@@ -129,7 +129,11 @@ class Remote:
         command = [*_mpremote(self._port, self._keep or self._at_prompt), *words]
         self._at_prompt = False
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",  # whatever this computer's locale has
+            errors="backslashreplace",
         ) as process:
             assert process.stdout and process.stderr  # both are pipes
             limit = _kill_after(process, patience if self.reached else min(patience, FIRST_S))

@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ugpt import checkpoint
 from ugpt.checkpoint import FIELDS, HEADER, SCRATCH
-from ugpt.layout import Sizes
+from ugpt.layout import SIZES, Sizes
 from ugpt.transfer import NEW_SETTINGS
 
 from microgpt_board.device.remote import Remote
@@ -73,8 +72,7 @@ def ask(board: Remote, always: bool, sizes: Sizes | None = None) -> BoardState:
     """
     wanted = None
     if sizes:
-        wanted = tuple(getattr(sizes, name) for name in checkpoint.SIZES)
-        wanted += (sizes.tie_lm_head, sizes.input_rmsnorm)
+        wanted = tuple(getattr(sizes, name) for name in SIZES)
     try:
         answer = board.run(SEND.format(always=always, sizes=wanted))
     except ToolError as error:

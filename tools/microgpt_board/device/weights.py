@@ -6,7 +6,6 @@ Each verb interrupts the board's program, which saves its run first, and restart
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from microgpt.system import files
 from microgpt.tokenizer import Tokenizer
 from ugpt import app, checkpoint
 from ugpt.checkpoint import HEADER, MAGIC, MIXED, OLDER, PUSHED, VERSION
-from ugpt.layout import parameter_count, parameter_table
+from ugpt.layout import NUMBERS, parameter_count, parameter_table
 from ugpt.rng import Rng
 from ugpt.tokenizer import BOS
 
@@ -215,15 +214,12 @@ def _header(
     The run is the one that the board would start; it is at step 0, or after the last step. The
     generator's state is the seed's first: the weights were not drawn from it.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "ugpt.json"
-        path.write_text(json.dumps(given))
-        settings, _ = app.read_settings(str(path))
+    settings, _ = app.complete(given)
     if state.lr is not None and app.fits("lr", given.get("lr")):
         settings["lr"] = state.lr
     seed, steps = settings["seed"], settings["steps"]
     seed = seed or int.from_bytes(os.urandom(4), "little") or 1
-    header = {name: getattr(model.sizes, name) for name in checkpoint.SIZES}
+    header = {name: getattr(model.sizes, name) for name in NUMBERS}
     header |= {"data": state.data, "data_crc": state.data_crc}
     header |= {"seed": seed, "steps": steps, "lr": settings["lr"]}
     header |= {"step": 0 if train else steps, "rng": Rng(seed).state}

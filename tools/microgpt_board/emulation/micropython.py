@@ -14,12 +14,12 @@ from ugpt import checkpoint
 from ugpt.board import CTRL_C
 
 from microgpt_board.errors import ToolError
-from microgpt_board.image import names_bin
+from microgpt_board.image import boards, names_bin
 from microgpt_board.image.compile import architecture_of, beside_python, build_files
 from microgpt_board.image.names_bin import Source
 
 FLASH = Path("build/virtual")
-HEAP = "2M"  # 300k is enough; more means fewer collections
+HEAP = str(boards.VIRTUAL_HEAP)
 
 
 def find_micropython() -> str:

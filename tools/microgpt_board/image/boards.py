@@ -105,7 +105,8 @@ def _free_of(heap: int) -> Memory:
     return Memory(free, free)
 
 
-VIRTUAL = _free_of(2 << 20)  # without the memory of a board: emulation.micropython.HEAP
+VIRTUAL_HEAP = 2 << 20  # bytes, without the memory of a board; 300k is enough for the default model
+VIRTUAL = _free_of(VIRTUAL_HEAP)
 
 board_option = click.option(
     "--board", default=DEFAULT, show_default=True, help=f"{', '.join(NAMES)}."

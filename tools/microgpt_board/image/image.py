@@ -189,7 +189,7 @@ def write_image(
     boards.check(board, sizes_of(settings, packed.data))
     program = target.parent / "files"
     build.build_files(program, board.architecture)
-    said = names_bin.write(names, target.parent / "names.bin")
+    said = packed.write(target.parent / "names.bin")
     write_settings(settings, program)
     image = build_image(board, find_firmware(board, firmware), packed.data, program)
     files.write(target, image)

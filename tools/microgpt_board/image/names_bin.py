@@ -63,13 +63,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Packed:
-    """The bytes of names.bin, and what became of the lines of the text.
+    """The bytes of names.bin, and what became of the lines of the text `source`.
 
     `dropped` counts the dropped by reason, `cut` the documents that were cut to fit, `lost` those
     that lost letters which fold to none of a to z. `needed` is the block size for the longest of
     the dropped, 0 if none was too long.
     """
 
+    source: Source
     data: bytes
     documents: int
     charset: str
@@ -77,6 +78,33 @@ class Packed:
     cut: int
     lost: int
     needed: int
+
+    def write(self, target: Path) -> str:
+        """Write `target`; return a line about what was kept. Raises ToolError if it is the text."""
+        if target.exists() and target.samefile(self.source.path):
+            raise ToolError(f"{target} is the text file itself: name another file to write")
+        files.write(target, self.data)
+        said = (
+            f"{target}: {self.documents} documents, {len(self.charset)} characters, "
+            f"{len(self.data)} bytes"
+        )
+        dropped = self.dropped.total()
+        said += f"; dropped {dropped} ({self.reasons()})" if dropped else "; none dropped"
+        said += self.advice()
+        said += f"; {self.cut} cut to {self.source.longest} characters" if self.cut else ""
+        return said + (f"; {self.lost} lost letters that are not a to z" if self.lost else "")
+
+    def reasons(self) -> str:
+        """Return how many documents were dropped for which reason."""
+        return ", ".join(f"{reason}: {count}" for reason, count in sorted(self.dropped.items()))
+
+    def advice(self) -> str:
+        """Return how to keep the documents that were too long, "" if none was."""
+        if self.needed > MAX_RECORD_SIZE:
+            return f"; the longest has {self.needed - 1:,} characters: CUT=1 cuts it"
+        if self.needed:
+            return f"; BLOCK_SIZE={self.needed} keeps the longest, CUT=1 cuts it"
+        return ""
 
 
 class InMemory:
@@ -147,7 +175,7 @@ def pack(lines: Iterable[str], source: Source) -> Packed:
             f"are more than {MAX_BYTES:,}: name a shorter list, or a smaller BLOCK_SIZE"
         )
     data = _file(kept, charset, source.record_size)
-    return Packed(data, len(kept), charset, +dropped, cut, lost, needed)
+    return Packed(source, data, len(kept), charset, +dropped, cut, lost, needed)
 
 
 def _frequent(documents: Sequence[str], source: Source) -> set[str]:
@@ -206,8 +234,8 @@ def read(source: Source) -> Packed:
     lines = read_lines(source.path)
     packed = pack(lines, source)
     if not packed.documents:
-        reasons = _reasons(packed) or "it is empty"
-        raise ToolError(f"{source.path} has no document to keep ({reasons}){_advice(packed)}")
+        reasons = packed.reasons() or "it is empty"
+        raise ToolError(f"{source.path} has no document to keep ({reasons}){packed.advice()}")
     return packed
 
 
@@ -216,33 +244,7 @@ def write(source: Source, target: Path) -> str:
 
     Raises ToolError if there is no document to keep; `target` is then unchanged.
     """
-    packed = read(source)
-    if target.exists() and target.samefile(source.path):
-        raise ToolError(f"{target} is the text file itself: name another file to write")
-    files.write(target, packed.data)
-    said = (
-        f"{target}: {packed.documents} documents, {len(packed.charset)} characters, "
-        f"{len(packed.data)} bytes"
-    )
-    dropped = packed.dropped.total()
-    said += f"; dropped {dropped} ({_reasons(packed)})" if dropped else "; none dropped"
-    said += _advice(packed)
-    said += f"; {packed.cut} cut to {source.longest} characters" if packed.cut else ""
-    return said + (f"; {packed.lost} lost letters that are not a to z" if packed.lost else "")
-
-
-def _reasons(packed: Packed) -> str:
-    """Return how many documents were dropped for which reason."""
-    return ", ".join(f"{reason}: {count}" for reason, count in sorted(packed.dropped.items()))
-
-
-def _advice(packed: Packed) -> str:
-    """Return how to keep the documents that were too long, "" if none was."""
-    if packed.needed > MAX_RECORD_SIZE:
-        return f"; the longest has {packed.needed - 1:,} characters: CUT=1 cuts it"
-    if packed.needed:
-        return f"; BLOCK_SIZE={packed.needed} keeps the longest, CUT=1 cuts it"
-    return ""
+    return read(source).write(target)
 
 
 _OPTIONS = (

@@ -1,7 +1,6 @@
 """The size of the model: options of the verbs, and settings in the board's ugpt.json."""
 
 import json
-import struct
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 import click
 from microgpt.cli.options import MODEL_HELP, Command
 from ugpt import app
-from ugpt.dataset import HEADER
+from ugpt.dataset import Dataset
 from ugpt.layout import Sizes
 
 from microgpt_board.errors import ToolError
-from microgpt_board.image.names_bin import Source
+from microgpt_board.image.names_bin import InMemory, Source
 
 SETTINGS = "ugpt.json"
 Settings = dict[str, int | bool]
@@ -59,22 +58,17 @@ def settings_for(sizes: Settings, names: Source) -> Settings:
 def sizes_of(
     settings: Mapping[str, object], names: bytes, saved: dict[str, float] | None = None
 ) -> Sizes:
-    """Return the sizes of the board's model with these settings and this names.bin, or its header.
+    """Return the sizes of the board's model with these settings and this names.bin.
 
     What `settings` lack is that of the run whose checkpoint has the header `saved`, else the
     default, as on the board. Raises ToolError if no model can have them.
     """
-    *_, record_size, _, _, vocab_size = struct.unpack_from(HEADER, names)
-    values = {name: app.SETTINGS[name][0] for name in app.SIZES}
-    values |= app.settings_of(saved) if saved else {}
-    for name in app.SIZES:
-        if name in settings and app.fits(name, settings[name]):
-            values[name] = settings[name]
-    values["block_size"] = values["block_size"] or record_size
+    complete, _ = app.complete(settings, saved)
     try:
-        return Sizes(vocab_size, *(values[name] for name in app.SIZES))
-    except ValueError as error:
+        sizes: Sizes = app.sizes_of(complete, Dataset(InMemory("names.bin", names)))
+    except app.SettingsError as error:
         raise ToolError(str(error)) from None
+    return sizes
 
 
 def write_settings(settings: Mapping[str, object], folder: Path) -> None:

@@ -34,13 +34,14 @@ import gc
 from ugpt import backend, board, ops
 from ugpt.dataset import Dataset
 from ugpt.layout import Sizes
+from ugpt.model import Model
 from ugpt.training import Training
 
 dataset = Dataset(board.open_names())
 sizes = Sizes(dataset.tokenizer.vocab_size, **{sizes})
 chosen, reason = backend.choose()
 for kernels in (ops, chosen) if chosen is not ops else (ops,):
-    training = Training(dataset, kernels=kernels, sizes=sizes)
+    training = Training(dataset, model=Model(sizes, kernels))
     times = []
     for _ in range({steps}[kernels.NAME]):
         start = board.ticks_us()

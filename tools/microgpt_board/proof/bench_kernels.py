@@ -7,6 +7,7 @@ import click
 import numpy as np
 from ugpt import coefficients, ops
 from ugpt.adam import Adam
+from ugpt.dataset import MAX_RECORD_SIZE
 from ugpt.layout import Sizes, parameter_count
 from ugpt.model import Model
 from ugpt.rng import Rng
@@ -98,7 +99,13 @@ def table(calls: list[emulator.Call]) -> str:
 @click.command("bench-kernels")
 @click.option("--document", default=DOCUMENT, show_default=True, help="Letters a to z.")
 @sizes_options
-@click.option("--block-size", type=int, default=Sizes().block_size, show_default=True)
+@click.option(
+    "--block-size",
+    type=click.IntRange(1, MAX_RECORD_SIZE),
+    default=Sizes().block_size,
+    show_default=True,
+    help="Positions of the model.",
+)
 def bench_kernels_command(document: str, sizes: Settings, block_size: int) -> None:
     """Count the instructions of each kernel in a step.
 
