@@ -79,12 +79,14 @@ def run_command(
     saved = Checkpoints(folder=f"{flash}/").header if resume else None
     settings: dict[str, float] = {}
     for name, value in {"steps": steps, "seed": seed, "lr": lr}.items():
-        default, lowest, highest = SETTINGS[name]
-        settings[name] = default if value is None else value
-        if saved and value is None:
-            settings[name] = saved[name]
-        if not lowest <= settings[name] <= highest:
-            raise ToolError(f"{name} must be {lowest} to {highest}, not {settings[name]}")
+        if value is None and saved:
+            value = saved[name]
+        if value is None:
+            continue  # the board's own default
+        _, lowest, highest = SETTINGS[name]
+        if not lowest <= value <= highest:
+            raise ToolError(f"{name} must be {lowest} to {highest}, not {value}")
+        settings[name] = value
     settings |= settings_for(sizes, names)
     if saved and names.block_size is None:  # the list was packed for it
         names = replace(names, block_size=saved["block_size"])
