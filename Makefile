@@ -17,7 +17,8 @@ SIZES_FLAGS = $(BLOCK_FLAG) $(if $(N_EMBD),--n-embd $(N_EMBD)) \
 	$(call switch,TIE_LM_HEAD,--tie-lm-head,--no-tie-lm-head) \
 	$(call switch,INPUT_RMSNORM,--input-rmsnorm,--no-input-rmsnorm)
 # $(call switch,NAME,on,off): the option for NAME=1 or for NAME=0; nothing if it is not given.
-switch = $(if $($(1)),$(if $(filter 0,$($(1))),$(3),$(2)))
+switch = $(if $($(1)),$(if $(filter 0,$($(1))),$(3),$(if $(filter 1,$($(1))),$(2),$(call bad,$(1)))))
+bad = $(error $(1) must be 0 or 1, not $($(1)))
 BAUD_FLAG = $(if $(BAUD),--baud $(BAUD))
 # As many processes as cores; one that is done takes tests from another.
 PARALLEL := --numprocesses logical --dist worksteal
@@ -44,7 +45,7 @@ $(READY_DEV): pyproject.toml firmware/ugpt/version.py tools/setup.sh
 
 run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 LR=0.01 RESUME=1 BOARD= PSRAM= LIST SIZES]
 	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(LR),--lr $(LR)) \
-		$(BOARD_FLAGS) $(NAMES_FLAGS) $(SIZES_FLAGS) $(if $(RESUME),--resume)
+		$(BOARD_FLAGS) $(NAMES_FLAGS) $(SIZES_FLAGS) $(call switch,RESUME,--resume)
 
 image: $(READY) ## build the file for a board's flash [BOARD= PSRAM=8 FIRMWARE=release.bin LIST SIZES]
 	@$(BIN)/microgpt-board image $(IMAGE_FLAGS)
@@ -69,7 +70,7 @@ ports: $(READY) ## list the boards that are plugged in
 
 emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 FIRMWARE= LIST SIZES]
 	@$(BIN)/microgpt-board emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
-		$(if $(DOWNLOAD),--download) $(if $(FLASH),--flash "$(FLASH)")
+		$(call switch,DOWNLOAD,--download) $(if $(FLASH),--flash "$(FLASH)")
 
 selftest: $(READY) ## check memory, data, kernels and gradients on a board [PORT=, or virtual]
 	@$(BIN)/microgpt-board selftest
@@ -82,7 +83,7 @@ pull: $(READY) ## the board's checkpoint as a new model folder [MODEL=models/boa
 	@$(BIN)/microgpt-board pull $(if $(MODEL),"$(MODEL)")
 
 push: $(READY) ## a model onto the board, which generates names: MODEL=folder [TRAIN=1 PORT=]
-	@$(BIN)/microgpt-board push $(if $(MODEL),"$(MODEL)") $(if $(TRAIN),--train)
+	@$(BIN)/microgpt-board push $(if $(MODEL),"$(MODEL)") $(call switch,TRAIN,--train)
 
 reset-training: $(READY) ## remove the board's checkpoints: the next run starts at step 0 [PORT=, or virtual]
 	@$(BIN)/microgpt-board reset

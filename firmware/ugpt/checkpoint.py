@@ -102,7 +102,7 @@ def read_header(file, name):
     """Return the header of the checkpoint in `file`, {name: number}, after checking its CRC32.
 
     `name` is the file's name in error messages. Raises DamagedError if the file is not a complete
-    checkpoint, CheckpointError if its format has another version.
+    checkpoint, or no model has its sizes; CheckpointError if its format has another version.
     """
     end = file.seek(0, 2) - 4
     file.seek(0)
@@ -124,7 +124,12 @@ def read_header(file, name):
         raise CheckpointError(
             "%s has format version %d, this program writes version %d" % (name, version, VERSION)
         )
-    return dict(zip(FIELDS, values))
+    header = dict(zip(FIELDS, values))
+    try:
+        sizes_of(header)
+    except ValueError as error:
+        raise DamagedError("%s is damaged: %s" % (name, error))
+    return header
 
 
 def read_arrays(file, arrays):

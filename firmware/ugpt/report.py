@@ -32,8 +32,8 @@ def _escaped(character):
 
 
 def remark(text):
-    """Log a remark, a line for people."""
-    print("#", text)
+    """Log a remark, a line for people; what it quotes of a file cannot drive a terminal."""
+    print("#", escaped(text))
 
 
 class Report:

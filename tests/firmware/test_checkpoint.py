@@ -246,6 +246,20 @@ def test_a_file_that_is_not_a_checkpoint_is_damaged():
     checkpoint.remove(HERE)
 
 
+def test_one_with_impossible_sizes_gives_way_to_the_one_before():
+    checkpoints = fresh()
+    for step in (1, 2):
+        checkpoints.save(small(step=step))
+    data = content(NEWEST)[:-4]
+    data = data[:12] + struct.pack("<5I", 2, 5, 4, 1, 1) + data[32:]  # n_embd 5, n_head 4
+    put(NEWEST, data + struct.pack("<I", crc32(data)))
+    run, checkpoints = resumed(small())
+    assert (checkpoints.found, run.step) == (OLDER, 1)
+    damaged = "checkpoint.bin is damaged: n_embd 5 is not divisible by n_head 4"
+    assert checkpoints.damaged == [damaged]
+    checkpoint.remove(HERE)
+
+
 def test_saved_when_a_save_is_due():
     checkpoint.remove(HERE)
     checkpoints = Checkpoints(2, HERE)

@@ -68,3 +68,13 @@ def test_what_drives_a_terminal_is_escaped():
     name = "a\x1b[2Jb\r\nc\x7f\x9b5n\u2028\u202e\u2069\u200f"
     shown = r"name:a\x1b[2Jb\x0d\x0ac\x7f\x9b5n\u2028\u202e\u2069\u200f"
     assert printed(lambda it: it.name(name)) == [shown]
+
+
+def test_a_remark_is_one_line_that_drives_no_terminal():
+    report.print = lambda *words: lines.append(" ".join(words))
+    lines = []
+    try:
+        report.remark("ugpt.json: no setting is called \x1b[2J\nname:emma; Zürich is")
+    finally:
+        del report.print
+    assert lines == [r"# ugpt.json: no setting is called \x1b[2J\x0aname:emma; Zürich is"]

@@ -127,6 +127,24 @@ def test_a_switch_is_on_off_or_left_to_the_verb() -> None:
     assert found(**dict.fromkeys(on, "0")) == [False] * 4
 
 
+@pytest.mark.parametrize(
+    ("target", "setting"),
+    [("run", "TIE_LM_HEAD=no"), ("run", "FOLD=false"), ("run", "RESUME=2"), ("push", "TRAIN=yes")],
+)
+def test_a_switch_is_0_or_1(target: str, setting: str) -> None:
+    words = ["make", "-n", "-o", ".venv/.ready", target, setting]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0
+    name, value = setting.split("=")
+    assert f"{name} must be 0 or 1, not {value}." in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "microgpt-board" not in result.stdout
+
+
+def test_a_run_is_not_resumed_with_0() -> None:
+    assert parsed(words_of("run", RESUME="0"))[1]["resume"] is False
+
+
 def test_help_has_every_setting_of_the_list_and_of_the_sizes() -> None:
     said = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True)
     for name in (*LIST, *SIZES):

@@ -118,9 +118,10 @@ def test_sizes_go_into_the_boards_own_settings(board: MicroPythonBoard, names: P
     assert json.loads(settings.read_text())["n_layer"] == 2  # it was given before
 
 
-def test_broken_settings_are_not_replaced(tmp_path: Path, names: Path):
+@pytest.mark.parametrize("broken", [b"{broken", b"[1]", b'{"lr": NaN}', b'{"lr": 1e999}'])
+def test_broken_settings_are_not_replaced(tmp_path: Path, names: Path, broken: bytes):
     board = Remembered("")
-    board.found["settings"] = b"{broken".hex()
+    board.found["settings"] = broken.hex()
     with pytest.raises(ToolError, match="the board's ugpt.json is not a JSON object: correct or"):
         deploy.deploy(board, Source(names), tmp_path / "files", {"n_embd": 24})
     assert not board.copied

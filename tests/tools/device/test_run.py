@@ -252,6 +252,34 @@ def test_a_model_of_another_size_trains_and_is_resumed(tmp_path: Path) -> None:
     assert run("--steps", 2)[0].endswith(" parameters:4192 steps:2 data:32469")
 
 
+def test_a_resumed_run_keeps_its_documents(tmp_path: Path) -> None:
+    towns, others = tmp_path / "towns.txt", tmp_path / "others.txt"
+    towns.write_text("Zürich\nGenève\n", encoding="utf-8")
+    others.write_text("Ulm\n")
+    flash = tmp_path / "flash"
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        result = microgpt_board("run", *words, "--flash", flash, "--runs", tmp_path / "runs")
+        assert result.returncode == 0, result.stderr
+        return result
+
+    run("--names", towns, "--steps", 10)
+    resumed = run("--resume")
+    assert "# complete at step 10 of 10 from checkpoint.bin\n" in resumed.stdout
+    assert f"{flash / 'names.bin'}: the documents stay\n" in resumed.stderr
+
+    another = run("--resume", "--names", others)  # a list that is given is taken
+    assert "# checkpoint.bin is of another run (vocab_size 12, not 4)" in another.stdout
+    default = run("--resume")  # the list of the saved run is gone
+    assert " data:32469" in default.stdout
+    again = run("--resume", "--names", towns)
+    assert "# complete at step 10 of 10 from checkpoint.bin\n" in again.stdout
+    with (flash / "names.bin").open("r+b") as file:
+        file.seek(40)
+        file.write(b"?")
+    assert " data:32469" in run("--resume").stdout  # it is damaged
+
+
 def test_a_killed_run_of_another_size_ends_at_the_same_weights(flash: Path, tmp_path: Path) -> None:
     settings = {**OTHER_SIZES, **OTHER_SWITCHES, "steps": 60, "save_every_s": 0, "log_every": 1}
 

@@ -120,6 +120,20 @@ def test_a_document_is_its_line_with_no_blanks_around(line: str, document: str) 
     assert read_back(pack([line]).data) == [document]
 
 
+def test_any_number_of_combining_marks_is_read_at_once() -> None:
+    marks = "e" + "\u0301\u0316" * 1_000_000  # their order costs the square of what is normalised
+    packed = pack([marks, "ab"])
+    assert read_back(packed.data) == ["ab"]
+    assert packed.dropped == {"over 15 characters": 1}
+    assert len(read_back(pack([marks], cut=True).data)[0]) == 15
+    assert read_back(pack([marks, " " * 1023 + "e\u0301"], fold=True).data) == ["e", "e"]
+
+
+def test_blanks_around_a_document_do_not_part_it() -> None:
+    for blanks in range(1020, 1030):
+        assert read_back(pack([" " * blanks + "e\u0301"]).data) == ["é"]
+
+
 def test_what_is_dropped_and_why() -> None:
     lines = ["Emma", "", "  ", "123", "x" * 15, "x" * 16, "a\tb", "\x1b[2J", "a\x85b", "\ud800"]
     packed = pack(lines)

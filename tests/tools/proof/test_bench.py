@@ -48,3 +48,13 @@ def test_instructions_of_each_kernel() -> None:
     assert total == sum(kernels)
     calls = bench_kernels.step_calls("emma")
     assert {row[0].strip("| ") for row in rows[:-1]} == {call.name for call in calls}
+
+
+def test_a_step_that_no_board_has_memory_for_is_not_counted() -> None:
+    result = microgpt_board("bench-kernels", "--n-embd", "1024", "--n-layer", "64")
+    assert result.returncode == 1
+    assert "805,378,048 parameters" in result.stderr
+    assert "what fits: " in result.stderr
+    assert result.stderr.count("\n") == 1
+    result = microgpt_board("bench-kernels", "--block-size", "1000000000")
+    assert "1000000000 is not in the range 1<=x<=256" in result.stderr

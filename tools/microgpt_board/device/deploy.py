@@ -230,6 +230,7 @@ def merged(found: Found, given: Settings) -> Settings:
     text = bytes.fromhex(found.settings) if found.settings else b"{}"
     try:
         settings = json.loads(text.decode("utf-8-sig"))
+        json.dumps(settings, allow_nan=False)  # no JSON has these, and no board would read them
     except (ValueError, RecursionError):
         settings = None
     if isinstance(settings, dict):

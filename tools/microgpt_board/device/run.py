@@ -6,8 +6,10 @@ from pathlib import Path
 import click
 from microgpt.boards import refusal
 from microgpt.cli.options import PATH
+from microgpt.data import NAMES
 from ugpt.app import SETTINGS
 from ugpt.checkpoint import Checkpoints
+from ugpt.dataset import Dataset, DatasetError
 from ugpt.layout import Sizes
 
 from microgpt_board.device import monitor
@@ -17,7 +19,7 @@ from microgpt_board.emulation.micropython import FLASH, HEAP, build_virtual, run
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, names_bin
 from microgpt_board.image.boards import Board
-from microgpt_board.image.names_bin import Source, names_options
+from microgpt_board.image.names_bin import InMemory, Source, names_options
 from microgpt_board.image.sizes import Settings, settings_for, sizes_of, sizes_options
 
 
@@ -33,6 +35,17 @@ def _heap_for(model: Sizes, board: Board | None) -> str:
     if reason:
         raise ToolError(f"{reason}; BOARD={boards.NAMES[-1]} gives it 8 MB")
     return HEAP
+
+
+def _list_of(flash: Path, saved: dict[str, float]) -> bytes | None:
+    """Return names.bin in `flash` if the run whose checkpoint has the header `saved` reads it."""
+    try:
+        data = (flash / "names.bin").read_bytes()
+        dataset = Dataset(InMemory("names.bin", data))
+        dataset.check()
+    except (OSError, DatasetError):
+        return None
+    return data if dataset.crc == saved["data_crc"] else None
 
 
 @click.command("run")
@@ -51,7 +64,7 @@ def _heap_for(model: Sizes, board: Board | None) -> str:
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on from the last checkpoint; steps, seed, lr and sizes are its own.",
+    help="Go on from the last checkpoint; steps, seed, lr, sizes and documents are its own.",
 )
 @click.option("--flash", type=PATH, default=FLASH, show_default=True, help="Folder of the flash.")
 @runs_option
@@ -88,11 +101,12 @@ def run_command(
             raise ToolError(f"{name} must be {lowest} to {highest}, not {value}")
         settings[name] = value
     settings |= settings_for(sizes, names)
+    kept = _list_of(flash, saved) if saved and names == Source(NAMES) else None
     if saved and names.block_size is None:  # the list was packed for it
         names = replace(names, block_size=saved["block_size"])
-    model = sizes_of(settings, names_bin.read(names).data, saved)
+    model = sizes_of(settings, kept or names_bin.read(names).data, saved)
     heap = _heap_for(model, kind)
-    click.echo(build_virtual(flash, names), err=True)
+    click.echo(build_virtual(flash, None if kept else names), err=True)
     watch = monitor.Watch()
     lines = run_board(flash, settings, heap, resume=resume)
     monitor.show(lines, watch, Recorder("virtual", runs))

@@ -55,9 +55,14 @@ def virtual_architecture(micropython: str) -> str | None:
     return architecture_of(int(result.stdout), micropython)
 
 
-def build_virtual(flash: Path, names: Source) -> str:
-    """Fill `flash` with the program and the documents; return a line about the documents."""
+def build_virtual(flash: Path, names: Source | None) -> str:
+    """Fill `flash` with the program and the documents; return a line about the documents.
+
+    Without `names`, its documents stay.
+    """
     build_files(flash, virtual_architecture(find_micropython()))
+    if not names:
+        return f"{flash / 'names.bin'}: the documents stay"
     return names_bin.write(names, flash / "names.bin")
 
 
@@ -122,10 +127,7 @@ class Prompt:
         """Start it. The program in `flash` is built again; its documents stay, if it has any."""
         import tty  # not on Windows
 
-        if (flash / "names.bin").exists():
-            build_files(flash, virtual_architecture(find_micropython()))
-        else:
-            build_virtual(flash, Source(NAMES))
+        build_virtual(flash, None if (flash / "names.bin").exists() else Source(NAMES))
         self._flash = flash
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)

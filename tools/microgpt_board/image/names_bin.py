@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from microgpt.cli.options import PATH, Command
@@ -29,6 +29,7 @@ LONGEST = MAX_RECORD_SIZE - 1  # characters of a document
 MAX_TEXT = 16 << 20  # bytes of a text file
 MAX_BYTES = 64 << 20  # of names.bin
 NAMED = 5  # characters that a message names
+PIECE = 4 * (LONGEST + 1)  # characters normalised at once; NFC makes one of at most four
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and surrogates, which are no text
 
@@ -121,14 +122,23 @@ class InMemory:
         return len(part)
 
 
+def _normal(form: Literal["NFC", "NFKD"], line: str) -> str:
+    """Return a line in a normal form; one longer than PIECE, which no document is, piece by piece.
+
+    The time for combining marks in a row grows with the square of their number.
+    """
+    starts = range(0, len(line), PIECE)
+    return "".join(unicodedata.normalize(form, line[i : i + PIECE]) for i in starts)
+
+
 def letters_of(line: str) -> str:
     """Return the letters a..z of a line: lower case, accents off, everything else left out."""
-    return "".join(c for c in unicodedata.normalize("NFKD", line.lower()) if "a" <= c <= "z")
+    return "".join(c for c in _normal("NFKD", line.lower()) if "a" <= c <= "z")
 
 
 def document_of(line: str, fold: bool) -> tuple[str, str]:
     """Return the document in a line, and the reason to drop it, or "" to keep it."""
-    text = unicodedata.normalize("NFC", line).strip()
+    text = _normal("NFC", line.strip())
     if not text:
         return text, EMPTY
     if fold:
@@ -158,7 +168,7 @@ def pack(lines: Iterable[str], source: Source) -> Packed:
             continue
         cut += too_long
         if source.fold:
-            lost += sum(map(str.isalpha, unicodedata.normalize("NFC", line))) > len(text)
+            lost += sum(map(str.isalpha, _normal("NFC", line))) > len(text)
         kept.append(text[:longest])
     if source.fold:
         charset = LETTERS

@@ -15,7 +15,7 @@ from ugpt.tokenizer import Tokenizer
 
 from microgpt_board.emulation import xtensa as emulator
 from microgpt_board.errors import ToolError
-from microgpt_board.image import native
+from microgpt_board.image import boards, native
 from microgpt_board.image.sizes import Settings, sizes_options
 
 DOCUMENT = "charles"  # 8 positions
@@ -118,6 +118,7 @@ def bench_kernels_command(document: str, sizes: Settings, block_size: int) -> No
         Tokenizer().encode(document)
     except ValueError as error:
         raise ToolError(str(error)) from None
+    boards.check(boards.find(boards.NAMES[-1]), model)  # the one with the most memory
     missing = emulator.missing()
     if missing:
         raise ToolError(missing)
