@@ -38,11 +38,12 @@ def test_a_model_that_is_too_large_is_refused_with_what_fits() -> None:
 
 
 def test_an_esp32_as_emulated() -> None:
-    """What the largest and the smallest of these models did when they were tried there."""
+    """The first three were seen to train there for 1,000 steps."""
     board = boards.find("ESP32_GENERIC")
-    for sizes in (Sizes(n_embd=23, n_head=1), Sizes(n_layer=2)):
+    tied = Sizes(n_embd=24, tie_lm_head=True)
+    for sizes in (Sizes(n_embd=23, n_head=1), Sizes(n_layer=2), tied):
         boards.check(board, sizes)
-    for sizes in (Sizes(n_embd=24, tie_lm_head=True), Sizes(n_embd=17, n_head=1, n_layer=2)):
+    for sizes in (Sizes(n_embd=24, n_head=1), Sizes(n_embd=17, n_head=1, n_layer=2)):
         with pytest.raises(ToolError):
             boards.check(board, sizes)
 
