@@ -9,10 +9,10 @@ import pytest
 from microgpt.config import ModelConfig
 from microgpt.data import NAMES
 from microgpt_board.emulation.micropython import build_virtual, run_board
+from microgpt_board.image import boards
 from microgpt_board.image.names_bin import Source
 from microgpt_board.proof import bench
 
-from tests.support.commands import microgpt_board
 from tests.support.replays import change, record, replay
 
 ASCII = "".join(map(chr, range(33, 127)))
@@ -69,20 +69,18 @@ def test_a_run_of_any_size_on_any_list_is_replayed(
     assert max(found) < 0.0006  # the log has four decimals
 
 
-def test_a_larger_model_is_replayed(tmp_path: Path) -> None:
+def test_each_of_100_steps_of_a_larger_model_is_replayed(tmp_path: Path) -> None:
     """At an lr of 0.01 rounding alone grows to 0.04 in 100 steps of this model."""
     path = tmp_path / "lines.txt"
     bench.write_lines(NAMES, path, longest=63)
-    size = ["--n-embd", 48, "--n-layer", 4, "--block-size", 64]
-    board = ["--board", "ESP32_GENERIC_S3-SPIRAM_OCT", "--flash", tmp_path / "board"]
-    words = ["--names", path, "--steps", 101, "--lr", 0.003, "--runs", tmp_path / "runs"]
-    result = microgpt_board("run", *words, *size, *board)
-    assert result.returncode == 0, result.stderr
-    assert " parameters:116352 " in result.stdout
-    (folder,) = (tmp_path / "runs").iterdir()
+    build_virtual(tmp_path / "board", Source(path, block_size=64))
+    settings = {"steps": 100, "lr": 0.003, "log_every": 1, "n_embd": 48, "n_layer": 4}
+    heap = boards.virtual_heap(boards.find("ESP32_GENERIC_S3-SPIRAM_OCT"))
+    folder = record(run_board(tmp_path / "board", settings, str(heap)), tmp_path / "runs")
+    assert json.loads((folder / "run.json").read_text())["parameters"] == 116_352
     result = replay(folder, "--names", path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "lr 0.003" in result.stdout
+    assert "PASS 100 of the first 100 steps" in result.stdout
 
 
 def test_a_folded_list_is_replayed_as_it_was_written(tmp_path: Path) -> None:
