@@ -74,6 +74,18 @@ def test_settings_of_no_use_are_no_obstacle(prompt: Remote, flash: Path, tmp_pat
         assert (flash / "ugpt.json").read_text(encoding="utf-8") == text
 
 
+def test_settings_that_no_json_can_have_are_not_rewritten(
+    prompt: Remote, flash: Path, tmp_path: Path
+) -> None:
+    model().save(tmp_path / "model")
+    text = '{"n_embd": 8, "lr": 1e999}'
+    (flash / "ugpt.json").write_text(text)
+    with pytest.raises(ToolError, match="ugpt.json must have n_embd of the model"):
+        weights.push(prompt, tmp_path / "model", train=False)
+    assert (flash / "ugpt.json").read_text() == text
+    assert_clean(flash)
+
+
 PLACES = ["Köln", "Ærø", "Łódź 2", "São Tomé", "日本"]
 
 

@@ -181,7 +181,7 @@ def push(board: Remote, folder: Path, train: bool) -> str:
     given = _given(state.settings)
     header, steps = _header(model, state, given, train)
     changed = _contradicting(given, model)
-    settings = json.dumps({**given, **changed}).encode() if changed else None
+    settings = _rewritten(given, changed) if changed else None
     had_one = transfer.install(board, header, params, settings)
     what = f"trains on for {steps} steps" if train else "generates names"
     return (
@@ -198,6 +198,17 @@ def _given(settings: bytes | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return given if isinstance(given, dict) else {}
+
+
+def _rewritten(given: dict[str, Any], changed: dict[str, Any]) -> bytes:
+    """Return a ugpt.json with the changes; raise ToolError if no JSON can have what it has."""
+    try:
+        return json.dumps({**given, **changed}, allow_nan=False).encode()
+    except ValueError:
+        raise ToolError(
+            f"the board's ugpt.json must have {', '.join(changed)} of the model, and has a number "
+            "that is infinite or none: correct it first"
+        ) from None
 
 
 def _contradicting(given: dict[str, Any], model: Model) -> dict[str, Any]:
