@@ -220,6 +220,15 @@ def test_the_block_size_that_keeps_all_is_said(tmp_path: Path) -> None:
     assert "3 documents, 3 characters, 144 bytes; none dropped\n" in result.stdout
 
 
+def test_large_numbers_are_grouped(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("ä\n" * 1000 + "b" * 16 + "\n" + "\n" * 2000)
+    result = names_bin_command(tmp_path / "in.txt", tmp_path / "names.bin", "--fold", "--cut")
+    assert result.stdout.endswith(
+        ": 1,001 documents, 26 characters, 16,080 bytes; dropped 2,000 (empty: 2,000); "
+        "1 cut to 15 characters\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("block-size", 15), ("block-size", 257), ("max-characters", 0), ("max-characters", 255)],

@@ -86,18 +86,18 @@ class Packed:
             raise ToolError(f"{target} is the text file itself: name another file to write")
         files.write(target, self.data)
         said = (
-            f"{target}: {self.documents} documents, {len(self.charset)} characters, "
-            f"{len(self.data)} bytes"
+            f"{target}: {self.documents:,} documents, {len(self.charset)} characters, "
+            f"{len(self.data):,} bytes"
         )
         dropped = self.dropped.total()
-        said += f"; dropped {dropped} ({self.reasons()})" if dropped else "; none dropped"
+        said += f"; dropped {dropped:,} ({self.reasons()})" if dropped else "; none dropped"
         said += self.advice()
-        said += f"; {self.cut} cut to {self.source.longest} characters" if self.cut else ""
-        return said + (f"; {self.lost} lost letters that are not a to z" if self.lost else "")
+        said += f"; {self.cut:,} cut to {self.source.longest} characters" if self.cut else ""
+        return said + (f"; {self.lost:,} lost letters that are not a to z" if self.lost else "")
 
     def reasons(self) -> str:
         """Return how many documents were dropped for which reason."""
-        return ", ".join(f"{reason}: {count}" for reason, count in sorted(self.dropped.items()))
+        return ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.dropped.items()))
 
     def advice(self) -> str:
         """Return how to keep the documents that were too long, "" if none was."""
