@@ -47,6 +47,7 @@ MARKS = {
         "tools/device/test_program.py",
         "tools/device/test_repl.py",
         "tools/device/test_run.py",
+        "tools/device/test_run_resumed.py",
         "tools/device/test_transfer.py",
         "tools/device/test_virtual.py",
         "tools/device/test_weights.py",

@@ -10,22 +10,11 @@ from ugpt.layout import NUMBERS
 from ugpt.training import Diverged, Training
 
 from tests.support.micropython.arrays import raises
-from tests.support.micropython.checkpoints import Names, small, state
+from tests.support.micropython.checkpoints import Names, Silent, small, state
 
 HEAP = "1m"  # two runs at a time
 HERE = "checkpoint-test-"  # before the names of the files: a folder of our own
 SIZE = 64 + 3 * 4 * 20 + 4
-
-
-class Silent:
-    """A report of nothing, and Ctrl-C after step `stop_after`."""
-
-    def __init__(self, stop_after=None):
-        self.stop_after = stop_after
-
-    def step(self, step, *others):
-        if step == self.stop_after:
-            raise KeyboardInterrupt
 
 
 def content(name):

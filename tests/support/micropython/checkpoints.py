@@ -30,6 +30,17 @@ class Attributes:
             setattr(self, name, given[name])
 
 
+class Silent:
+    """A report of nothing, and Ctrl-C after step `stop_after`."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+
+    def step(self, step, *others):
+        if step == self.stop_after:
+            raise KeyboardInterrupt
+
+
 def small(step=0, steps=100, scale=1.0, count=20, switches=(), **other):
     """Return a run of `count` parameters: all that a checkpoint takes from one."""
     sizes = Sizes(1, 1, 1, 1, 1, *switches)
