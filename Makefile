@@ -68,7 +68,7 @@ repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves 
 ports: $(READY) ## list the boards that are plugged in
 	@$(BIN)/microgpt-board ports
 
-emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 FIRMWARE= LIST SIZES]
+emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 BOARD= PSRAM= FIRMWARE= LIST SIZES]
 	@$(BIN)/microgpt-board emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
 		$(call switch,DOWNLOAD,--download) $(if $(FLASH),--flash "$(FLASH)")
 
