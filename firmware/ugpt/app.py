@@ -132,11 +132,11 @@ def sizes_of(settings, dataset):
 
 
 def _check_memory(sizes):
-    """Raise SettingsError if there is too little memory for a run with a model of these sizes."""
+    """Return in words what a run with a model of these sizes takes; SettingsError if too much."""
     from . import memory
 
     try:
-        memory.check(sizes)
+        return memory.check(sizes)
     except memory.TooLarge as error:
         raise SettingsError(str(error))
     finally:
@@ -172,8 +172,9 @@ def prepare(settings, remarks=(), checkpoints=None):
     checkpoints.save_every_us = settings["save_every_s"] * 1000000
     seed = settings["seed"] or checkpoints.seed() or board.hardware_seed()
     state = None
+    memory = ""
     if not give_up(sizes):
-        _check_memory(sizes)
+        memory = _check_memory(sizes)
         state = allocate_state(sizes)  # before the kernels, which take memory too
     kernels, reason = backend.choose()
     _model = _model or Model(sizes, kernels, state)
@@ -183,6 +184,8 @@ def prepare(settings, remarks=(), checkpoints=None):
     for text in remarks:
         remark(text)
     checkpoints.resume(training)
+    if memory:
+        remark(memory)
     current = training, report, checkpoints
     return current
 

@@ -50,16 +50,18 @@ def fits(sizes, free, piece):
 
 
 def check(sizes, reusable=0):
-    """Raise TooLarge if this board lacks the memory to train a model; CPython is not checked.
+    """Return in words what training a model takes; raise TooLarge if this board has less memory.
 
-    `reusable` are bytes that are taken now, and will be free when the model is made.
+    `reusable` are bytes that are taken now, and will be free when the model is made. CPython is not
+    checked: the result is "".
     """
     if board.NAME == "cpython":
-        return
+        return ""
     free, piece = available()
     free += reusable
     if not fits(sizes, free, piece):
         raise TooLarge(refusal(sizes, free, piece))
+    return "training takes {:,} of {:,} free bytes".format(needed(sizes), free)
 
 
 def refusal(sizes, free, piece):

@@ -101,11 +101,12 @@ def test_no_size_fits_a_board_without_memory():
 def test_a_board_asks_its_heap():
     free, piece = memory.available()
     if board.NAME == "cpython":  # its memory is not known, and not checked
-        memory.check(LARGER[-1])
+        assert memory.check(LARGER[-1]) == ""
         return
     assert 0 < piece <= free
     small = Sizes(5, n_embd=4, n_head=2, block_size=4)
-    memory.check(small)
+    said = "training takes {:,} of ".format(memory.needed(small))
+    assert memory.check(small).startswith(said)
     assert raises(memory.TooLarge, lambda: memory.check(LARGER[-1]))
     reusable = memory.needed(LARGER[0])
     memory.check(LARGER[0], reusable)

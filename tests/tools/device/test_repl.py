@@ -140,7 +140,7 @@ def test_after_a_reset_the_board_goes_on_with_what_it_was_told_last(board: Path)
     assert lines[1] == "# resumed at step 6 of 9 from checkpoint.bin, extended from 6 steps"
     (board / "ugpt.json").write_text('{"seed": 42}')
     lines = at_prompt(board, main)
-    assert lines[1] == (
+    assert lines[2] == (
         "# checkpoint.bin is of another run (seed 8, not 42): it is left alone, and this run is "
         "not saved; make reset-training removes it"
     )

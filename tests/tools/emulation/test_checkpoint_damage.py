@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH, Checkpoints, DamagedError
+from ugpt.layout import Sizes
 
 SIZE = 64 + 3 * 4 * 4192 + 4
 
@@ -80,7 +81,7 @@ def training(step: int) -> SimpleNamespace:
     m, v, params = (array("f", os.urandom(4 * 4192)) for _ in range(3))
     return SimpleNamespace(
         model=SimpleNamespace(
-            sizes=SimpleNamespace(vocab_size=27, n_embd=16, n_head=4, n_layer=1, block_size=16),
+            sizes=Sizes(),
             params=params,
         ),
         adam=SimpleNamespace(m=m, v=v),
