@@ -76,7 +76,8 @@ def test_the_boards_log() -> None:
     events = [log.parse(line) for line in EXAMPLES["board.log"].splitlines()]
     kinds = [type(event).__name__ for event in events]
     assert " ".join(kinds) == (
-        "Start Remark Step Step Step Remark Name Name Start Remark Name Start Step Name Remark"
+        "Start Remark Remark Step Step Step Remark Name Name "
+        "Start Remark Remark Name Start Remark Step Name Remark"
     )
     first = events[0]
     assert isinstance(first, log.Start)

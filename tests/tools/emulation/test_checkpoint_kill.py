@@ -137,7 +137,7 @@ def test_a_finished_run_goes_straight_to_names(board: Board, expected: bytes) ->
     assert remarks(second) == [f"complete at step {board.steps} of {board.steps} from {NEWEST}"]
     names = [event for event in first if isinstance(event, log.Name)]
     assert len(names) == 20
-    assert second[2:] == names
+    assert second[3:] == names
 
 
 def test_a_damaged_one_is_reported_and_the_one_before_taken(board: Board, expected: bytes) -> None:
