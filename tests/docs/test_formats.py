@@ -82,7 +82,7 @@ def test_the_boards_log() -> None:
     first = events[0]
     assert isinstance(first, log.Start)
     assert (first.seed, first.parameters, first.steps, first.data) == (42, 4192, 20, 32469)
-    larger = events[11]
+    larger = events[13]
     assert isinstance(larger, log.Start)
     assert (first.model, first.vocab_size) == (ModelConfig(), 27)
     assert (larger.model, larger.vocab_size) == (ModelConfig(24, 3, 2, 32), 61)
