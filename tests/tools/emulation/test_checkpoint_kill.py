@@ -1,6 +1,7 @@
 """The virtual board, interrupted: SIGKILL for the power, and Ctrl-C; it ends as if it had not."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -58,8 +59,7 @@ class Board:
             lines = [board.stdout.readline() for _ in range(ctrl_c_after_lines or 1)]
             if ctrl_c_after_lines:
                 with suppress(BrokenPipeError):  # it has ended
-                    board.stdin.write(chr(CTRL_C))
-                    board.stdin.flush()
+                    os.write(board.stdin.fileno(), bytes((CTRL_C,)))  # no buffer to close later
             if kill_after_s is not None:
                 try:
                     board.wait(kill_after_s)
