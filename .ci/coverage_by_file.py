@@ -23,6 +23,7 @@ REASONS = {
     "firmware/ugpt/native.py": "imports machine code: tests/firmware/test_native.py in MicroPython",
     "firmware/ugpt/repl.py": f"{IN_MICROPYTHON}test_repl.py",
     "firmware/ugpt/report.py": f"{IN_MICROPYTHON}test_run.py",
+    "firmware/ugpt/transfer.py": f"{IN_MICROPYTHON}test_transfer.py and test_weights.py",
     "host/microgpt/service/server.py": "the rest runs where no file can be opened, and so no "
     "coverage written: tests/host/service/test_connection.py",
 }
