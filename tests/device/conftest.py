@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from microgpt.data import NAMES
 from microgpt_board.emulation.micropython import build_virtual
+from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
 
 from tests.support.serial_board import MicroPythonBoard
@@ -18,7 +19,7 @@ def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if given:
         yield given
         return
-    build_virtual(tmp_path, Source(NAMES))
+    build_virtual(tmp_path, names_bin.read(Source(NAMES)))
     (tmp_path / "main.py").unlink()  # what is to run is sent
     board = MicroPythonBoard(tmp_path)
     yield board.port

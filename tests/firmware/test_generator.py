@@ -6,7 +6,7 @@ from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import Tokenizer
 
-from tests.support.micropython.arrays import raises
+from tests.support.micropython.arrays import message, raises
 
 LETTERS = Tokenizer()
 TINY = (1e-3, 1e-30, 1e-39, 5e-324)  # a board's single precision holds no normal number below 1e-38
@@ -16,15 +16,6 @@ def untrained(seed=1, sizes=None):
     model = Model(sizes)
     model.initialise(Rng(seed))
     return model
-
-
-def message(function, *arguments):
-    """Return the text of the ValueError that the call raises."""
-    try:
-        function(*arguments)
-    except ValueError as error:
-        return str(error)
-    raise AssertionError("no ValueError")
 
 
 def likeliest(model, prompt=""):

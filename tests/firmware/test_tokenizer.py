@@ -2,17 +2,10 @@
 
 from ugpt.tokenizer import BOS, LETTERS, Tokenizer
 
+from tests.support.micropython.arrays import message
+
 # Of one, two, three and four bytes in UTF-8: a character is one token.
 MIXED = " -AZaz\xe9\u0131\u6771\U0001f600"
-
-
-def message(function, *arguments):
-    """Return the text of the ValueError that the call raises."""
-    try:
-        function(*arguments)
-    except ValueError as error:
-        return str(error)
-    raise AssertionError("no ValueError")
 
 
 def test_emma():

@@ -7,6 +7,7 @@ import pytest
 from microgpt.data import NAMES as ALL_NAMES
 from microgpt_board.emulation.micropython import build_virtual, find_micropython
 from microgpt_board.errors import ToolError
+from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
 
 from tests.support.serial_board import MicroPythonBoard
@@ -40,5 +41,5 @@ def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except ToolError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("virtual")
-    build_virtual(folder, Source(ALL_NAMES))
+    build_virtual(folder, names_bin.read(Source(ALL_NAMES)))
     return folder

@@ -17,6 +17,15 @@ def raises(error, function, *arguments):
     return False
 
 
+def message(function, *arguments):
+    """Return the text of the ValueError that the call raises."""
+    try:
+        function(*arguments)
+    except ValueError as error:
+        return str(error)
+    raise AssertionError("no ValueError")
+
+
 def floats(values):
     """Return a handle for `values` as array('f')."""
     values = array("f", values)

@@ -3,8 +3,10 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from microgpt_board.device import log
 from microgpt_board.emulation.micropython import run_board
 from ugpt import checkpoint
@@ -13,13 +15,22 @@ from ugpt.layout import Sizes, parameter_count
 from tests.support.commands import microgpt_board
 
 
-def test_resume_goes_on_with_the_saved_run_and_more_steps_extend_it(tmp_path: Path) -> None:
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., list[str]]:
+    """Run the virtual board in tmp_path with the words of a command line; return its log."""
+
     def run(*words: object) -> list[str]:
         paths = ["--flash", tmp_path, "--runs", tmp_path / "runs"]
         result = microgpt_board("run", *words, *paths)
         assert result.returncode == 0, result.stderr
         return result.stdout.splitlines()
 
+    return run
+
+
+def test_resume_goes_on_with_the_saved_run_and_more_steps_extend_it(
+    tmp_path: Path, run: Callable[..., list[str]]
+) -> None:
     run("--steps", 20, "--seed", 7)
     lines = run("--resume")
     assert " seed:7 " in lines[0]
@@ -50,13 +61,9 @@ OTHER_MODEL = [
 OTHER_LINE = " n_embd:24 n_head:3 n_layer:2 block_size:32 tie_lm_head:1 input_rmsnorm:0"
 
 
-def test_a_model_of_another_size_trains_and_is_resumed(tmp_path: Path) -> None:
-    def run(*words: object) -> list[str]:
-        paths = ["--flash", tmp_path, "--runs", tmp_path / "runs"]
-        result = microgpt_board("run", *words, *paths)
-        assert result.returncode == 0, result.stderr
-        return result.stdout.splitlines()
-
+def test_a_model_of_another_size_trains_and_is_resumed(
+    tmp_path: Path, run: Callable[..., list[str]]
+) -> None:
     count = parameter_count(Sizes(27, **OTHER_SIZES, **OTHER_SWITCHES))
     first = run("--steps", 100, *OTHER_MODEL)
     assert first[0].endswith(f" parameters:{count} steps:100 data:32469{OTHER_LINE}")

@@ -14,6 +14,7 @@ from microgpt_board.device.remote import Remote
 from microgpt_board.emulation import micropython
 from microgpt_board.emulation.micropython import build_virtual, run_board
 from microgpt_board.errors import ToolError
+from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
 from ugpt.checkpoint import NEWEST
 
@@ -96,7 +97,7 @@ def test_a_list_with_other_characters(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "places.txt").write_text("\n".join(PLACES), encoding="utf-8")
     flash = tmp_path / "flash"
-    build_virtual(flash, Source(tmp_path / "places.txt", block_size=32))
+    build_virtual(flash, names_bin.read(Source(tmp_path / "places.txt", block_size=32)))
     (flash / "ugpt.json").write_text(json.dumps(SETTINGS))
     characters = "".join(sorted(set("".join(PLACES)), key=lambda c: (-ord(c) % 7, c)))
     config = microgpt.ModelConfig(n_embd=24, n_head=3, block_size=32, tie_lm_head=True)

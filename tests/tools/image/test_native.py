@@ -9,7 +9,7 @@ import pytest
 from microgpt_board.device import log
 from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
 from microgpt_board.errors import ToolError
-from microgpt_board.image import mpy, native
+from microgpt_board.image import mpy, names_bin, native
 from microgpt_board.image.names_bin import Source
 
 ROOT = Path(__file__).parents[3]
@@ -85,7 +85,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except ToolError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("built")
-    build_virtual(folder, Source(ROOT / "data" / "names.txt"))
+    build_virtual(folder, names_bin.read(Source(ROOT / "data" / "names.txt")))
     if not (folder / "ugpt" / "kernels.mpy").exists():
         pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
     return folder

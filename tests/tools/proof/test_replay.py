@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from microgpt_board import resources
 from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
+from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
 from ugpt.checkpoint import NEWEST
 
@@ -54,7 +55,7 @@ def test_a_wrong_gradient_is_found(
     ops.write_text(wrong_power(ops.read_text()))
     monkeypatch.setattr(resources, "device_package", lambda: firmware / "ugpt")
     board = tmp_path / "board"
-    build_virtual(board, Source(NAMES))
+    build_virtual(board, names_bin.read(Source(NAMES)))
     (board / "ugpt" / "kernels.mpy").unlink(missing_ok=True)  # the portable ones
     folder = record(run_board(board, {"steps": STEPS, "seed": 7}), tmp_path / "runs")
     result = replay(folder)

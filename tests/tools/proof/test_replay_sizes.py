@@ -9,7 +9,7 @@ import pytest
 from microgpt.config import ModelConfig
 from microgpt.data import NAMES
 from microgpt_board.emulation.micropython import build_virtual, run_board
-from microgpt_board.image import boards
+from microgpt_board.image import boards, names_bin
 from microgpt_board.image.names_bin import Source
 from microgpt_board.proof import bench
 
@@ -34,7 +34,7 @@ def write_list(path: Path, characters: int, longest: int = 15) -> Path:
 def train(tmp_path: Path, names: Source, **settings: float) -> Path:
     """Train a virtual board on a list with these settings for 120 steps; return its record."""
     board = tmp_path / "board"
-    build_virtual(board, names)
+    build_virtual(board, names_bin.read(names))
     lines = run_board(board, {"steps": 120, "seed": 7, **settings})
     return record(lines, tmp_path / "runs")
 
@@ -73,7 +73,7 @@ def test_each_of_100_steps_of_a_larger_model_is_replayed(tmp_path: Path) -> None
     """At an lr of 0.01 rounding alone grows to 0.04 in 100 steps of this model."""
     path = tmp_path / "lines.txt"
     bench.write_lines(NAMES, path, longest=63)
-    build_virtual(tmp_path / "board", Source(path, block_size=64))
+    build_virtual(tmp_path / "board", names_bin.read(Source(path, block_size=64)))
     settings = {"steps": 100, "lr": 0.003, "log_every": 1, "n_embd": 48, "n_layer": 4}
     heap = boards.virtual_heap(boards.find("ESP32_GENERIC_S3-SPIRAM_OCT"))
     folder = record(run_board(tmp_path / "board", settings, str(heap)), tmp_path / "runs")

@@ -101,12 +101,16 @@ def run_command(
             raise ToolError(f"{name} must be {lowest} to {highest}, not {value}")
         settings[name] = value
     settings |= settings_for(sizes, names)
-    kept = _list_of(flash, saved) if saved and names == Source(NAMES) else None
+    data = _list_of(flash, saved) if saved and names == Source(NAMES) else None
     if saved and names.block_size is None:  # the list was packed for it
         names = replace(names, block_size=saved["block_size"])
-    model = sizes_of(settings, kept or names_bin.read(names).data, saved)
+    packed = None
+    if data is None:
+        packed = names_bin.read(names)
+        data = packed.data
+    model = sizes_of(settings, data, saved)
     heap = _heap_for(model, kind)
-    click.echo(build_virtual(flash, None if kept else names), err=True)
+    click.echo(build_virtual(flash, packed), err=True)
     watch = monitor.Watch()
     lines = run_board(flash, settings, heap, resume=resume)
     monitor.show(lines, watch, Recorder("virtual", runs))

@@ -16,7 +16,7 @@ from ugpt.board import CTRL_C
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, names_bin
 from microgpt_board.image.compile import architecture_of, beside_python, build_files
-from microgpt_board.image.names_bin import Source
+from microgpt_board.image.names_bin import Packed, Source
 
 FLASH = Path("build/virtual")
 HEAP = str(boards.VIRTUAL_HEAP)
@@ -55,7 +55,7 @@ def virtual_architecture(micropython: str) -> str | None:
     return architecture_of(int(result.stdout), micropython)
 
 
-def build_virtual(flash: Path, names: Source | None) -> str:
+def build_virtual(flash: Path, names: Packed | None) -> str:
     """Fill `flash` with the program and the documents; return a line about the documents.
 
     Without `names`, its documents stay.
@@ -63,7 +63,7 @@ def build_virtual(flash: Path, names: Source | None) -> str:
     build_files(flash, virtual_architecture(find_micropython()))
     if not names:
         return f"{flash / 'names.bin'}: the documents stay"
-    return names_bin.write(names, flash / "names.bin")
+    return names.write(flash / "names.bin")
 
 
 def run_board(
@@ -127,7 +127,8 @@ class Prompt:
         """Start it. The program in `flash` is built again; its documents stay, if it has any."""
         import tty  # not on Windows
 
-        build_virtual(flash, None if (flash / "names.bin").exists() else Source(NAMES))
+        there = (flash / "names.bin").exists()
+        build_virtual(flash, None if there else names_bin.read(Source(NAMES)))
         self._flash = flash
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)

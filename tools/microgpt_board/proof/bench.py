@@ -116,7 +116,8 @@ def bench_command(names: Source) -> None:
 
     Example: microgpt-board bench
     """
-    build_virtual(FLASH, names)  # first, because a bad list of names ends the command
+    # First, because a bad list of names ends the command.
+    build_virtual(FLASH, names_bin.read(names))
     host = host_bench()
     board = board_bench(FLASH, HEAP, {}, STEPS, BOARD_REPEATS)
     us = host.us | {f"virtual board, {name} kernels": figure for name, figure in board.us.items()}
@@ -138,7 +139,7 @@ def bench_command(names: Source) -> None:
     )
     lines = LARGE_FLASH / "lines.txt"
     write_lines(names.path, lines, LARGE["block_size"] - 1)
-    build_virtual(LARGE_FLASH, Source(lines, block_size=LARGE["block_size"]))
+    build_virtual(LARGE_FLASH, names_bin.read(Source(lines, block_size=LARGE["block_size"])))
     large = board_bench(LARGE_FLASH, LARGE_HEAP, LARGE, LARGE_STEPS, 1)
     table = Table(box=None)
     table.add_column(f"a step of {large.parameters:,} parameters")
