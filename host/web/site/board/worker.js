@@ -1,0 +1,2 @@
+// The virtual board in a Web Worker.
+export {};
