@@ -18,6 +18,7 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
+from microgpt_board.image.sizes import settings_file
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import Dataset
@@ -116,6 +117,16 @@ def test_sizes_go_into_the_boards_own_settings(board: MicroPythonBoard, names: P
     without = run_tool(board.port, names, "--block-size", "32", "--n-embd", "12")
     assert without.returncode == 0, without.stderr
     assert json.loads(settings.read_text())["n_layer"] == 2  # it was given before
+
+
+def test_the_settings_of_an_image_are_as_they_were(board: MicroPythonBoard, names: Path):
+    (board.flash / "ugpt.json").write_bytes(settings_file({"n_embd": 24}))
+    first = run_tool(board.port, names)
+    assert first.returncode == 0, first.stderr
+    again = run_tool(board.port, names, "--n-embd", "24")
+    assert "0 files copied" in again.stdout, again.stderr
+    assert (board.flash / "ugpt.json").read_bytes() == settings_file({"n_embd": 24})
+    assert_trains(board.port)
 
 
 @pytest.mark.parametrize("broken", [b"{broken", b"[1]", b'{"lr": NaN}', b'{"lr": 1e999}'])

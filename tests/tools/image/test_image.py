@@ -13,7 +13,7 @@ import pytest
 from littlefs import LittleFS
 from microgpt_board.emulation.micropython import find_micropython
 from microgpt_board.errors import ToolError
-from microgpt_board.image import boards, image, partitions
+from microgpt_board.image import boards, image, manifest, partitions
 from microgpt_board.image.boards import Board
 from microgpt_board.image.names_bin import Source
 from microgpt_board.image.sizes import Settings
@@ -123,7 +123,44 @@ def test_the_sizes_are_settings_in_the_file_system(target: Path, names: Path):
     found = files_of(build(target, names, ESP32, release(ESP32), settings))
     assert json.loads(found["ugpt.json"]) == settings
     found = files_of(build(target, names, ESP32, release(ESP32)))  # and not those of the last time
-    assert "ugpt.json" not in found
+    assert found["ugpt.json"] == b"{}".ljust(512)
+
+
+def test_a_page_can_replace_documents_and_settings(target: Path, names: Path, tmp_path: Path):
+    first = build(target, names, ESP32, release(ESP32))
+    about = json.loads(target.with_name("manifest.json").read_text())
+    others = tmp_path / "others.txt"
+    others.write_text("Zoë\nAnaïs\n", encoding="utf-8")
+    settings: Settings = {"n_embd": 12, "n_head": 3, "n_layer": 2, "tie_lm_head": True}
+    second = build(target, others, ESP32, release(ESP32), settings)
+    about_second = json.loads(target.with_name("manifest.json").read_text())
+    changed = bytearray(first)
+    for place in (about["names"], about["settings"]):
+        part = slice(place["offset"], place["offset"] + place["size"])
+        assert first[part] != second[part]
+        changed[part] = second[part]
+    assert changed == second  # and nothing else differs, a CRC neither
+    assert json.loads(files_of(bytes(changed))["ugpt.json"]) == settings
+    assert about["sha256"] == hashlib.sha256(first).hexdigest()
+    assert about_second == about | {"sha256": hashlib.sha256(second).hexdigest()}
+
+
+@pytest.mark.parametrize(("board", "chip"), [(ESP32, "ESP32"), (S3, "ESP32-S3")])
+def test_the_manifest(target: Path, names: Path, board: Board, chip: str):
+    image_of_board = build(target, names, board, release(board))
+    about = json.loads(target.with_name("manifest.json").read_text())
+    (one,) = about["builds"]
+    assert one == {"chipFamily": chip, "parts": [{"path": "image.bin", "offset": 0}]}
+    assert about["board"] == {"name": board.name, "free": 144_176, "piece": 107_784}
+    assert about["names"] == {"offset": 0x200000, "size": 0xC0000}
+    place = about["settings"]
+    assert image_of_board[place["offset"] :][: place["size"]] == b"{}".ljust(512)
+    assert about["size"] == len(image_of_board)
+
+
+def test_settings_that_a_page_could_not_replace_are_refused():
+    with pytest.raises(ToolError, match="ugpt.json is not in one piece in the image"):
+        manifest.build(ESP32, "image.bin", b"\xff" * 4096, {})
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ It has MicroPython's released bootloader and app, our partition table, the docum
 with the program. The same inputs give the same bytes.
 """
 
+import json
 import os
 import re
 import struct
@@ -19,7 +20,7 @@ from microgpt.cli.options import PATH, Command
 from microgpt.system import files
 
 from microgpt_board.errors import ToolError
-from microgpt_board.image import boards, names_bin, partitions
+from microgpt_board.image import boards, manifest, names_bin, partitions
 from microgpt_board.image import compile as build
 from microgpt_board.image.boards import Board, board_option, psram_option
 from microgpt_board.image.download import download
@@ -181,8 +182,9 @@ def write_image(
 ) -> str:
     """Compile, build and write the image of `board` to `target`; return lines about it.
 
-    `settings` are for its ugpt.json; None: it has none. Raises ToolError for anything that must not
-    be flashed, a model too large for the board too; `target` is then unchanged.
+    `settings` are for its ugpt.json. The manifest, of the page that flashes boards, goes beside it.
+    Raises ToolError for anything that must not be flashed, a model too large for the board too;
+    `target` is then unchanged.
     """
     settings = settings or {}
     packed = names_bin.read(names)
@@ -192,7 +194,9 @@ def write_image(
     said = packed.write(target.parent / "names.bin")
     write_settings(settings, program)
     image = build_image(board, find_firmware(board, firmware), packed.data, program)
+    about = manifest.build(board, target.name, image, settings)
     files.write(target, image)
+    files.write(target.with_name(manifest.FILE), json.dumps(about, indent=2) + "\n")
     return f"{said}\n{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
 
 

@@ -16,6 +16,10 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image.names_bin import InMemory, Source
 
 SETTINGS = "ugpt.json"
+# Bytes of ugpt.json, padded with spaces. LittleFS keeps a file of up to 128 bytes, its cache, with
+# others in a block with a CRC; a larger one has a block of its own, in which the page that flashes
+# boards can replace it.
+SETTINGS_SIZE = 512
 Settings = dict[str, int | bool]
 NAMES = tuple(name for name in app.SIZES if name != "block_size")
 
@@ -51,8 +55,9 @@ def sizes_options(command: Command) -> Command:
 
 
 def settings_for(sizes: Settings, names: Source) -> Settings:
-    """Return the settings that ugpt.json needs for these options: only what was given."""
-    return sizes | ({} if names.block_size is None else {"block_size": names.block_size})
+    """Return the settings that ugpt.json needs for these options: what was given, in order."""
+    given = sizes | ({} if names.block_size is None else {"block_size": names.block_size})
+    return {name: given[name] for name in app.SETTINGS if name in given}
 
 
 def sizes_of(
@@ -71,10 +76,11 @@ def sizes_of(
     return sizes
 
 
+def settings_file(settings: Mapping[str, object]) -> bytes:
+    """Return ugpt.json with these settings: SETTINGS_SIZE bytes, or more if they take more."""
+    return json.dumps(settings).encode().ljust(SETTINGS_SIZE)
+
+
 def write_settings(settings: Mapping[str, object], folder: Path) -> None:
-    """Write the settings as ugpt.json into the folder of a board's files; none: no such file."""
-    target = folder / SETTINGS
-    if settings:
-        target.write_text(json.dumps(settings))
-    else:
-        target.unlink(missing_ok=True)
+    """Write the settings as ugpt.json into the folder of a board's files."""
+    (folder / SETTINGS).write_bytes(settings_file(settings))
