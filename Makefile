@@ -88,6 +88,12 @@ push: $(READY) ## a model onto the board, which generates names: MODEL=folder [T
 reset-training: $(READY) ## remove the board's checkpoints: the next run starts at step 0 [PORT=, or virtual]
 	@$(BIN)/microgpt-board reset
 
+site: $(READY) ## build the page that trains, flashes and watches in the browser [IMAGES="build/.../image.bin ..."]
+	@$(BIN)/microgpt-board site $(foreach image,$(IMAGES),--image "$(image)")
+
+site-serve: $(READY) ## show the built site in a browser of this computer [SITE_PORT=8000]
+	@$(BIN)/microgpt-board site-serve $(if $(SITE_PORT),--port $(SITE_PORT))
+
 lint: $(READY_DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -116,4 +122,4 @@ clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build
 
 .PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \
-	reset-training lint check test bench bench-kernels kernels names-makemore clean
+	reset-training site site-serve lint check test bench bench-kernels kernels names-makemore clean

@@ -1,16 +1,33 @@
 // Bundle the site: node build.mjs TARGET, a folder that already holds what the tool made (site.json,
-// ugpt/, lists, images). Called by `microgpt-board site`.
+// program.json, lists, images). Called by `microgpt-board site`.
 
 import { build } from "esbuild";
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { copyFile, readFile, readdir, writeFile } from "node:fs/promises";
+import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = process.argv[2];
 const micropython = join(here, "node_modules/@micropython/micropython-webassembly-pyscript");
+const COPIED = ["icon.svg", "manifest.webmanifest"]; // of site/, as they are
 
-/** Return a page with each `<!-- include: PATH -->` replaced by that file. */
+/** @type {import("esbuild").BuildOptions} */
+const options = {
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  outdir: target,
+  external: ["module", "fs", "path", "url", "crypto", "node:*"], // of MicroPython's module, in Node only
+  loader: { ".py": "text" },
+  logLevel: "warning",
+  metafile: true,
+};
+
+/** Return a page with each `<!-- include: PATH -->` replaced by that file.
+ * @param {string} path
+ * @returns {Promise<string>} */
 async function page(path) {
   const text = await readFile(path, "utf8");
   const parts = text.split(/<!-- include: (\S+) -->/);
@@ -18,21 +35,39 @@ async function page(path) {
   return parts.join("");
 }
 
-await mkdir(target, { recursive: true });
+/** Return the paths of all files that a visit needs: not the images for boards.
+ * @returns {Promise<string[]>} */
+async function visited() {
+  const entries = await readdir(target, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(target, join(entry.path, entry.name)).split(sep).join("/"))
+    .filter((path) => !path.startsWith("images/"))
+    .sort();
+}
+
 await build({
+  ...options,
   entryPoints: {
     main: join(here, "site/main.js"),
     worker: join(here, "site/board/worker.js"),
     theme: join(here, "common/theme.js"),
     site: join(here, "site/site.css"),
   },
-  bundle: true,
-  format: "esm",
-  target: "es2022",
-  minify: true,
-  outdir: target,
-  loader: { ".py": "text", ".svg": "text" },
-  logLevel: "warning",
 });
-await cp(join(micropython, "micropython.wasm"), join(target, "micropython.wasm"));
+await copyFile(join(micropython, "micropython.wasm"), join(target, "micropython.wasm"));
+for (const name of COPIED) await copyFile(join(here, "site", name), join(target, name));
 await writeFile(join(target, "index.html"), await page(join(here, "site/index.html")));
+
+// The service worker is told which files it keeps; their content makes the version.
+const paths = await visited();
+const hash = createHash("sha256");
+for (const path of paths) hash.update(path).update(await readFile(join(target, path)));
+await build({
+  ...options,
+  entryPoints: { sw: join(here, "site/sw.js") },
+  define: {
+    VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
+    FILES: JSON.stringify(paths.map((path) => (path === "index.html" ? "./" : path))),
+  },
+});

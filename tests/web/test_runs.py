@@ -122,7 +122,7 @@ AXIS = """
     };
     const points = [...arguments[1]].map((step) => ({ step, loss: 3, mean: 3 }));
     const done = arguments[2];
-    import("/page/chart.js").then(({ Chart }) => {
+    import("/common/chart.js").then(({ Chart }) => {
       new Chart(canvas, document.createElement("p")).draw(
         [{ name: "a", colour: "--curve-1", points, live: false }]);
       const bottom = Math.max(...labels.map((label) => label.y));

@@ -45,6 +45,7 @@ from microgpt.service.schemas import (
 from microgpt.system.files import packaged
 
 PAGE = packaged("microgpt.web", "service")
+COMMON = packaged("microgpt.web", "common")  # what the site uses too
 PREFIX = "/microgpt/v1"
 JSON = "application/json"
 Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type of a route's other answers
@@ -87,6 +88,7 @@ def create_app(
         return FileResponse(PAGE / "index.html")
 
     app.mount("/page", StaticFiles(directory=PAGE), "page")
+    app.mount("/common", StaticFiles(directory=COMMON), "common")
     return app
 
 

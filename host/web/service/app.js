@@ -1,9 +1,10 @@
-// Start the page: the facts about the model, the theme, and the three sections.
+// Start the page: the facts about the model, and the three sections.
 
 import { get } from "./api.js";
 import { startChat } from "./chat.js";
 import { startDocuments } from "./documents.js";
 import { startRuns } from "./runs.js";
+import { grouped } from "../common/text.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -14,23 +15,12 @@ for (const output of document.querySelectorAll("output")) {
   show();
 }
 
-$("theme").addEventListener("click", () => {
-  const { dataset } = document.documentElement;
-  dataset.theme = dataset.theme === "dark" ? "light" : "dark";
-  try {
-    localStorage.setItem("theme", dataset.theme);
-  } catch {
-    // without storage, the choice lasts until the page is closed
-  }
-  document.dispatchEvent(new Event("themechange"));
-});
-
 document.addEventListener("themechange", startRuns().draw);
 
 const model = await get("model").catch((error) => ($("chat-error").textContent = error.message));
 if (model.parameters) {
   $("model").textContent =
-    `${model.parameters.toLocaleString("en")} parameters, ${model.vocab_size} tokens, ` +
+    `${grouped(model.parameters)} parameters, ${model.vocab_size} tokens, ` +
     `block of ${model.block_size}`;
   for (const part of document.querySelectorAll("#documents, nav [href='#documents']")) {
     part.hidden = model.can_chat; // its documents are conversations

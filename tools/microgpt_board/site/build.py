@@ -1,0 +1,82 @@
+"""Build the site: bundle the page, and put beside it what it fetches."""
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+from microgpt.cli.options import PATH
+from microgpt.system import files
+
+from microgpt_board import resources
+from microgpt_board.errors import ToolError
+from microgpt_board.site import facts, node
+
+TARGET = Path("build") / "site"
+FACTS = "site.json"  # tells a site from another folder
+MICROPYTHON = "node_modules/@micropython/micropython-webassembly-pyscript/package.json"
+
+
+def sources() -> Path:
+    """Return the folder of the page's sources; raise ToolError where there is only a wheel."""
+    folder = files.packaged("microgpt.web")
+    if not (folder / "build.mjs").exists():
+        raise ToolError(
+            "the sources of the site are not in an installed package: run make site in a checkout"
+        )
+    return folder
+
+
+def build(target: Path, images: tuple[Path, ...] = ()) -> str:
+    """Build the site as the folder `target`, which it replaces; return a line about it.
+
+    `images` are images for boards, that the page can flash. Raises ToolError if Node is missing or
+    something cannot be built; `target` is then unchanged.
+    """
+    program = node.find()
+    web = sources()
+    if target.exists() and not (target / FACTS).exists() and any(target.iterdir()):
+        raise ToolError(f"{target} is there and is no site: name another folder")
+    node.install(web)
+    new = target.with_name(f"{target.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        fill(new, web, images)
+        node.run([program, "build.mjs", str(new.absolute())], web, "the bundler")
+        shutil.rmtree(target, ignore_errors=True)
+        new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    return f"{target}: {size:,} bytes; make site-serve shows it, and any web server can send it"
+
+
+def fill(folder: Path, web: Path, images: tuple[Path, ...]) -> None:
+    """Write into `folder` all that is no bundle: facts, program, kernels, lists, images."""
+    micropython = json.loads((web / MICROPYTHON).read_text())["version"].partition("-")[0]
+    folder.mkdir(parents=True)
+    (folder / "data").mkdir()
+    for name, path in facts.lists().items():
+        shutil.copyfile(path, folder / name)
+    kernels = resources.firmware(facts.KERNELS)
+    if kernels.exists():
+        shutil.copyfile(kernels, folder / kernels.name)
+    files.write(folder / "program.json", facts.as_json(facts.program()))
+    files.write(folder / FACTS, facts.as_json(facts.site(micropython, [])))
+
+
+@click.command("site")
+@click.argument("target", type=PATH, default=TARGET)
+@click.option(
+    "--image",
+    "images",
+    type=PATH,
+    multiple=True,
+    help="An image for a board, which the page can flash; as microgpt-board image built it.",
+)
+def site_command(target: Path, images: tuple[Path, ...]) -> None:
+    """Build the site in the browser as the folder TARGET.
+
+    Example: microgpt-board site --image build/ESP32_GENERIC/image.bin
+    """
+    click.echo(build(target, images))

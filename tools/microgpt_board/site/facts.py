@@ -1,0 +1,116 @@
+"""What the page is told: settings, formats, boards, lists of documents, and the board's program."""
+
+import json
+from binascii import crc32
+from collections.abc import Iterable
+from pathlib import Path
+
+from microgpt.system.files import packaged
+from ugpt import app, dataset
+from ugpt.version import __version__
+
+from microgpt_board import resources
+from microgpt_board.image import boards, names_bin
+
+KERNELS = "native/kernels.wasm"
+PRESETS = {  # name: (title, file, about)
+    "names": (
+        "First names",
+        "names.txt",
+        "First names of children born in the United States in 2017, in a to z.",
+    ),
+    "towns": (
+        "Towns",
+        "towns.txt",
+        "Towns of Germany, Austria and Switzerland, with capitals, umlauts and hyphens.",
+    ),
+}
+
+
+def program() -> dict[str, object]:
+    """Return the board's program: the text of each file, and the CRC32 of its kernels."""
+    folder = resources.device_package()
+    texts: dict[str, object] = {
+        f"{folder.name}/{path.name}": path.read_text(encoding="utf-8")
+        for path in sorted(folder.glob("*.py"))
+    }
+    kernels = resources.firmware(KERNELS)
+    return texts | {"kernels_crc32": crc32(kernels.read_bytes()) if kernels.exists() else 0}
+
+
+def lists() -> dict[str, Path]:
+    """Return the files of the presets, by their path in the site."""
+    return {f"data/{file}": packaged("microgpt.datasets", file) for _, file, _ in PRESETS.values()}
+
+
+def presets() -> list[dict[str, object]]:
+    """Return what the page says of each list of documents, and where it is."""
+    found = []
+    for name, (title, file, about) in PRESETS.items():
+        text = packaged("microgpt.datasets", file).read_text(encoding="utf-8")
+        found.append(
+            {
+                "name": name,
+                "title": title,
+                "about": about,
+                "file": f"data/{file}",
+                "documents": sum(1 for line in text.splitlines() if line.strip()),
+            }
+        )
+    return found
+
+
+def about_boards() -> list[dict[str, object]]:
+    """Return what the page needs of each board: its names, and its memory for training."""
+    found = [boards.find(name) for name in boards.NAMES]
+    return [
+        {
+            "name": board.name,
+            "title": title(board),
+            "chip_family": chip_family(board),
+            "free": board.memory.free,
+            "piece": board.memory.piece,
+        }
+        for board in found
+    ]
+
+
+def chip_family(board: boards.Board) -> str:
+    """Return a board's chip as ESP Web Tools names it: ESP32, ESP32-S3."""
+    family = board.chip.upper()
+    return family if family == "ESP32" else family.replace("ESP32", "ESP32-")
+
+
+def title(board: boards.Board) -> str:
+    """Return how the page names a board."""
+    return chip_family(board) + (" with PSRAM" if "SPIRAM" in board.name else "")
+
+
+def site(micropython: str, images: Iterable[dict[str, str]]) -> dict[str, object]:
+    """Return site.json, for the page with this MicroPython and these images for boards."""
+    return {
+        "version": __version__,
+        "micropython": micropython,
+        "settings": {
+            name: {"default": default, "lowest": lowest, "highest": highest}
+            for name, (default, lowest, highest) in app.SETTINGS.items()
+        },
+        "names_format": {
+            "magic": dataset.MAGIC.decode(),
+            "version": dataset.VERSION,
+            "header_size": dataset.HEADER_SIZE,
+            "alignment": dataset.ALIGNMENT,
+            "max_record_size": dataset.MAX_RECORD_SIZE,
+            "max_characters": dataset.MAX_CHARACTERS,
+            "max_text": names_bin.MAX_TEXT,
+            "max_bytes": names_bin.MAX_BYTES,
+        },
+        "presets": presets(),
+        "boards": about_boards(),
+        "images": list(images),
+    }
+
+
+def as_json(value: object) -> str:
+    """Return JSON, the same text for the same value."""
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
