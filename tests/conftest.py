@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.support.models",
     "tests.support.require_all",
     "tests.support.services",
+    "tests.support.site",
 ]
 
 TESTS = Path(__file__).parent

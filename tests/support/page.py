@@ -1,4 +1,4 @@
-"""The service's page in a tab of a real Chromium; needs Selenium."""
+"""A page in a tab of a real Chromium, the service's or (site_page.py) the site; needs Selenium."""
 
 import json
 from collections.abc import Callable
@@ -20,6 +20,10 @@ class Page:
         driver.get_log("browser")
         driver.get_log("performance")
         driver.get(url)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until the page has what it shows of the model."""
         self.until(lambda: self.the("#model").get_attribute("textContent"))
 
     def size(self, width: int, height: int) -> None:
@@ -74,4 +78,6 @@ class Page:
     def hosts(self) -> set[str]:
         """The hosts that were asked for anything since the page was opened."""
         urls = [request["url"] for request in self.requests()]
-        return {url.split("/")[2] for url in urls if not url.startswith("data:")}
+        return {
+            url.split("/")[2] for url in urls if not url.startswith(("data:", "blob:", "about:"))
+        }

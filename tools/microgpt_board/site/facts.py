@@ -10,7 +10,7 @@ from ugpt import app, dataset
 from ugpt.version import __version__
 
 from microgpt_board import resources
-from microgpt_board.image import boards, names_bin
+from microgpt_board.image import boards, manifest, names_bin
 
 KERNELS = "native/kernels.wasm"
 PRESETS = {  # name: (title, file, about)
@@ -67,7 +67,7 @@ def about_boards() -> list[dict[str, object]]:
         {
             "name": board.name,
             "title": title(board),
-            "chip_family": chip_family(board),
+            "chip_family": manifest.chip_family(board),
             "free": board.memory.free,
             "piece": board.memory.piece,
         }
@@ -75,15 +75,9 @@ def about_boards() -> list[dict[str, object]]:
     ]
 
 
-def chip_family(board: boards.Board) -> str:
-    """Return a board's chip as ESP Web Tools names it: ESP32, ESP32-S3."""
-    family = board.chip.upper()
-    return family if family == "ESP32" else family.replace("ESP32", "ESP32-")
-
-
 def title(board: boards.Board) -> str:
     """Return how the page names a board."""
-    return chip_family(board) + (" with PSRAM" if "SPIRAM" in board.name else "")
+    return manifest.chip_family(board) + (" with PSRAM" if "SPIRAM" in board.name else "")
 
 
 def site(micropython: str, images: Iterable[dict[str, str]]) -> dict[str, object]:
