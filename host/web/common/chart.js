@@ -5,12 +5,21 @@ const TICKS = 5; // at most, and one at the end of the steps
 const GAP = 12; // pixels between the labels of two steps
 const DENSE = 400; // points in a curve above which they are drawn fainter
 
+/** A loss curve; its steps ascend. `colour` is the name of a custom property, `live`: it still grows.
+ * @typedef {{step: number, loss: number, mean: number}} Point
+ * @typedef {{name: string, colour: string, points: Point[], live: boolean}} Curve
+ * @typedef {ReturnType<Chart["axes"]>} Axes
+ */
+
 export class Chart {
-  /** `reading`: the element for the values at the pointer. */
+  /** @param {HTMLCanvasElement} canvas
+   * @param {HTMLElement} reading the element for the values at the pointer */
   constructor(canvas, reading) {
     this.canvas = canvas;
     this.reading = reading;
+    /** @type {Curve[]} */
     this.curves = [];
+    /** @type {number | null} */
     this.pointer = null;
     new ResizeObserver(() => this.draw()).observe(canvas);
     canvas.addEventListener("pointermove", (event) => this.point(event.offsetX));
@@ -18,22 +27,25 @@ export class Chart {
     canvas.addEventListener("pointerleave", () => this.point(null));
   }
 
+  /** Show the values at a pixel, none for null.
+   * @param {number | null} x */
   point(x) {
     this.pointer = x;
     this.draw();
   }
 
-  /** Draw `curves`: [{name, colour, points: [{step, loss, mean}], live}], steps ascending. */
+  /** Draw curves, each with at least one point. */
   draw(curves = this.curves) {
     this.curves = curves;
     const { canvas } = this;
     const style = getComputedStyle(document.documentElement);
+    /** @param {string} name */
     const colour = (name) => style.getPropertyValue(name);
     const scale = devicePixelRatio;
     const { clientWidth: width, clientHeight: height } = canvas;
     canvas.width = width * scale;
     canvas.height = height * scale;
-    const context = canvas.getContext("2d");
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     context.scale(scale, scale);
     context.font = `12px ${getComputedStyle(canvas).fontFamily}`;
     const axes = this.axes(width, height);
@@ -46,13 +58,15 @@ export class Chart {
     canvas.setAttribute("aria-label", this.inWords());
   }
 
-  /** Return the ranges of the axes, and functions from a step and a loss to a pixel. */
+  /** Return the ranges of the axes, and functions from a step and a loss to a pixel.
+   * @param {number} width
+   * @param {number} height */
   axes(width, height) {
     let steps = 1;
     let low = Infinity;
     let high = -Infinity;
     for (const { points } of this.curves) {
-      steps = Math.max(steps, points.at(-1).step + 1);
+      steps = Math.max(steps, last(points).step + 1);
       for (const { loss, mean } of points) {
         low = Math.min(low, mean);
         // The range covers the means and most losses, not those of a few hard documents.
@@ -66,12 +80,19 @@ export class Chart {
     high = Math.max(Math.ceil(high / unit) * unit, low + unit);
     const right = width - MARGIN.right;
     const bottom = height - MARGIN.bottom;
+    /** @param {number} step */
     const x = (step) => MARGIN.left + (step / steps) * (right - MARGIN.left);
+    /** @param {number} loss */
     const y = (loss) => bottom - ((loss - low) / (high - low)) * (bottom - MARGIN.top);
+    /** @param {number} px */
     const stepAt = (px) => ((px - MARGIN.left) / (right - MARGIN.left)) * steps;
     return { steps, low, high, unit, right, bottom, x, y, stepAt };
   }
 
+  /** @param {CanvasRenderingContext2D} context
+   * @param {Axes} axes
+   * @param {string} line
+   * @param {string} ink */
   drawAxes(context, axes, line, ink) {
     context.lineWidth = 1;
     context.strokeStyle = line;
@@ -86,24 +107,32 @@ export class Chart {
       context.fillText(loss.toFixed(digits), MARGIN.left - 8, y);
     }
     context.textBaseline = "top";
+    /** @param {number} step */
     const text = (step) => step.toLocaleString("en");
+    /** @param {number} step */
     const width = (step) => context.measureText(text(step)).width;
+    /** @param {number} step
+     * @param {CanvasTextAlign} align
+     * @param {number} x */
     const label = (step, align, x) => {
       context.textAlign = align;
       context.fillText(text(step), x, axes.bottom + 8);
     };
-    const last = width(axes.steps);
-    const edge = axes.right + Math.min(last / 2, MARGIN.right);
+    const widest = width(axes.steps);
+    const edge = axes.right + Math.min(widest / 2, MARGIN.right);
     label(0, "left", MARGIN.left);
     label(axes.steps, "right", edge);
-    const most = Math.floor((axes.right - MARGIN.left) / (last + GAP));
+    const most = Math.floor((axes.right - MARGIN.left) / (widest + GAP));
     const unit = Math.max(1, tick(axes.steps, Math.max(1, Math.min(TICKS, most))));
     for (let step = unit; step < axes.steps; step += unit) {
       const x = axes.x(step);
-      if (x + width(step) / 2 + GAP <= edge - last) label(step, "center", x);
+      if (x + width(step) / 2 + GAP <= edge - widest) label(step, "center", x);
     }
   }
 
+  /** @param {CanvasRenderingContext2D} context
+   * @param {Axes} axes
+   * @param {Curve} curve */
   drawCurve(context, axes, { points, live }) {
     context.save();
     context.beginPath();
@@ -118,7 +147,7 @@ export class Chart {
     trace(context, axes, points, "mean");
     context.restore();
     if (live || points.length === 1) {
-      const { step, mean } = points.at(-1);
+      const { step, mean } = last(points);
       disc(context, axes.x(step), axes.y(mean), 4);
       context.globalAlpha = 0.25;
       disc(context, axes.x(step), axes.y(mean), 8);
@@ -126,17 +155,21 @@ export class Chart {
     }
   }
 
-  /** Draw a line at the pointer, and show the values there. */
+  /** Draw a line at the pointer, and show the values there.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Axes} axes
+   * @param {(name: string) => string} colour */
   read(context, axes, colour) {
     const { pointer, reading } = this;
-    const inside = pointer !== null && pointer >= MARGIN.left && pointer <= axes.right;
-    reading.hidden = !inside || !this.curves.length;
-    if (reading.hidden) return;
+    reading.hidden = true;
+    if (pointer === null || pointer < MARGIN.left || pointer > axes.right || !this.curves.length) return;
+    reading.hidden = false;
     const step = Math.min(Math.round(axes.stepAt(pointer)), axes.steps - 1);
     context.strokeStyle = colour("--quiet");
     context.setLineDash([3, 3]);
     segment(context, pointer, MARGIN.top, pointer, axes.bottom);
     context.setLineDash([]);
+    /** @type {Node[]} */
     const lines = [document.createTextNode(`step ${step.toLocaleString("en")}`)];
     for (const curve of this.curves) {
       const near = nearest(curve.points, step);
@@ -153,27 +186,37 @@ export class Chart {
     reading.style.right = left ? "auto" : `${this.canvas.clientWidth - pointer + 12}px`;
   }
 
+  /** Return what is drawn, for who does not see it. */
   inWords() {
     const said = this.curves.map(({ name, points }) => {
-      const { step, mean } = points.at(-1);
+      const { step, mean } = last(points);
       return `${name}: mean loss ${mean.toFixed(3)} at step ${step}`;
     });
     return said.join("; ") || "No run is drawn";
   }
 }
 
-/** Draw the values at `key` as a line, averaged where points are closer than half a pixel. */
+/** Draw the values at `key` as a line, averaged where points are closer than half a pixel.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Axes} axes
+ * @param {Point[]} points
+ * @param {"loss" | "mean"} key */
 function trace(context, axes, points, key) {
   const each = Math.max(1, Math.floor(points.length / (2 * (axes.right - MARGIN.left))));
   context.beginPath();
   for (let i = 0; i < points.length; i += each) {
     const group = points.slice(i, i + each);
     const value = group.reduce((sum, point) => sum + point[key], 0) / group.length;
-    context.lineTo(axes.x(group.at(-1).step), axes.y(value));
+    context.lineTo(axes.x(last(group).step), axes.y(value));
   }
   context.stroke();
 }
 
+/** @param {CanvasRenderingContext2D} context
+ * @param {number} x1
+ * @param {number} y1
+ * @param {number} x2
+ * @param {number} y2 */
 function segment(context, x1, y1, x2, y2) {
   context.beginPath();
   context.moveTo(x1, y1);
@@ -181,19 +224,36 @@ function segment(context, x1, y1, x2, y2) {
   context.stroke();
 }
 
+/** @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} y
+ * @param {number} radius */
 function disc(context, x, y, radius) {
   context.beginPath();
   context.arc(x, y, radius, 0, 2 * Math.PI);
   context.fill();
 }
 
-/** Return the distance between at most `most` ticks of an axis: 1, 2 or 5 times a power of ten. */
-function tick(length, most) {
-  const power = 10 ** Math.floor(Math.log10(length / most));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((unit) => length / unit <= most);
+/** Return the last of some points, of which there is at least one.
+ * @param {Point[]} points
+ * @returns {Point} */
+function last(points) {
+  return points[points.length - 1];
 }
 
-/** Return the point whose step is closest; the steps of `points` ascend. */
+/** Return the distance between at most `most` ticks of an axis: 1, 2 or 5 times a power of ten.
+ * @param {number} length
+ * @param {number} most
+ * @returns {number} */
+function tick(length, most) {
+  const power = 10 ** Math.floor(Math.log10(length / most));
+  return [1, 2, 5].map((factor) => factor * power).find((unit) => length / unit <= most) ?? 10 * power;
+}
+
+/** Return the point whose step is closest; the steps of `points` ascend.
+ * @param {Point[]} points
+ * @param {number} step
+ * @returns {Point} */
 function nearest(points, step) {
   let low = 0;
   let high = points.length - 1;

@@ -2,11 +2,17 @@
 
 const PREFIX = "microgpt/v1";
 
+/** Return the JSON at a path.
+ * @param {string} path
+ * @returns {Promise<any>} */
 export async function get(path) {
   return (await request(path)).json();
 }
 
-/** Post `body` as JSON; return the Response, whose status is 200. */
+/** Post `body` as JSON; return the Response, whose status is 200.
+ * @param {string} path
+ * @param {object} body
+ * @param {AbortSignal} [signal] */
 export function post(path, body, signal) {
   return request(path, {
     method: "POST",
@@ -16,12 +22,14 @@ export function post(path, body, signal) {
   });
 }
 
+/** @param {string} path
+ * @param {RequestInit} [options] */
 async function request(path, options) {
   let response;
   try {
     response = await fetch(`${PREFIX}/${path}`, options);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error instanceof Error && error.name === "AbortError") throw error;
     throw new Error("The service does not answer: is it still running?");
   }
   if (response.ok) return response;
@@ -29,21 +37,26 @@ async function request(path, options) {
   throw new Error(Array.isArray(detail) ? detail.map(ofField).join(" ") : sentence(detail));
 }
 
-/** Return why a field was refused: the service's own words, or those of its library with the field. */
+/** Return why a field was refused: the service's own words, or those of its library with the field.
+ * @param {{loc: (string | number)[], msg: string}} problem */
 function ofField({ loc, msg }) {
   const own = msg.startsWith("Value error, ");
   const field = loc.filter((part) => typeof part === "string" && part !== "body").at(-1);
   return sentence(own ? msg.slice("Value error, ".length) : `${field ?? "request"}: ${msg}`);
 }
 
-/** Return a message with a capital letter at its start and a full stop at its end. */
+/** Return a message with a capital letter at its start and a full stop at its end.
+ * @param {string} text
+ * @returns {string} */
 export function sentence(text) {
   const end = /[.!?]$/.test(text) ? "" : ".";
   return text.charAt(0).toUpperCase() + text.slice(1) + end;
 }
 
-/** Yield the server-sent events of a Response as {event, data}; data is parsed JSON. */
+/** Yield the server-sent events of a Response as {event, data}; data is parsed JSON.
+ * @param {Response} response */
 export async function* events(response) {
+  if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {

@@ -1,50 +1,63 @@
 // Chat: keeps the conversation, sends the part that fits a block, and shows the streamed reply.
 
+import { byId, field, find, messageOf } from "../common/elements.js";
 import { events, post, sentence } from "./api.js";
 
-const form = document.getElementById("chat-form");
-const list = document.getElementById("messages");
-const error = document.getElementById("chat-error");
-const reset = document.getElementById("chat-reset");
+const form = byId("chat-form");
+const list = byId("messages");
+const error = byId("chat-error");
+const reset = byId("chat-reset");
+const content = field(form, "content");
+const send = find(form, "[type=submit]", HTMLButtonElement);
 
-let blockSize;
+/** @typedef {{role: "user" | "assistant", content: string}} Message */
+
+let blockSize = 0;
+/** @type {Message[]} */
 let messages = [];
 let stop = new AbortController();
 
+/** Show the chat, or that the model cannot.
+ * @param {boolean} able
+ * @param {number} size the model's block size */
 export function startChat(able, size) {
   blockSize = size;
-  document.getElementById("chat-none").hidden = able;
-  document.getElementById("chat-able").hidden = !able;
+  byId("chat-none").hidden = able;
+  byId("chat-able").hidden = !able;
   reset.hidden = !able;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const content = form.content.value.trim();
-    if (content) say(content);
+    const text = content.value.trim();
+    if (text) say(text);
   });
   reset.addEventListener("click", () => {
     stop.abort();
     messages = [];
     list.replaceChildren();
     error.textContent = "";
-    form.content.focus();
+    content.focus();
   });
 }
 
-async function say(content) {
-  const button = form.querySelector("[type=submit]");
-  const question = bubble("user", content);
+/** Send what the user said, and show the reply as it comes.
+ * @param {string} text */
+async function say(text) {
+  const question = bubble("user", text);
   const answer = bubble("assistant", "");
-  const asked = [...messages, { role: "user", content }];
+  /** @type {Message[]} */
+  const asked = [...messages, { role: "user", content: text }];
   const own = (stop = new AbortController());
   answer.classList.add("writing");
-  button.disabled = true;
+  send.disabled = true;
   error.textContent = "";
-  form.content.value = "";
+  content.value = "";
   try {
-    const { temperature, seed } = form;
-    const body = { messages: fitting(asked), stream: true };
-    body.temperature = temperature.valueAsNumber;
-    body.seed = seed.valueAsNumber;
+    const body = {
+      messages: fitting(asked),
+      stream: true,
+      temperature: field(form, "temperature").valueAsNumber,
+      seed: field(form, "seed").valueAsNumber,
+    };
     for await (const { event, data } of events(await post("chat", body, own.signal))) {
       if (event === "error") throw new Error(sentence(data.detail));
       if (event === "message") answer.textContent += data.content;
@@ -54,20 +67,21 @@ async function say(content) {
     if (answer.textContent) messages = [...asked, { role: "assistant", content: answer.textContent }];
     else answer.textContent = "…";
   } catch (problem) {
-    if (problem.name !== "AbortError") {
-      error.textContent = problem.message;
+    if (!(problem instanceof Error && problem.name === "AbortError")) {
+      error.textContent = messageOf(problem);
       question.remove();
       answer.remove();
-      form.content.value = content;
+      content.value = text;
     }
   } finally {
     answer.classList.remove("writing");
-    if (own === stop) button.disabled = false;
+    if (own === stop) send.disabled = false;
   }
 }
 
 /** Return the last messages whose characters fit a block, the first of them the user's. The service
- * would drop the others itself, but limits the size of a request. */
+ * would drop the others itself, but limits the size of a request.
+ * @param {Message[]} messages */
 function fitting(messages) {
   const last = messages.length - 1;
   let first = last;
@@ -77,6 +91,9 @@ function fitting(messages) {
   return messages.slice(first);
 }
 
+/** Add a message to the conversation that is shown.
+ * @param {Message["role"]} role
+ * @param {string} text */
 function bubble(role, text) {
   const li = document.createElement("li");
   li.className = role;

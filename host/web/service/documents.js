@@ -1,43 +1,48 @@
 // Generate documents.
 
+import { byId, field, find, messageOf } from "../common/elements.js";
 import { post } from "./api.js";
 
-const form = document.getElementById("documents-form");
-const samples = document.getElementById("samples");
-const error = document.getElementById("documents-error");
+const form = find(document, "#documents-form", HTMLFormElement);
+const error = byId("documents-error");
+const seed = field(form, "seed");
+const prompt = field(form, "prompt");
 
+/** Let the user generate documents.
+ * @param {number} blockSize */
 export function startDocuments(blockSize) {
-  form.prompt.placeholder = `what each begins with, up to ${blockSize - 1} characters`;
+  prompt.placeholder = `what each begins with, up to ${blockSize - 1} characters`;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     generate();
   });
-  document.getElementById("documents-dice").addEventListener("click", () => {
-    form.seed.value = Math.floor(Math.random() * 1e6);
+  byId("documents-dice").addEventListener("click", () => {
+    seed.value = String(Math.floor(Math.random() * 1e6));
     generate();
   });
 }
 
 async function generate() {
   if (!form.reportValidity()) return;
-  const button = form.querySelector("[type=submit]");
+  const button = find(form, "[type=submit]", HTMLButtonElement);
   button.disabled = true;
   error.textContent = "";
   try {
     const response = await post("generate", {
-      num_samples: form.num_samples.valueAsNumber,
-      temperature: form.temperature.valueAsNumber,
-      seed: form.seed.valueAsNumber,
-      prompt: form.prompt.value,
+      num_samples: field(form, "num_samples").valueAsNumber,
+      temperature: field(form, "temperature").valueAsNumber,
+      seed: seed.valueAsNumber,
+      prompt: prompt.value,
     });
-    samples.replaceChildren(...(await response.json()).samples.map(item));
+    byId("samples").replaceChildren(...(await response.json()).samples.map(item));
   } catch (problem) {
-    error.textContent = problem.message;
+    error.textContent = messageOf(problem);
   } finally {
     button.disabled = false;
   }
 }
 
+/** @param {string} text */
 function item(text) {
   const li = document.createElement("li");
   li.textContent = text || "(nothing)";
