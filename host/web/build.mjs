@@ -54,6 +54,8 @@ await build({
     theme: join(here, "common/theme.js"),
     site: join(here, "site/site.css"),
   },
+  splitting: true, // what a page imports when it needs it, such as the loader of a board, is a file of its own
+  chunkNames: "parts/[name]-[hash]",
 });
 await copyFile(join(micropython, "micropython.wasm"), join(target, "micropython.wasm"));
 for (const name of COPIED) await copyFile(join(here, "site", name), join(target, name));

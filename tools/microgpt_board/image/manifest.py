@@ -6,6 +6,7 @@ finds the documents and ugpt.json, to put others there, and which memory these m
 
 import hashlib
 from collections.abc import Mapping
+from typing import TypedDict
 
 from esptool.targets import CHIP_DEFS
 from ugpt.version import __version__
@@ -18,15 +19,56 @@ from microgpt_board.image.sizes import SETTINGS, settings_file
 FILE = "manifest.json"  # beside the image
 
 
+class Part(TypedDict):
+    """A file, and where in the flash it goes."""
+
+    path: str
+    offset: int
+
+
+class Build(TypedDict):
+    """The files for a chip."""
+
+    chipFamily: str
+    parts: list[Part]
+
+
+class OfBoard(TypedDict):
+    """A board, and its memory for training, in bytes."""
+
+    name: str
+    free: int
+    piece: int
+
+
+class Place(TypedDict):
+    """Where something is in the image, in bytes."""
+
+    offset: int
+    size: int
+
+
+class Manifest(TypedDict):
+    """The manifest; up to `builds` as ESP Web Tools defines it."""
+
+    name: str
+    version: str
+    new_install_prompt_erase: bool
+    builds: list[Build]
+    board: OfBoard
+    size: int
+    sha256: str
+    names: Place
+    settings: Place
+
+
 def chip_family(board: Board) -> str:
     """Return the chip of `board` as ESP Web Tools names it."""
     name: str = CHIP_DEFS[board.chip].CHIP_NAME
     return name
 
 
-def build(
-    board: Board, file: str, image: bytes, settings: Mapping[str, object]
-) -> dict[str, object]:
+def build(board: Board, file: str, image: bytes, settings: Mapping[str, object]) -> Manifest:
     """Return the manifest of the image in `file`, whose ugpt.json has these settings.
 
     Raises ToolError if the page could not replace that ugpt.json.

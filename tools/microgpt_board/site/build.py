@@ -11,6 +11,7 @@ from microgpt.system import files
 from microgpt_board import resources
 from microgpt_board.errors import ToolError
 from microgpt_board.site import facts, node
+from microgpt_board.site import images as of_boards
 
 TARGET = Path("build") / "site"
 FACTS = "site.json"  # tells a site from another folder
@@ -62,7 +63,9 @@ def fill(folder: Path, web: Path, images: tuple[Path, ...]) -> None:
     if kernels.exists():
         shutil.copyfile(kernels, folder / kernels.name)
     files.write(folder / "program.json", facts.as_json(facts.program()))
-    files.write(folder / FACTS, facts.as_json(facts.site(micropython, [])))
+    files.write(
+        folder / FACTS, facts.as_json(facts.site(micropython, of_boards.copy(images, folder)))
+    )
 
 
 @click.command("site")
