@@ -63,7 +63,8 @@ def _run(code: str, args: tuple[object, ...]) -> Any:
         [find_node(), RUNNER], input=task, capture_output=True, text=True, cwd=WEB, timeout=300
     )
     assert result.returncode == 0, result.stderr
-    answer = json.loads(result.stdout.splitlines()[-1], object_hook=_unpacked)
+    last = result.stdout.rstrip("\n").rpartition("\n")[2]  # a text may hold other line ends
+    answer = json.loads(last, object_hook=_unpacked)
     if "error" in answer:
         raise JsError(answer["error"])
     return answer.get("value")

@@ -11,6 +11,7 @@ from ugpt.version import __version__
 
 from microgpt_board import resources
 from microgpt_board.image import boards, manifest, names_bin
+from microgpt_board.site import log_rules
 
 KERNELS = "native/kernels.wasm"
 PRESETS = {  # name: (title, file, about)
@@ -100,6 +101,7 @@ def site(micropython: str, images: Iterable[dict[str, str]]) -> dict[str, object
             "max_bytes": names_bin.MAX_BYTES,
         },
         "presets": presets(),
+        "log": log_rules.rules(),
         "boards": about_boards(),
         "images": list(images),
     }
