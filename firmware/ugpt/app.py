@@ -11,7 +11,7 @@ from .generator import MAX_TEMPERATURE, Generator
 from .layout import Sizes, allocate_state
 from .model import Model
 from .report import Report, remark
-from .training import Diverged, Training
+from .training import Diverged, Training, exhaust
 
 _USUAL = Sizes()
 SETTINGS = {  # name: (default, lowest, highest)
@@ -144,14 +144,14 @@ def _check_memory(sizes):
             del sys.modules["ugpt"].memory, sys.modules["ugpt.memory"]
 
 
-def give_up(sizes):
+def give_up(sizes=None):
     """Forget the run in memory; return the latest model if it has these sizes, for reuse.
 
-    If it has others, its memory is free after this, and the result is None.
+    If it has others, or `sizes` is None, its memory is free after this, and the result is None.
     """
     global current, _model
     current = None
-    if _model and _model.sizes != sizes:
+    if _model and not (sizes and _model.sizes == sizes):
         _model = None
         gc.collect()
     return _model
@@ -192,6 +192,11 @@ def prepare(settings, remarks=(), checkpoints=None):
 
 def run():
     """Train on the board's names, then generate new ones; log everything."""
+    exhaust(program())
+
+
+def program():
+    """Do what `run` does, as a generator: it pauses before training and after each step or name."""
     checkpoints = Checkpoints()
     settings, remarks = read_settings(SETTINGS_FILE, checkpoints.header)
     training, report, checkpoints = prepare(settings, remarks, checkpoints)
@@ -200,7 +205,8 @@ def run():
             "%s: it is left alone, and this run is not saved; make reset-training removes it"
             % checkpoints.locked
         )
-    training.run(report, checkpoints)
+    yield
+    yield from training.run_all(report, checkpoints)
     tokenizer = training.dataset.tokenizer
     generator = Generator(training.model, training.rng, tokenizer, settings["temperature"])
     made = 0
@@ -208,6 +214,17 @@ def run():
         report.name(generator.name())
         made += 1
         board.pause_ms(board.NAME_PAUSE_MS)
+        yield
+
+
+FAILURES = (DatasetError, Diverged, SettingsError, MemoryError)  # for a person to put right
+
+
+def explained(failure):
+    """Return in a line what one of FAILURES says."""
+    if isinstance(failure, MemoryError):
+        return "too little memory: %d bytes are free" % board.free_memory()
+    return str(failure)
 
 
 def main():
@@ -216,7 +233,5 @@ def main():
         run()
     except KeyboardInterrupt:
         remark("interrupted")
-    except (DatasetError, Diverged, SettingsError) as error:
-        remark("error: %s" % error)
-    except MemoryError:
-        remark("error: too little memory: %d bytes are free" % board.free_memory())
+    except FAILURES as error:
+        remark("error: " + explained(error))

@@ -10,7 +10,8 @@ from .adam import Adam
 from .layout import Sizes
 from .model import Model
 
-KERNELS = "kernels.mpy"  # by tools/microgpt_board/image/native.py, with a CRC32 as its last 4 bytes
+# By tools/microgpt_board/image/native.py, with a CRC32 as its last 4 bytes.
+KERNELS = "kernels.wasm" if board.IN_BROWSER else "kernels.mpy"
 TOLERANCE = 1e-4  # relative to the largest value in a buffer
 
 
@@ -40,7 +41,8 @@ def check_file(path):
     """Raise Unfit unless the file at `path` is complete and compiled for this machine.
 
     MicroPython does not check it: it would run a damaged file. It would also load the kernels on
-    an ESP32-S2, which lacks the ESP32's float instructions, and crash at the first of them.
+    an ESP32-S2, which lacks the ESP32's float instructions, and crash at the first of them. In a
+    browser's tab the page loads kernels.wasm, for any machine, and MicroPython has a copy.
     """
     if not board.has_fpu():
         raise Unfit("no-floating-point-unit")
@@ -52,6 +54,8 @@ def check_file(path):
     end = len(data) - 4
     if end < 4 or crc32(memoryview(data)[:end]) != int.from_bytes(data[end:], "little"):
         raise Unfit("damaged-" + KERNELS)
+    if board.IN_BROWSER:
+        return
     ours = getattr(sys.implementation, "_mpy", 0)
     theirs = data[1] | data[2] << 8  # format; native interface's version and architecture
     if theirs & 0x3FF != ours & 0x3FF:

@@ -1,13 +1,15 @@
-"""Everything that differs between the ESP32, the virtual board and CPython."""
+"""Everything that differs between the ESP32, the virtual board, a browser's tab and CPython."""
 
 import gc
 import os
 import sys
 import time
 
+IN_BROWSER = sys.platform == "webassembly"  # a virtual board too, and often not in a browser
+
 if sys.implementation.name != "micropython":
     NAME = "cpython"
-elif sys.platform in ("linux", "darwin", "win32"):
+elif sys.platform in ("linux", "darwin", "win32") or IN_BROWSER:
     NAME = "virtual"
 else:
     NAME = sys.platform  # "esp32", "rp2"
@@ -32,9 +34,13 @@ def has_fpu():
     return not (ON_HARDWARE and "S2" in MACHINE.rpartition(" with ")[2])
 
 
+# The WebAssembly build counts as free what its heap may grow by; large buffers never get that.
+_GROWTH = 128 << 20 if IN_BROWSER else 0
+
+
 def free_memory():
     """Return the free heap in bytes; 0 in CPython, where it is not known."""
-    return gc.mem_free() if NAME != "cpython" else 0
+    return gc.mem_free() - _GROWTH if NAME != "cpython" else 0
 
 
 def memory_pieces():
@@ -51,6 +57,11 @@ def memory_pieces():
 
 def hardware_seed():
     """Return a seed, 1 to 2**32 - 1, from the hardware's random numbers."""
+    if IN_BROWSER:  # without os.urandom; each call of seed() asks the browser's own generator
+        import random
+
+        random.seed()
+        return random.getrandbits(32) or 1
     return int.from_bytes(os.urandom(4), "little") or 1
 
 
@@ -86,10 +97,10 @@ else:
     release_interrupts = hold_interrupts
 
 
-if NAME == "cpython":
+if NAME == "cpython" or IN_BROWSER:
 
     def interrupt_waits():
-        """Return False: in CPython Ctrl-C is a signal, which raises KeyboardInterrupt itself."""
+        """Return False: Ctrl-C is a signal in CPython, and a browser's tab has no keys to read."""
         return False
 
 else:
@@ -115,6 +126,9 @@ else:
                     return True
         return False
 
+
+# The errors of a file that is not there and of a full file system: WASI's numbers in WebAssembly.
+ENOENT, ENOSPC = (44, 51) if IN_BROWSER else (2, 28)
 
 if NAME == "cpython":
     rename = os.replace  # replaces an existing file, on Windows too

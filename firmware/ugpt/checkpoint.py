@@ -40,7 +40,6 @@ TIED = 8  # of a model whose wte is its lm_head too: there is no matrix lm_head
 NO_INPUT_RMSNORM = 16  # of a model without the norm after the embedding
 FIELDS = CONFIGURATION + STATE
 HEADER_SIZE = 64
-ENOENT, ENOSPC = 2, 28
 CHUNK = 512  # bytes read at a time for the CRC32; a board's free memory is fragmented
 
 
@@ -199,7 +198,7 @@ class Checkpoints:
                 self.found = name
                 break
             except OSError as error:
-                if error.errno != ENOENT:
+                if error.errno != board.ENOENT:
                     self.damaged.append("%s cannot be read (%s)" % (name, error))
         self._keep_newest = self.found == NEWEST  # when the next is written: as OLDER
 
@@ -264,7 +263,7 @@ class Checkpoints:
                 remark("not saved: %s" % error)
         except (OSError, MemoryError) as error:
             if not self._failed:
-                full = isinstance(error, OSError) and error.errno == ENOSPC
+                full = isinstance(error, OSError) and error.errno == board.ENOSPC
                 remark(
                     "cannot save at step %d (%s): training goes on, the last checkpoint stays"
                     % (training.step, "the file system is full" if full else error)

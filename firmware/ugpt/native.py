@@ -1,7 +1,8 @@
 """The kernels as machine code, compiled from native/kernels.c; they need a floating-point unit.
 
 Names, arguments and meaning are those of `ops`; a handle is an address. Importing this module
-loads `kernels.mpy`: import it only through `backend.choose`, which checks the file first.
+loads `kernels.mpy`: import it only through `backend.choose`, which checks the file first. In a
+browser's tab `kernels` is what the page has made of kernels.wasm, host/web/site/board/kernels.js.
 """
 
 from uctypes import addressof

@@ -10,6 +10,19 @@ from .model import Model
 from .rng import Rng
 
 
+def exhaust(steps):
+    """Run a generator of steps to its end; Ctrl-C between two steps is raised in it too."""
+    try:
+        for _ in steps:
+            pass
+    except KeyboardInterrupt as interrupt:
+        try:
+            steps.throw(interrupt)
+        except StopIteration:  # MicroPython's, if the generator has raised it and so has ended
+            pass
+        raise
+
+
 class Diverged(Exception):
     """The run cannot continue; the message says why, and what to do."""
 
@@ -80,9 +93,13 @@ class Training:
         return loss
 
     def run(self, report, checkpoints=None):
-        """Train to the last step, with a log by `report` and saves by `checkpoints`.
+        """Train to the last step, as `run_all` does."""
+        exhaust(self.run_all(report, checkpoints))
 
-        Ctrl-C saves too, then raises KeyboardInterrupt.
+    def run_all(self, report, checkpoints=None):
+        """Train to the last step, with a log by `report` and saves by `checkpoints`; a generator.
+
+        It pauses after each step. Ctrl-C saves too, then raises KeyboardInterrupt.
         """
         if self.step >= self.steps:
             return
@@ -95,6 +112,7 @@ class Training:
                 report.step(step, self.steps, loss, self.lr_at(step), us)
                 if checkpoints:
                     checkpoints.after_step(self, board.elapsed_us(start))
+                yield
             if checkpoints:
                 checkpoints.finish(self)
         except KeyboardInterrupt:
