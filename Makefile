@@ -112,8 +112,9 @@ bench: $(READY) ## time of a training step: scalar, tensor, virtual board
 bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core [SIZES]
 	@$(BIN)/microgpt-board bench-kernels $(SIZES_FLAGS)
 
-kernels: $(READY) ## compile the board's native kernels again, after a change to kernels.c
+kernels: $(READY) ## compile the native kernels of boards and browsers again, after a change to kernels.c
 	@$(BIN)/microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy
+	@$(BIN)/microgpt-board kernels wasm32 firmware/native/kernels.wasm
 
 names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 	@$(BIN)/python tools/names_makemore.py data/names-makemore.txt

@@ -16,7 +16,7 @@ def exhaust(steps):
         for _ in steps:
             pass
     except KeyboardInterrupt as interrupt:
-        try:
+        try:  # noqa: SIM105 - MicroPython has no contextlib
             steps.throw(interrupt)
         except StopIteration:  # MicroPython's, if the generator has raised it and so has ended
             pass

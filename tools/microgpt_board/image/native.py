@@ -1,4 +1,4 @@
-"""Compile the kernels in C and pack them as an .mpy that MicroPython loads, without a linker."""
+"""Compile the kernels in C: an .mpy that MicroPython loads, without a linker, or a .wasm."""
 
 import re
 import shutil
@@ -16,10 +16,11 @@ from microgpt.system import files
 
 from microgpt_board import resources
 from microgpt_board.errors import ToolError
-from microgpt_board.image import mpy
+from microgpt_board.image import mpy, wasm
 
 SOURCE = resources.firmware("native/kernels.c")
 PREBUILT = SOURCE.with_name("kernels-xtensawin.mpy")  # so that flashing a board needs no compiler
+PREBUILT_WASM = SOURCE.with_name("kernels.wasm")  # nor does building the site
 
 FLAGS = (
     "-std=c99", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-ffreestanding",
@@ -38,14 +39,32 @@ CLANG_XTENSA = ("--target=xtensa",) + tuple(
     for feature in ("fp", "windowed", "density", "loop", "minmax", "mul32", "sext", "bool")
     for word in ("-Xclang", "-target-feature", "-Xclang", f"+{feature}")
 )
+# The kernels share the memory of MicroPython's own module, and the page gives them a stack in it.
+LINK_WASM = ("-nostdlib", "-fvisibility=default") + tuple(
+    f"-Wl,{word}"
+    for word in (
+        "--no-entry", "--import-memory", "--export-dynamic", "--export=__stack_pointer",
+        "--strip-all",
+    )
+)  # fmt: skip
+WASM = "wasm32"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A processor: its ELF machine, and its compilers, of which the first that is here is taken."""
+    """A processor: its ELF machine, and its compilers, of which the first that is here is taken.
+
+    A compiler is here only if `linker` is too.
+    """
 
     machine: str
     compilers: tuple[tuple[str, ...], ...]
+    linker: str = ""
+
+    def needed(self) -> str:
+        """Return in words what has to be installed."""
+        names = " or ".join(command[0] for command in self.compilers)
+        return f"{names} and {self.linker}" if self.linker else names
 
 
 TARGETS = {
@@ -57,14 +76,17 @@ TARGETS = {
         ),
     ),
     "x64": Target("EM_X86_64", (("gcc", "-m64", "-fcf-protection=none", *GCC_FLAGS),)),
+    WASM: Target("", (("clang-22", "--target=wasm32", *FLAGS),), linker="wasm-ld-22"),
 }
 
 
 def find_compiler(architecture: str) -> tuple[str, ...] | None:
     """Return the command line of the first compiler for `architecture` that is here, or None."""
-    for command in TARGETS[architecture].compilers:
-        if shutil.which(command[0]):
-            return command
+    target = TARGETS[architecture]
+    if not target.linker or shutil.which(target.linker):
+        for command in target.compilers:
+            if shutil.which(command[0]):
+                return command
     return None
 
 
@@ -82,12 +104,27 @@ def compile_functions(
     """Return the machine code of each function in `source`; raise ToolError, also as `extract`."""
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "kernels.o"
-        result = subprocess.run(
-            [*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True
-        )
-        if result.returncode:
-            raise ToolError(f"{command[0]} does not compile {source.name}: {result.stderr.strip()}")
+        _compile([*command, "-c"], source, target)
         return extract(target, TARGETS[architecture].machine)
+
+
+def link_wasm(command: tuple[str, ...], source: Path = SOURCE) -> bytes:
+    """Return the functions in `source` as a WebAssembly module; raise ToolError as `wasm.check`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "kernels.wasm"
+        _compile([*command, *LINK_WASM], source, target)
+        data = target.read_bytes()
+    wasm.check(data, source.name)
+    return wasm.sealed(data, compiler_version(command))
+
+
+def _compile(command: list[str], source: Path, target: Path) -> None:
+    """Compile `source` to the file `target`; raise ToolError with the compiler's message."""
+    result = subprocess.run(
+        [*command, str(source), "-o", str(target)], capture_output=True, text=True
+    )
+    if result.returncode:
+        raise ToolError(f"{command[0]} does not compile {source.name}: {result.stderr.strip()}")
 
 
 def extract(target: Path, machine: str) -> dict[str, bytes]:
@@ -133,10 +170,12 @@ def _refuse_relocations(
 
 
 def build(architecture: str) -> bytes | None:
-    """Return the packed kernels, None if there is no compiler; raise ToolError as `extract`."""
+    """Return the packed kernels, None without a compiler; raise ToolError if they need more."""
     command = find_compiler(architecture)
     if command is None:
         return None
+    if architecture == WASM:
+        return link_wasm(command)
     functions = compile_functions(architecture, command)
     return mpy.module(SOURCE.name, architecture, functions, compiler_version(command))
 
@@ -145,13 +184,13 @@ def build(architecture: str) -> bytes | None:
 @click.argument("architecture", type=click.Choice(list(TARGETS)))
 @click.argument("target", type=PATH)
 def kernels_command(architecture: str, target: Path) -> None:
-    """Compile the native kernels and pack them as an .mpy.
+    """Compile the native kernels and pack them as an .mpy, or for wasm32 as a .wasm.
 
     Example: microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy
     """
     data = build(architecture)
     if data is None:
-        names = " or ".join(command[0] for command in TARGETS[architecture].compilers)
-        raise ToolError(f"no compiler for {architecture} here: install {names}")
+        needed = TARGETS[architecture].needed()
+        raise ToolError(f"no compiler for {architecture} here: install {needed}")
     files.write(target, data)
     click.echo(f"{target}: {len(data)} bytes")

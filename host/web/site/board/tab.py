@@ -1,0 +1,216 @@
+"""The board's program in a browser's tab: what virtual_board.js calls between two steps.
+
+MicroPython's WebAssembly build collects garbage only when no call is in progress, so each call
+is short. Arguments and results are ints and strings, most of them JSON; arrays are read and written
+in MicroPython's memory, by their address.
+"""
+
+import gc
+import json
+from time import ticks_diff, ticks_ms
+from uctypes import addressof
+
+from ugpt import app, board, checkpoint, memory
+from ugpt.generator import Generator
+from ugpt.dataset import open_dataset
+from ugpt.layout import SIZES, Sizes, parameter_count
+from ugpt.report import remark
+from ugpt.rng import Rng
+
+STACK_SIZE = 8192
+_stack = bytearray(STACK_SIZE)  # of kernels.wasm, with its arguments
+STACK = addressof(_stack)
+SAMPLE = 5  # names
+
+_run = None
+
+
+class Run:
+    """A run of the board's program; `program` pauses before training and after a step or name."""
+
+    def __init__(self):
+        self.program = app.program()
+        next(self.program)
+        self.training = app.current[0]
+        self.begun = False
+        self.done = False
+        self.made = 0  # names
+        # What the page shows while it trains, with random numbers of its own: those of the run must
+        # depend on its seed alone.
+        training = self.training
+        settings = app.read_settings(app.SETTINGS_FILE)[0]
+        self.sampler = Generator(
+            training.model, Rng(1), training.dataset.tokenizer, settings["temperature"]
+        )
+
+    def phase(self):
+        if self.done:
+            return "done"
+        if not self.begun:
+            return "ready"
+        return "training" if self.training.step < self.training.steps else "generating"
+
+
+def forget():
+    """Forget the run, whose memory is free in the next call; call it before `start`."""
+    global _run
+    _run = None
+    app.give_up()
+    checkpoint.remove()
+    gc.collect()
+
+
+def needed():
+    """Return the bytes that the run of ugpt.json and names.bin takes; 0 if `start` will refuse it."""
+    try:
+        return memory.needed(app.sizes_of(app.read_settings(app.SETTINGS_FILE)[0], open_dataset()))
+    except app.FAILURES:
+        return 0
+
+
+def start():
+    """Prepare a run as ugpt.json and names.bin say; return facts about it, or the reason, as JSON.
+
+    The reason, under "failure", is logged as the board does.
+    """
+    global _run
+    try:
+        _run = Run()
+    except app.FAILURES as error:
+        return _failed(error)
+    training = _run.training
+    model = training.model
+    return json.dumps(
+        {
+            "charset": training.dataset.tokenizer.charset,
+            "sizes": {name: getattr(model.sizes, name) for name in SIZES},
+            "table": model.table,
+            "parameters": len(model.params),
+            "address": addressof(model.params),
+            "data": training.dataset.count,
+            "documents": training.dataset.count,
+            "data_crc": training.dataset.crc,
+            "record_size": training.dataset.record_size,
+            "seed": training.seed,
+            "kernels": model.kernels.NAME,
+        }
+    )
+
+
+def _failed(error):
+    """End the run with the reason, which is logged; return it as JSON."""
+    global _run
+    _run = None
+    app.current = None
+    text = app.explained(error)
+    remark("error: " + text)
+    return json.dumps({"phase": "failed", "failure": text})
+
+
+def replaced():
+    """Log that the page has written weights of its own over the initial ones."""
+    _run.training.origin |= checkpoint.PUSHED
+    remark("the initial weights are those of the loaded model, not of the seed")
+
+
+def advance(count, ms):
+    """Do `count` steps or names, or what takes `ms` milliseconds; return the state as JSON."""
+    run = _run
+    begin = ticks_ms()
+    run.begun = True
+    try:
+        while count and not run.done:
+            generating = run.training.step >= run.training.steps
+            try:
+                next(run.program)
+                run.made += generating
+            except StopIteration:
+                run.done = True
+            count -= 1
+            if ticks_diff(ticks_ms(), begin) >= ms:
+                break
+        if run.made == board.NAMES_TO_MAKE and not run.done:
+            next(run.program, None)  # nothing is left to do but to end
+            run.done = True
+    except app.FAILURES as error:
+        return _failed(error)
+    return state()
+
+
+def state():
+    """Return where the run is, as JSON."""
+    training = _run.training
+    return json.dumps({"phase": _run.phase(), "step": training.step, "steps": training.steps})
+
+
+def sample(ms):
+    """Return a few names that the model makes now, as JSON; it stops after `ms` milliseconds."""
+    begin = ticks_ms()
+    names = []
+    while len(names) < SAMPLE and (not names or ticks_diff(ticks_ms(), begin) < ms):
+        names.append(_run.sampler.name())
+    return json.dumps(names)
+
+
+def look(text):
+    """Run the model on `text`; return where what it has computed is in memory, as JSON.
+
+    Nothing that the next step depends on changes. What does not fit into the block is cut off; the
+    result for an unknown character is "error", which names it.
+    """
+    model = _run.training.model
+    tokenizer = _run.training.dataset.tokenizer
+    text = text[: model.sizes.block_size - 1]
+    try:
+        tokens = tokenizer.encode(text)
+    except ValueError as error:
+        return json.dumps({"error": str(error)})
+    n = model.set_tokens(tokens)
+    model.forward(0, n)
+    return json.dumps(
+        {
+            "text": text,
+            "tokens": tokens,
+            "n": n,
+            "attention": [_address(layer.attn_weights) for layer in model.layers],
+            "logits": _address(model.logits),
+            "embeddings": _address(model.wte.w),
+        }
+    )
+
+
+def _address(handle):
+    """Return the address of a handle: that is what it is, or a memoryview if kernels are portable."""
+    return handle if isinstance(handle, int) else addressof(handle)
+
+
+def check(request):
+    """Return what a model of some sizes needs, and which of some memories are too small, as JSON.
+
+    `request` is JSON: {"sizes": {...}, "memories": [{"name", "free", "piece"}]}. The result has a
+    text for each memory, "" if the model fits; or "error", the reason why no model has these sizes.
+    """
+    request = json.loads(request)
+    given = request["sizes"]
+    for name in app.SIZES:
+        if not app.fits(name, given[name]):
+            return json.dumps({"error": "%s must be %s" % (name, app.allowed(name))})
+    try:
+        sizes = Sizes(**given)
+    except ValueError as error:
+        return json.dumps({"error": str(error)})
+    return json.dumps(
+        {
+            "parameters": parameter_count(sizes),
+            "needed": memory.needed(sizes),
+            "refusals": {
+                each["name"]: _refusal(sizes, each["free"], each["piece"])
+                for each in request["memories"]
+            },
+        }
+    )
+
+
+def _refusal(sizes, free, piece):
+    """Return in a line why a model has no room, "" if it has."""
+    return "" if memory.fits(sizes, free, piece) else memory.refusal(sizes, free, piece)

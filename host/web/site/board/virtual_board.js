@@ -1,0 +1,251 @@
+// The virtual board: MicroPython with the board's program and its kernels, in a worker or in Node.
+
+import { link } from "./kernels.js";
+import { load } from "./micropython.js";
+
+/** @typedef {import("./micropython.js").MicroPython} MicroPython */
+
+/**
+ * @typedef {object} Parts
+ * @property {string | undefined} micropython the address of micropython.wasm
+ * @property {Record<string, string>} program the Python files: {"ugpt/app.py": "…", "tab.py": "…"}
+ * @property {Uint8Array | null} kernels kernels.wasm; null: the portable kernels
+ * @property {(line: string) => void} print called for each line of the board's log
+ */
+
+/**
+ * @typedef {object} Facts of a run
+ * @property {string} charset
+ * @property {Record<string, any>} sizes those of ugpt.layout
+ * @property {[string, [number, number], number][]} table name, rows and columns, offset of each matrix
+ * @property {number} parameters
+ * @property {number} address of the parameters, in MicroPython's memory
+ * @property {number} data the number of documents, as in the log
+ * @property {number} documents
+ * @property {number} data_crc
+ * @property {number} record_size
+ * @property {number} seed
+ * @property {string} kernels "native" or "portable"
+ */
+
+/**
+ * What the model computes for a text of n - 1 characters, at n positions, of which BOS is the first.
+ * @typedef {object} Inside
+ * @property {string} text as far as it fits into the block
+ * @property {number[]} tokens the n tokens that the model reads
+ * @property {string[]} characters their labels, "·" for BOS
+ * @property {number} n_layer
+ * @property {number} n_head
+ * @property {number} n
+ * @property {Float32Array} attention (layer, head, position, position looked at)
+ * @property {Float32Array} logits (position, token)
+ * @property {Float32Array} losses of the token that follows each position; BOS follows the last
+ * @property {Float32Array} embeddings (token, n_embd)
+ */
+
+/** @typedef {{phase: string, step: number, steps: number, failure?: string}} State */
+
+const FOLDER = "/board";
+
+// MicroPython's heap. It is no larger than the model needs, since to count the free memory, as for
+// each line of the log, takes 0.1 ms for each MB. It cannot be enlarged: it grows by itself, but only
+// for small objects, and a model's buffers are large.
+const SMALLEST_HEAP = 2 * 1024 * 1024;
+const LARGEST_HEAP = 64 * 1024 * 1024;
+const PROGRAM = 512 * 1024; // bytes for the program itself, and for garbage
+
+const TAB = " "; // no board's name
+
+/** Returns the losses of the target tokens, from logits of `width` a position.
+ * @param {Float32Array} logits
+ * @param {number[]} targets
+ */
+function lossesOf(logits, targets) {
+  const width = logits.length / targets.length;
+  return Float32Array.from(targets, (target, t) => {
+    const row = logits.subarray(t * width, (t + 1) * width);
+    const largest = Math.max(...row);
+    const total = row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0);
+    return Math.log(total) + largest - row[target];
+  });
+}
+
+export class VirtualBoard {
+  /** @type {Facts | null} */
+  facts = null;
+  heap = 0; // bytes
+  /** @type {WebAssembly.Memory} */
+  memory;
+  /** @type {MicroPython["FS"]} */
+  files;
+  /** @type {any} */
+  tab;
+
+  /**
+   * Load MicroPython and the program; the kernels are chosen when a run starts.
+   * @param {Parts} parts
+   */
+  static async load(parts) {
+    const board = new VirtualBoard(parts);
+    await board.boot(SMALLEST_HEAP);
+    return board;
+  }
+
+  /** @param {Parts} parts */
+  constructor(parts) {
+    this.parts = parts;
+  }
+
+  /** Start MicroPython anew.
+   * @param {number} heap its size in bytes
+   */
+  async boot(heap) {
+    const { micropython: url, program, kernels, print } = this.parts;
+    const { micropython, memory } = await load(url, heap, print);
+    const folders = new Set(Object.keys(program).map((path) => path.slice(0, path.lastIndexOf("/") + 1)));
+    for (const folder of ["", ...[...folders].filter(Boolean).sort()]) {
+      micropython.FS.mkdir(`${FOLDER}/${folder}`);
+    }
+    for (const [path, text] of Object.entries(program)) {
+      micropython.FS.writeFile(`${FOLDER}/${path}`, text);
+    }
+    micropython.runPython(`import os, sys\nos.chdir("${FOLDER}")\nsys.path.insert(0, "${FOLDER}")`);
+    const tab = micropython.pyimport("tab");
+    if (kernels) {
+      // The program finds out itself whether the file is whole, and says so in its log.
+      micropython.FS.writeFile(`${FOLDER}/ugpt/kernels.wasm`, kernels);
+      const stack = { address: tab.STACK, size: tab.STACK_SIZE };
+      await link(micropython, memory, kernels, stack).catch(() => {});
+    }
+    this.heap = heap;
+    this.memory = memory;
+    this.files = micropython.FS;
+    // Each access to a function of `tab` would make a new object.
+    const { forget, needed, start, replaced, advance, state, sample, look, check } = tab;
+    this.tab = { forget, needed, start, replaced, advance, state, sample, look, check };
+  }
+
+  /** A copy of floats in MicroPython's memory.
+   * @param {number} address
+   * @param {number} length
+   */
+  floats(address, length) {
+    return new Float32Array(this.memory.buffer, address, length).slice();
+  }
+
+  /**
+   * Forget the run there is and prepare another, up to its first step.
+   * @param {{settings: object, names: Uint8Array, weights?: Float32Array | null}} run the content of
+   *   ugpt.json and of names.bin; the weights instead of those that the seed gives, in flat order
+   * @returns {Promise<Facts>}
+   */
+  async start({ settings, names, weights }) {
+    this.facts = null;
+    const write = () => {
+      this.files.writeFile(`${FOLDER}/ugpt.json`, JSON.stringify(settings));
+      this.files.writeFile(`${FOLDER}/names.bin`, names);
+    };
+    this.tab.forget();
+    write();
+    const needed = PROGRAM + this.tab.needed() * 1.1;
+    const heap = Math.min(Math.max(needed, SMALLEST_HEAP), LARGEST_HEAP);
+    if (heap > this.heap || heap < this.heap / 4) {
+      await this.boot(Math.round(heap));
+      write();
+    }
+    const facts = JSON.parse(this.tab.start());
+    if (facts.failure) throw new Error(facts.failure);
+    if (weights) {
+      if (weights.length !== facts.parameters) {
+        throw new Error(
+          `the loaded model has ${weights.length} parameters, a model of these sizes ${facts.parameters}`,
+        );
+      }
+      new Float32Array(this.memory.buffer, facts.address, facts.parameters).set(weights);
+      this.tab.replaced();
+    }
+    this.facts = facts;
+    return facts;
+  }
+
+  /** Do so many steps, or names, or those that take so many milliseconds.
+   * @param {number} count
+   * @param {number} ms
+   * @returns {State}
+   */
+  advance(count, ms) {
+    return JSON.parse(this.tab.advance(count, ms));
+  }
+
+  /** @returns {State} */
+  state() {
+    return JSON.parse(this.tab.state());
+  }
+
+  /** A few names that the model makes now; the run is unchanged by it.
+   * @param {number} ms the time for it
+   * @returns {string[]}
+   */
+  sample(ms) {
+    return JSON.parse(this.tab.sample(ms));
+  }
+
+  /** @returns {Float32Array} a copy of the parameters, in flat order */
+  weights() {
+    const { address, parameters } = this.started();
+    return this.floats(address, parameters);
+  }
+
+  /** What the model computes for a text; the run is unchanged by it.
+   * @param {string} text
+   * @returns {Inside}
+   */
+  look(text) {
+    const { sizes, charset } = this.started();
+    const { n_layer, n_head, vocab_size, n_embd } = sizes;
+    const found = JSON.parse(this.tab.look(text));
+    if (found.error) throw new Error(found.error);
+    const { n, tokens } = found;
+    const labels = ["·", ...charset];
+    const attention = new Float32Array(n_layer * n_head * n * n);
+    found.attention.forEach((/** @type {number} */ address, /** @type {number} */ layer) => {
+      attention.set(this.floats(address, n_head * n * n), layer * n_head * n * n);
+    });
+    for (let i = 0; i < attention.length; i++) {
+      if (i % n > Math.floor(i / n) % n) attention[i] = 0; // later positions: the kernel leaves them out
+    }
+    const logits = this.floats(found.logits, n * vocab_size);
+    return {
+      text: found.text,
+      tokens: tokens.slice(0, n),
+      characters: tokens.slice(0, n).map((/** @type {number} */ token) => labels[token]),
+      n_layer,
+      n_head,
+      n,
+      attention,
+      logits,
+      losses: lossesOf(logits, tokens.slice(1)),
+      embeddings: this.floats(found.embeddings, vocab_size * n_embd),
+    };
+  }
+
+  /** What a model of these sizes needs, and which memories are too small for it.
+   * @param {Record<string, any>} sizes
+   * @param {{name: string, free: number, piece: number}[]} memories
+   * @returns {{parameters: number, needed: number, refusals: Record<string, string>, tab: string}}
+   */
+  check(sizes, memories) {
+    const tab = LARGEST_HEAP - PROGRAM;
+    const request = { sizes, memories: [...memories, { name: TAB, free: tab, piece: tab }] };
+    const { error, ...result } = JSON.parse(this.tab.check(JSON.stringify(request)));
+    if (error) throw new Error(error);
+    const { [TAB]: refusal, ...refusals } = result.refusals;
+    return { ...result, refusals, tab: refusal };
+  }
+
+  /** @returns {Facts} */
+  started() {
+    if (!this.facts) throw new Error("no run has been started");
+    return this.facts;
+  }
+}
