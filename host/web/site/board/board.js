@@ -37,7 +37,7 @@ export class TabBoard extends EventTarget {
   constructor({ kernels = true } = {}) {
     super();
     const portable = new URLSearchParams(location.search).get("kernels") === "portable";
-    this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.worker = new Worker(new URL("worker.js", document.baseURI), { type: "module" });
     this.worker.addEventListener("message", ({ data }) => this.#receive(data));
     this.worker.addEventListener("error", (event) => {
       this.#giveUp(event.message || "the virtual board cannot be loaded: reload the page");

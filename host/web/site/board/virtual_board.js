@@ -70,59 +70,55 @@ function lossesOf(logits, targets) {
   });
 }
 
+/**
+ * MicroPython with the program and, if there are any, the kernels.
+ * @typedef {{heap: number, memory: WebAssembly.Memory, files: MicroPython["FS"], tab: any}} Machine
+ */
+
+/** Start MicroPython with a heap of so many bytes.
+ * @param {Parts} parts
+ * @param {number} heap
+ * @returns {Promise<Machine>}
+ */
+async function boot({ micropython: url, program, kernels, print }, heap) {
+  const { micropython, memory } = await load(url, heap, print);
+  const files = micropython.FS;
+  const folders = new Set(Object.keys(program).map((path) => path.slice(0, path.lastIndexOf("/") + 1)));
+  for (const folder of ["", ...[...folders].filter(Boolean).sort()]) files.mkdir(`${FOLDER}/${folder}`);
+  for (const [path, text] of Object.entries(program)) files.writeFile(`${FOLDER}/${path}`, text);
+  micropython.runPython(`import os, sys\nos.chdir("${FOLDER}")\nsys.path.insert(0, "${FOLDER}")`);
+  const tab = micropython.pyimport("tab");
+  if (kernels) {
+    // The program finds out itself whether the file is whole, and says so in its log.
+    files.writeFile(`${FOLDER}/ugpt/kernels.wasm`, kernels);
+    const stack = { address: tab.STACK, size: tab.STACK_SIZE };
+    await link(micropython, memory, kernels, stack).catch(() => {});
+  }
+  // Each access to a function of the module would make a new object.
+  const { forget, needed, start, replaced, advance, state, sample, look, check } = tab;
+  const functions = { forget, needed, start, replaced, advance, state, sample, look, check };
+  return { heap, memory, files, tab: functions };
+}
+
 export class VirtualBoard {
   /** @type {Facts | null} */
   facts = null;
-  heap = 0; // bytes
-  /** @type {WebAssembly.Memory} */
-  memory;
-  /** @type {MicroPython["FS"]} */
-  files;
-  /** @type {any} */
-  tab;
 
   /**
    * Load MicroPython and the program; the kernels are chosen when a run starts.
    * @param {Parts} parts
    */
   static async load(parts) {
-    const board = new VirtualBoard(parts);
-    await board.boot(SMALLEST_HEAP);
-    return board;
+    return new VirtualBoard(parts, await boot(parts, SMALLEST_HEAP));
   }
 
-  /** @param {Parts} parts */
-  constructor(parts) {
-    this.parts = parts;
-  }
-
-  /** Start MicroPython anew.
-   * @param {number} heap its size in bytes
+  /**
+   * @param {Parts} parts
+   * @param {Machine} machine
    */
-  async boot(heap) {
-    const { micropython: url, program, kernels, print } = this.parts;
-    const { micropython, memory } = await load(url, heap, print);
-    const folders = new Set(Object.keys(program).map((path) => path.slice(0, path.lastIndexOf("/") + 1)));
-    for (const folder of ["", ...[...folders].filter(Boolean).sort()]) {
-      micropython.FS.mkdir(`${FOLDER}/${folder}`);
-    }
-    for (const [path, text] of Object.entries(program)) {
-      micropython.FS.writeFile(`${FOLDER}/${path}`, text);
-    }
-    micropython.runPython(`import os, sys\nos.chdir("${FOLDER}")\nsys.path.insert(0, "${FOLDER}")`);
-    const tab = micropython.pyimport("tab");
-    if (kernels) {
-      // The program finds out itself whether the file is whole, and says so in its log.
-      micropython.FS.writeFile(`${FOLDER}/ugpt/kernels.wasm`, kernels);
-      const stack = { address: tab.STACK, size: tab.STACK_SIZE };
-      await link(micropython, memory, kernels, stack).catch(() => {});
-    }
-    this.heap = heap;
-    this.memory = memory;
-    this.files = micropython.FS;
-    // Each access to a function of `tab` would make a new object.
-    const { forget, needed, start, replaced, advance, state, sample, look, check } = tab;
-    this.tab = { forget, needed, start, replaced, advance, state, sample, look, check };
+  constructor(parts, machine) {
+    this.parts = parts;
+    this.machine = machine;
   }
 
   /** A copy of floats in MicroPython's memory.
@@ -130,7 +126,7 @@ export class VirtualBoard {
    * @param {number} length
    */
   floats(address, length) {
-    return new Float32Array(this.memory.buffer, address, length).slice();
+    return new Float32Array(this.machine.memory.buffer, address, length).slice();
   }
 
   /**
@@ -142,18 +138,18 @@ export class VirtualBoard {
   async start({ settings, names, weights }) {
     this.facts = null;
     const write = () => {
-      this.files.writeFile(`${FOLDER}/ugpt.json`, JSON.stringify(settings));
-      this.files.writeFile(`${FOLDER}/names.bin`, names);
+      this.machine.files.writeFile(`${FOLDER}/ugpt.json`, JSON.stringify(settings));
+      this.machine.files.writeFile(`${FOLDER}/names.bin`, names);
     };
-    this.tab.forget();
+    this.machine.tab.forget();
     write();
-    const needed = PROGRAM + this.tab.needed() * 1.1;
+    const needed = PROGRAM + this.machine.tab.needed() * 1.1;
     const heap = Math.min(Math.max(needed, SMALLEST_HEAP), LARGEST_HEAP);
-    if (heap > this.heap || heap < this.heap / 4) {
-      await this.boot(Math.round(heap));
+    if (heap > this.machine.heap || heap < this.machine.heap / 4) {
+      this.machine = await boot(this.parts, Math.round(heap));
       write();
     }
-    const facts = JSON.parse(this.tab.start());
+    const facts = JSON.parse(this.machine.tab.start());
     if (facts.failure) throw new Error(facts.failure);
     if (weights) {
       if (weights.length !== facts.parameters) {
@@ -161,8 +157,8 @@ export class VirtualBoard {
           `the loaded model has ${weights.length} parameters, a model of these sizes ${facts.parameters}`,
         );
       }
-      new Float32Array(this.memory.buffer, facts.address, facts.parameters).set(weights);
-      this.tab.replaced();
+      new Float32Array(this.machine.memory.buffer, facts.address, facts.parameters).set(weights);
+      this.machine.tab.replaced();
     }
     this.facts = facts;
     return facts;
@@ -174,12 +170,12 @@ export class VirtualBoard {
    * @returns {State}
    */
   advance(count, ms) {
-    return JSON.parse(this.tab.advance(count, ms));
+    return JSON.parse(this.machine.tab.advance(count, ms));
   }
 
   /** @returns {State} */
   state() {
-    return JSON.parse(this.tab.state());
+    return JSON.parse(this.machine.tab.state());
   }
 
   /** A few names that the model makes now; the run is unchanged by it.
@@ -187,7 +183,7 @@ export class VirtualBoard {
    * @returns {string[]}
    */
   sample(ms) {
-    return JSON.parse(this.tab.sample(ms));
+    return JSON.parse(this.machine.tab.sample(ms));
   }
 
   /** @returns {Float32Array} a copy of the parameters, in flat order */
@@ -203,7 +199,7 @@ export class VirtualBoard {
   look(text) {
     const { sizes, charset } = this.started();
     const { n_layer, n_head, vocab_size, n_embd } = sizes;
-    const found = JSON.parse(this.tab.look(text));
+    const found = JSON.parse(this.machine.tab.look(text));
     if (found.error) throw new Error(found.error);
     const { n, tokens } = found;
     const labels = ["·", ...charset];
@@ -237,7 +233,7 @@ export class VirtualBoard {
   check(sizes, memories) {
     const tab = LARGEST_HEAP - PROGRAM;
     const request = { sizes, memories: [...memories, { name: TAB, free: tab, piece: tab }] };
-    const { error, ...result } = JSON.parse(this.tab.check(JSON.stringify(request)));
+    const { error, ...result } = JSON.parse(this.machine.tab.check(JSON.stringify(request)));
     if (error) throw new Error(error);
     const { [TAB]: refusal, ...refusals } = result.refusals;
     return { ...result, refusals, tab: refusal };

@@ -125,7 +125,7 @@ function lastLine(error) {
 const calls = {
   /** @param {boolean} kernels */
   async load(kernels) {
-    const at = (/** @type {string} */ file) => new URL(file, import.meta.url).href;
+    const at = (/** @type {string} */ file) => new URL(file, self.location.href).href;
     const [program, bytes] = await Promise.all([
       fetch(at("program.json")).then((answer) => {
         if (!answer.ok) throw new Error(`program.json cannot be loaded (${answer.status})`);
