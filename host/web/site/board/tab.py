@@ -8,11 +8,11 @@ in MicroPython's memory, by their address.
 import gc
 import json
 from time import ticks_diff, ticks_ms
-from uctypes import addressof
 
+from uctypes import addressof
 from ugpt import app, board, checkpoint, memory
-from ugpt.generator import Generator
 from ugpt.dataset import open_dataset
+from ugpt.generator import Generator
 from ugpt.layout import SIZES, Sizes, parameter_count
 from ugpt.report import remark
 from ugpt.rng import Rng
@@ -61,7 +61,7 @@ def forget():
 
 
 def needed():
-    """Return the bytes that the run of ugpt.json and names.bin takes; 0 if `start` will refuse it."""
+    """Return the bytes that the run of ugpt.json and names.bin takes; 0 if `start` refuses it."""
     try:
         return memory.needed(app.sizes_of(app.read_settings(app.SETTINGS_FILE)[0], open_dataset()))
     except app.FAILURES:
@@ -180,7 +180,7 @@ def look(text):
 
 
 def _address(handle):
-    """Return the address of a handle: that is what it is, or a memoryview if kernels are portable."""
+    """Return the address of a handle: with portable kernels that is a memoryview."""
     return handle if isinstance(handle, int) else addressof(handle)
 
 
