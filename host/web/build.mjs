@@ -4,7 +4,7 @@
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { copyFile, readFile, readdir, writeFile } from "node:fs/promises";
-import { dirname, join, relative, sep } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -22,7 +22,6 @@ const options = {
   external: ["module", "fs", "path", "url", "crypto", "node:*"], // of MicroPython's module, in Node only
   loader: { ".py": "text" },
   logLevel: "warning",
-  metafile: true,
 };
 
 /** Return a page with each `<!-- include: PATH -->` replaced by that file.
@@ -36,18 +35,38 @@ async function page(path) {
 }
 
 /** Return the paths of all files that a visit needs: not the images for boards.
+ * @param {string} folder in the target, with a slash at its end
  * @returns {Promise<string[]>} */
-async function visited() {
-  const entries = await readdir(target, { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(target, join(entry.path, entry.name)).split(sep).join("/"))
-    .filter((path) => !path.startsWith("images/"))
-    .sort();
+async function visited(folder = "") {
+  const found = [];
+  for (const entry of await readdir(join(target, folder), { withFileTypes: true })) {
+    const path = folder + entry.name;
+    if (entry.isFile()) found.push(path);
+    else if (path !== "images") found.push(...(await visited(`${path}/`)));
+  }
+  return found.sort();
 }
 
-await build({
+/** Return the licences of what the bundles are made of.
+ * @param {import("esbuild").Metafile} metafile
+ * @returns {Promise<string>} */
+async function licenses(metafile) {
+  const found = Object.keys(metafile.inputs).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
+  const names = new Set(found.filter((name) => name !== undefined));
+  const parts = [`microgpt-esp32\n\n${await readFile(join(here, "../../LICENSE"), "utf8")}`];
+  for (const name of [...names].sort()) {
+    const folder = join(here, "node_modules", name);
+    const { version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+    const file = (await readdir(folder)).find((entry) => /^licen[sc]e/i.test(entry));
+    const text = file ? await readFile(join(folder, file), "utf8") : "";
+    parts.push(`${name} ${version}: ${license}\n\n${text}`.trim());
+  }
+  return `${parts.map((part) => part.trim()).join(`\n\n${"-".repeat(78)}\n\n`)}\n`;
+}
+
+const { metafile } = await build({
   ...options,
+  metafile: true,
   entryPoints: {
     main: join(here, "site/main.js"),
     worker: join(here, "site/board/worker.js"),
@@ -59,6 +78,7 @@ await build({
 });
 await copyFile(join(micropython, "micropython.wasm"), join(target, "micropython.wasm"));
 for (const name of COPIED) await copyFile(join(here, "site", name), join(target, name));
+await writeFile(join(target, "licenses.txt"), await licenses(metafile));
 await writeFile(join(target, "index.html"), await page(join(here, "site/index.html")));
 
 // The service worker is told which files it keeps; their content makes the version.

@@ -1,12 +1,11 @@
 // The service worker: keeps the files of one build, so that the page works without a network.
 //
-// A build has a cache of its own, by its version, and a tab gets all files of one version. A newer build waits
-// until no tab has the old one, or until a page asks for it (see update.js).
-
-/* global VERSION, FILES -- filled in by build.mjs */
+// A build has a cache of its own, by its version, and a tab gets all its files from one. A newer build waits
+// until no tab has the old one, or until a page asks for it (update.js). build.mjs fills VERSION and FILES in.
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const PREFIX = "microgpt-";
+const KEPT = new Set(FILES.map((path) => new URL(path, worker.registration.scope).href));
 const CACHE = `${PREFIX}${new URL(worker.registration.scope).pathname} ${VERSION}`;
 
 worker.addEventListener("install", (event) => {
@@ -22,8 +21,8 @@ worker.addEventListener("message", (event) => {
 });
 
 worker.addEventListener("fetch", (event) => {
-  const { request } = event;
-  if (request.method === "GET") event.respondWith(answer(request));
+  const address = kept(event.request);
+  if (address) event.respondWith(answer(event.request, address));
 });
 
 /** Fetch every file anew: what the browser has kept of an older build is asked for again. */
@@ -40,14 +39,18 @@ async function removeOld() {
   }
 }
 
-/** Return a file that is kept, or else what the network has.
+/** Return under which address the answer to a request is kept, "" if it is not: an image for a board.
  * @param {Request} request */
-async function answer(request) {
-  const url = new URL(request.url);
-  url.search = url.hash = "";
-  if (request.mode === "navigate" && url.href === `${worker.registration.scope}index.html`) {
-    url.href = worker.registration.scope;
-  }
+function kept({ method, url }) {
+  const { origin, pathname } = new URL(url);
+  const address = origin + pathname.replace(/\/index\.html$/, "/");
+  return method === "GET" && KEPT.has(address) ? address : "";
+}
+
+/** Return what is kept, or what the network has if the browser has thrown it away.
+ * @param {Request} request
+ * @param {string} address */
+async function answer(request, address) {
   const cache = await caches.open(CACHE);
-  return (await cache.match(url.href)) ?? fetch(request);
+  return (await cache.match(address)) ?? fetch(request);
 }
