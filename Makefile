@@ -91,8 +91,8 @@ reset-training: $(READY) ## remove the board's checkpoints: the next run starts 
 site: $(READY) ## build the page that trains, flashes and watches in the browser [IMAGES="build/.../image.bin ..."]
 	@$(BIN)/microgpt-board site $(foreach image,$(IMAGES),--image "$(image)")
 
-site-serve: $(READY) ## show the built site in a browser of this computer [SITE_PORT=8000]
-	@$(BIN)/microgpt-board site-serve $(if $(SITE_PORT),--port $(SITE_PORT))
+site-serve: $(READY) ## show the built site in a browser of this computer [PORT=8000]
+	@$(BIN)/microgpt-board site-serve
 
 lint: $(READY_DEV)
 	@$(BIN)/ruff check .

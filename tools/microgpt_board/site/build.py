@@ -15,7 +15,7 @@ from microgpt_board.site import images as of_boards
 
 TARGET = Path("build") / "site"
 FACTS = "site.json"  # tells a site from another folder
-MICROPYTHON = "node_modules/@micropython/micropython-webassembly-pyscript/package.json"
+MICROPYTHON = "node_modules/@micropython/micropython-webassembly-pyscript"
 
 
 def sources() -> Path:
@@ -36,7 +36,7 @@ def build(target: Path, images: tuple[Path, ...] = ()) -> str:
     """
     program = node.find()
     web = sources()
-    if target.exists() and not (target / FACTS).exists() and any(target.iterdir()):
+    if target.exists() and not (target / FACTS).exists():
         raise ToolError(f"{target} is there and is no site: name another folder")
     node.install(web)
     new = target.with_name(f"{target.name}.new")
@@ -54,7 +54,8 @@ def build(target: Path, images: tuple[Path, ...] = ()) -> str:
 
 def fill(folder: Path, web: Path, images: tuple[Path, ...]) -> None:
     """Write into `folder` all that is no bundle: facts, program, kernels, lists, images."""
-    micropython = json.loads((web / MICROPYTHON).read_text())["version"].partition("-")[0]
+    lock = json.loads((web / node.LOCK).read_text())
+    micropython = lock["packages"][MICROPYTHON]["version"].partition("-")[0]
     folder.mkdir(parents=True)
     (folder / "data").mkdir()
     for name, path in facts.lists().items():

@@ -13,6 +13,7 @@ from microgpt_board.errors import ToolError
 OLDEST = 18
 NEEDED = f"needs Node {OLDEST} or later with npm"
 WHERE = "on Debian, apt install nodejs npm; elsewhere see nodejs.org"
+LOCK = "package-lock.json"
 INSTALLED = ".installed"  # in node_modules: of which lock file they are
 
 
@@ -33,7 +34,7 @@ def install(folder: Path) -> None:
 
     Raises ToolError if there is no npm, or if it fails.
     """
-    lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    lock = hashlib.sha256((folder / LOCK).read_bytes()).hexdigest()
     mark = folder / "node_modules" / INSTALLED
     if mark.exists() and mark.read_text() == lock:
         return

@@ -1,6 +1,8 @@
 """Serve a built site to the browsers of this computer."""
 
 import errno
+import os
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +15,12 @@ from microgpt_board.site.build import FACTS, TARGET
 
 HOST = "127.0.0.1"
 PORT = 8000
+
+
+def default_port() -> int:
+    """Return the port in the environment's PORT if it is a number: else that is a board's."""
+    text = os.environ.get("PORT", "")
+    return int(text) if text.isdecimal() else PORT
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -36,7 +44,10 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 def serve(folder: Path, port: int) -> None:
-    """Serve the site in `folder` until Ctrl-C; raise ToolError if it is none, or for the port."""
+    """Serve the site in `folder` until Ctrl-C.
+
+    Raises ToolError if there is none, or if the port is taken or not allowed.
+    """
     if not (folder / FACTS).exists():
         raise ToolError(f"there is no site in {folder}: make site builds it")
     try:
@@ -46,8 +57,9 @@ def serve(folder: Path, port: int) -> None:
             raise
         raise ToolError(f"port {port} is taken or not allowed: name another with --port") from None
     with server:
-        click.echo(f"serving {folder} at http://{HOST}:{server.server_port}/  (Ctrl-C ends)")
-        server.serve_forever()
+        click.echo(f"serving {folder}, until Ctrl-C, at http://{HOST}:{server.server_port}/")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 @click.command("site-serve")
@@ -55,9 +67,9 @@ def serve(folder: Path, port: int) -> None:
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=PORT,
-    show_default=True,
-    help="Port of this computer; 0: any that is free.",
+    default=default_port,
+    show_default=f"PORT if it is a number, else {PORT}",
+    help="0: any free port.",
 )
 def site_serve_command(folder: Path, port: int) -> None:
     """Serve a built site at http://127.0.0.1.
