@@ -61,8 +61,7 @@ def fill(folder: Path, web: Path, images: tuple[Path, ...]) -> None:
     for name, path in facts.lists().items():
         shutil.copyfile(path, folder / name)
     kernels = resources.firmware(facts.KERNELS)
-    if kernels.exists():
-        shutil.copyfile(kernels, folder / kernels.name)
+    shutil.copyfile(kernels, folder / kernels.name)
     files.write(folder / "program.json", facts.as_json(facts.program()))
     files.write(
         folder / FACTS, facts.as_json(facts.site(micropython, of_boards.copy(images, folder)))

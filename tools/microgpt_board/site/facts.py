@@ -35,8 +35,7 @@ def program() -> dict[str, object]:
         f"{folder.name}/{path.name}": path.read_text(encoding="utf-8")
         for path in sorted(folder.glob("*.py"))
     }
-    kernels = resources.firmware(KERNELS)
-    return texts | {"kernels_crc32": crc32(kernels.read_bytes()) if kernels.exists() else 0}
+    return texts | {"kernels_crc32": crc32(resources.firmware(KERNELS).read_bytes())}
 
 
 def lists() -> dict[str, Path]:
