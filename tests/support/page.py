@@ -13,14 +13,15 @@ from selenium.webdriver.support.wait import WebDriverWait
 class Page:
     """A tab with the page in it."""
 
-    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+    def __init__(self, driver: webdriver.Chrome, url: str, wait: bool = True) -> None:
         self.driver = driver
         self.url = url
         self.size(1280, 900)
         driver.get_log("browser")
         driver.get_log("performance")
         driver.get(url)
-        self.wait()
+        if wait:
+            self.wait()
 
     def wait(self) -> None:
         """Wait until the page has what it shows of the model."""

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import ThreadingHTTPServer
@@ -54,7 +55,8 @@ class SiteServer:
     """A server of a site at SUB_PATH of a port of its own, so nothing is kept of other tests.
 
     `paths` are the paths that were asked for, from SUB_PATH on; `ports` the serial ports that the
-    page finds with tests/web/serial_stub.js. With `down` it answers nothing.
+    page finds with tests/web/serial_stub.js. With `down` it answers nothing; what is in `held` it
+    answers once it is no longer there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,6 +64,7 @@ class SiteServer:
         self.paths: list[str] = []
         self.ports = SerialPorts()
         self.down = False
+        self.held: set[str] = set()
         handler = partial(_SiteHandler, self, directory=str(folder))
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -80,6 +83,7 @@ class SiteServer:
     def close(self) -> None:
         """End the server, and the streams of its serial ports."""
         self.ports.close()
+        self.held.clear()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -111,7 +115,10 @@ class _SiteHandler(Handler):
         if self.site.down:
             self.close_connection = True
             return False
-        self.site.paths.append(self.path.removeprefix(SUB_PATH))
+        path = self.path.removeprefix(SUB_PATH)
+        self.site.paths.append(path)
+        while path in self.site.held:
+            time.sleep(0.01)
         if not self.path.startswith(SUB_PATH):
             self.send_error(404)
             return False
