@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("selenium", reason="needs Selenium: .venv/bin/pip install -e '.[dev]'")
 
 # ruff: noqa: E402 - imports that need Selenium
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from tests.support.axe import violations
@@ -51,7 +52,7 @@ def focused(page: SitePage) -> str:
 
 def press(page: SitePage, *keys: str) -> None:
     """Type keys at whatever has the focus."""
-    page.driver.switch_to.active_element.send_keys(*keys)
+    ActionChains(page.driver).send_keys(*keys).perform()
 
 
 def test_the_tabs_with_arrow_keys(site_page: SitePage) -> None:
@@ -82,7 +83,9 @@ def test_the_focus_is_seen_wherever_it_goes(site_page: SitePage, tab: str) -> No
     for _ in range(80):
         press(page, Keys.TAB)
         place = focused(page)
-        if place.startswith("<body") or place in seen:
+        if place.startswith("<body"):  # between the last element and the first
+            continue
+        if place in seen:
             break
         seen.append(place)
         style, width = page.driver.execute_script(outline)
