@@ -1,11 +1,11 @@
 """The page in a real Chromium, at the real service."""
 
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import chromium as browser
 from tests.support.services import Service
 
 if TYPE_CHECKING:
@@ -13,24 +13,13 @@ if TYPE_CHECKING:
 
     from tests.support.page import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-
 
 @pytest.fixture(scope="session")
 def chromium() -> "Iterator[Chrome]":
-    if not (CHROMIUM and DRIVER):
-        pytest.skip(
-            "needs chromium and chromedriver: on Debian, apt install chromium chromium-driver"
-        )
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    """A Chromium for all tests of a process."""
+    if not (browser.CHROMIUM and browser.DRIVER):
+        pytest.skip(browser.NEEDED)
+    driver = browser.start()
     yield driver
     driver.quit()
 
