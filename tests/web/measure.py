@@ -21,7 +21,7 @@ RUNS = 5
 WATCHER = """
     window.measured = { tasks: [], loaded: 0, trained: 0, state: null };
     new PerformanceObserver((list) => {
-      measured.tasks.push(...list.getEntries().map(({ startTime, duration }) => [startTime, duration]));
+      for (const task of list.getEntries()) measured.tasks.push([task.startTime, task.duration]);
     }).observe({ type: "longtask", buffered: true });
     window.Worker = class extends Worker {
       constructor(...given) {
