@@ -18,7 +18,7 @@ from tests.support.release import release
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("data", "firmware", "host", "tools", "pyproject.toml", "README.md", "LICENSE")
-NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "node_modules")
 STEPS = 50
 BOARD_STEPS = 20
 FLASH = 4 * 2**20
@@ -81,10 +81,11 @@ def test_the_wheel_has_every_file(wheel: Path) -> None:
         )
         for path in (ROOT / folder).rglob("*.py")
     }
+    # The service's page; the site is built from a checkout.
     pages = {
         f"microgpt/web/{path.relative_to(ROOT / 'host/web').as_posix()}"
-        for path in (ROOT / "host/web").rglob("*.*")
-        if path.suffix not in (".py", ".pyc")
+        for folder in ("service", "common")
+        for path in (ROOT / "host/web" / folder).iterdir()
     }
     assert len(modules) > 80 and len(pages) > 5
     assert (modules | pages | set(FILES)) - there == set()
@@ -94,6 +95,15 @@ def test_the_wheel_has_every_file(wheel: Path) -> None:
         "microgpt_board",
         "ugpt",
     }
+
+
+def test_without_a_checkout_there_is_no_site_to_build(commands: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [commands / "microgpt-board", "site"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "run make site in a checkout" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_it_trains(commands: Path, tmp_path: Path) -> None:

@@ -124,6 +124,24 @@ def test_a_page_in_use_is_the_newer_one_at_the_next_visit(
     page.until(lambda: is_newer(page))
 
 
+def test_a_page_in_use_hears_that_another_tab_has_the_newer_build(
+    changing: tuple[SiteServer, SitePage],
+) -> None:
+    server, page = changing
+    page.go("try")
+    page.the("#tab-flash").click()
+    build_newer(server.folder)
+    first = page.driver.current_window_handle
+    page.driver.switch_to.new_window("tab")
+    page.driver.get(server.url)
+    page.until(lambda: is_newer(page))
+    page.driver.close()
+    page.driver.switch_to.window(first)
+    page.until(lambda: page.the("#newer").is_displayed())
+    page.the("#newer-load").click()
+    page.until(lambda: is_newer(page))
+
+
 def test_it_is_painted_before_it_has_loaded(site: SiteServer, chromium: Chrome) -> None:
     site.held = {"site.json", "micropython.wasm", "program.json", "worker.js"}
     page = SitePage(chromium, site.url, wait=False)

@@ -13,8 +13,11 @@ export async function startUpdates() {
     addEventListener(kind, () => (used = true), { once: true, capture: true });
   }
   document.getElementById("newer-load")?.addEventListener("click", () => activate());
+  let replaced = navigator.serviceWorker.controller !== null; // by the next one, not by the first
   navigator.serviceWorker.addEventListener("controllerchange", () => {
     if (asked) location.reload();
+    else if (replaced) offer(); // another tab has gone over to it
+    replaced = true;
   });
   try {
     const registration = await navigator.serviceWorker.register("sw.js");
@@ -45,7 +48,8 @@ function offer() {
 
 /** Let the newer build take over; the page is loaded again when it has. */
 async function activate() {
-  const registration = await navigator.serviceWorker.getRegistration();
+  const newer = (await navigator.serviceWorker.getRegistration())?.waiting;
   asked = true;
-  registration?.waiting?.postMessage("activate");
+  if (newer) newer.postMessage("activate");
+  else location.reload();
 }

@@ -34,8 +34,8 @@ def build(target: Path, images: tuple[Path, ...] = ()) -> str:
     `images` are images for boards, that the page can flash. Raises ToolError if Node is missing or
     something cannot be built; `target` is then unchanged.
     """
-    program = node.find()
     web = sources()
+    program = node.find()
     if target.exists() and not (target / FACTS).exists():
         raise ToolError(f"{target} is there and is no site: name another folder")
     node.install(web)
