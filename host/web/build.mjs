@@ -70,6 +70,7 @@ const { metafile } = await build({
   entryPoints: {
     main: join(here, "site/main.js"),
     worker: join(here, "site/board/worker.js"),
+    packing: join(here, "site/data/worker.js"),
     theme: join(here, "common/theme.js"),
     site: join(here, "site/site.css"),
   },

@@ -5,9 +5,9 @@ const TICKS = 5; // at most, and one at the end of the steps
 const GAP = 12; // pixels between the labels of two steps
 const DENSE = 400; // points in a curve above which they are drawn fainter
 
-/** A loss curve; its steps ascend. `colour` is the name of a custom property, `live`: it still grows.
+/** A loss curve; its steps ascend. `colour` is the name of a custom property, `live`: it still grows, to `steps` if known.
  * @typedef {{step: number, loss: number, mean: number}} Point
- * @typedef {{name: string, colour: string, points: Point[], live: boolean}} Curve
+ * @typedef {{name: string, colour: string, points: Point[], live: boolean, steps?: number}} Curve
  * @typedef {ReturnType<Chart["axes"]>} Axes
  */
 
@@ -65,8 +65,8 @@ export class Chart {
     let steps = 1;
     let low = Infinity;
     let high = -Infinity;
-    for (const { points } of this.curves) {
-      steps = Math.max(steps, last(points).step + 1);
+    for (const { points, steps: whole = 0 } of this.curves) {
+      steps = Math.max(steps, last(points).step + 1, whole);
       for (const { loss, mean } of points) {
         low = Math.min(low, mean);
         // The range covers the means and most losses, not those of a few hard documents.

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from microgpt.system.files import packaged
 from ugpt import app, dataset
+from ugpt.layout import Sizes
+from ugpt.tokenizer import LETTERS
 from ugpt.version import __version__
 
 from microgpt_board import resources
@@ -98,6 +100,8 @@ def site(micropython: str, images: Iterable[dict[str, str]]) -> dict[str, object
             "max_characters": dataset.MAX_CHARACTERS,
             "max_text": names_bin.MAX_TEXT,
             "max_bytes": names_bin.MAX_BYTES,
+            "block_size": Sizes().block_size,
+            "letters": LETTERS,
         },
         "presets": presets(),
         "log": log_rules.rules(),

@@ -13,7 +13,9 @@
  * @property {number} computing_ms the time that the program itself has taken
  * @property {string} kernels "native" or "portable"
  * @property {string} reason why, as in the log
+ * @property {(number | null)[]} losses of the steps since the last state, null for an infinite one
  * @property {string[]} sample a few names that the model makes now, beside those of the run
+ * @property {number} sampled steps that were done when it made them
  */
 
 /**

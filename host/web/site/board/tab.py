@@ -21,6 +21,7 @@ STACK_SIZE = 8192
 _stack = bytearray(STACK_SIZE)  # of kernels.wasm, with its arguments
 STACK = addressof(_stack)
 SAMPLE = 5  # names
+LARGEST = 1e30  # loss that JSON can have: not an infinite one
 
 _run = None
 
@@ -32,6 +33,15 @@ class Run:
         self.program = app.program()
         next(self.program)
         self.training = app.current[0]
+        self.losses = []  # of the steps that the page does not know of yet
+        report = app.current[1]
+        logged = report.step
+
+        def step(number, steps, loss, lr, us):
+            self.losses.append(round(loss, 4) if loss < LARGEST else None)
+            logged(number, steps, loss, lr, us)
+
+        report.step = step
         self.begun = False
         self.done = False
         self.made = 0  # names
@@ -138,9 +148,12 @@ def advance(count, ms):
 
 
 def state():
-    """Return where the run is, as JSON."""
+    """Return where the run is, and the losses of its steps since the last call, as JSON."""
     training = _run.training
-    return json.dumps({"phase": _run.phase(), "step": training.step, "steps": training.steps})
+    losses, _run.losses = _run.losses, []
+    return json.dumps(
+        {"phase": _run.phase(), "step": training.step, "steps": training.steps, "losses": losses}
+    )
 
 
 def sample(ms):

@@ -20,7 +20,10 @@ let board;
 let lines = [];
 /** @type {string[]} */
 let sample = [];
+let sampled = 0; // steps that were done then
 let sampleAt = 0; // when the next is due
+/** @type {(number | null)[]} */
+let losses = [];
 let reason = "";
 let phase = "ready";
 let step = 0;
@@ -41,8 +44,9 @@ function report() {
   if (lines.length) post({ event: "log", detail: { lines } });
   lines = [];
   const kernels = board.facts?.kernels ?? "";
-  const detail = { phase, step, steps, running, computing_ms: computing, kernels, reason, sample };
-  post({ event: "state", detail });
+  const done = { phase, step, steps, running, computing_ms: computing, losses };
+  post({ event: "state", detail: { ...done, kernels, reason, sample, sampled } });
+  losses = [];
 }
 
 /** Take a sample of names, if one is due.
@@ -52,6 +56,7 @@ function takeSample(now = false) {
   const begin = performance.now();
   if (!board.facts || phase === "failed" || (begin < sampleAt && !now)) return;
   sample = board.sample(SAMPLE_TIME);
+  sampled = step;
   const end = performance.now();
   sampleAt = end + Math.max(SAMPLE_EVERY, SAMPLE_SHARE * (end - begin));
 }
@@ -67,6 +72,7 @@ function advance(count) {
   phase = state.phase;
   if (state.failure) post({ event: "failure", detail: { message: state.failure } });
   else ({ step, steps } = state);
+  losses.push(...(state.losses ?? []));
   if (phase === "done" || phase === "failed") running = false;
   return step - before;
 }
@@ -144,7 +150,7 @@ const calls = {
   /** @param {Parameters<VirtualBoard["start"]>[0]} run */
   async start(run) {
     calls.pause();
-    [step, steps, computing, sample, reason] = [0, 0, 0, [], ""];
+    [step, steps, computing, sample, losses, reason] = [0, 0, 0, [], [], ""];
     phase = "failed"; // unless the following succeeds
     try {
       const facts = await board.start(run);
