@@ -40,6 +40,9 @@ export async function load(url, heap, print) {
   WebAssembly.instantiateStreaming = watched(instantiateStreaming);
   try {
     const micropython = await loadMicroPython({ url, heapsize: heap, stdout: print });
+    // The package frees what JavaScript has of Python when it is garbage here, but in the module that
+    // was loaded last. A second one would be damaged by the first's garbage; so nothing is freed.
+    Object.assign(globalThis, { pyProxyFinalizationRegistry: { register() {} } });
     if (!memory) throw new Error("MicroPython's memory was not found");
     return { micropython, memory };
   } finally {

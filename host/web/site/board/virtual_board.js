@@ -53,6 +53,7 @@ const FOLDER = "/board";
 const SMALLEST_HEAP = 2 * 1024 * 1024;
 const LARGEST_HEAP = 64 * 1024 * 1024;
 const PROGRAM = 512 * 1024; // bytes for the program itself, and for garbage
+const TABLES = 13 / 512; // of the heap are MicroPython's own
 
 const TAB = " "; // no board's name
 
@@ -143,7 +144,7 @@ export class VirtualBoard {
     };
     this.machine.tab.forget();
     write();
-    const needed = PROGRAM + this.machine.tab.needed() * 1.1;
+    const needed = (this.machine.tab.needed() + PROGRAM) / (1 - TABLES);
     const heap = Math.min(Math.max(needed, SMALLEST_HEAP), LARGEST_HEAP);
     if (heap > this.machine.heap || heap < this.machine.heap / 4) {
       this.machine = await boot(this.parts, Math.round(heap));
@@ -170,7 +171,9 @@ export class VirtualBoard {
    * @returns {State}
    */
   advance(count, ms) {
-    return JSON.parse(this.machine.tab.advance(count, ms));
+    const state = JSON.parse(this.machine.tab.advance(count, ms));
+    if (state.failure) this.facts = null;
+    return state;
   }
 
   /** @returns {State} */
@@ -231,7 +234,7 @@ export class VirtualBoard {
    * @returns {{parameters: number, needed: number, refusals: Record<string, string>, tab: string}}
    */
   check(sizes, memories) {
-    const tab = LARGEST_HEAP - PROGRAM;
+    const tab = Math.floor(LARGEST_HEAP * (1 - TABLES)) - PROGRAM;
     const request = { sizes, memories: [...memories, { name: TAB, free: tab, piece: tab }] };
     const { error, ...result } = JSON.parse(this.machine.tab.check(JSON.stringify(request)));
     if (error) throw new Error(error);

@@ -7,6 +7,7 @@ import tab from "./tab.py";
 import { VirtualBoard } from "./virtual_board.js";
 
 const SLICE = 12; // ms of steps, then the page's calls are answered
+const REPORT_EVERY = 30; // ms, at least, while it runs
 const SAMPLE_EVERY = 100; // ms, at least
 const SAMPLE_TIME = 4; // ms for a sample of names
 const SAMPLE_SHARE = 10; // of the time go to samples: a tenth
@@ -22,6 +23,7 @@ let lines = [];
 let sample = [];
 let sampled = 0; // steps that were done then
 let sampleAt = 0; // when the next is due
+let reportAt = 0;
 /** @type {(number | null)[]} */
 let losses = [];
 let reason = "";
@@ -43,6 +45,7 @@ soon.port1.onmessage = () => slice();
 function report() {
   if (lines.length) post({ event: "log", detail: { lines } });
   lines = [];
+  reportAt = performance.now() + REPORT_EVERY;
   const kernels = board.facts?.kernels ?? "";
   const done = { phase, step, steps, running, computing_ms: computing, losses };
   post({ event: "state", detail: { ...done, kernels, reason, sample, sampled } });
@@ -94,7 +97,7 @@ function slice() {
     }
     takeSample(!running);
   });
-  report();
+  if (!running || performance.now() >= reportAt) report();
   if (!running) return;
   if (rate === 0) soon.port2.postMessage(null);
   else timer = setTimeout(slice, Math.max(0, since + ((counted + 1) * 1000) / rate - performance.now()));
