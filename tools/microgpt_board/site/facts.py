@@ -1,7 +1,6 @@
 """What the page is told: settings, formats, boards, lists of documents, and the board's program."""
 
 import json
-from binascii import crc32
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,14 +29,13 @@ PRESETS = {  # name: (title, file, about)
 }
 
 
-def program() -> dict[str, object]:
-    """Return the board's program: the text of each file, and the CRC32 of its kernels."""
+def program() -> dict[str, str]:
+    """Return the board's program: the text of each file."""
     folder = resources.device_package()
-    texts: dict[str, object] = {
+    return {
         f"{folder.name}/{path.name}": path.read_text(encoding="utf-8")
         for path in sorted(folder.glob("*.py"))
     }
-    return texts | {"kernels_crc32": crc32(resources.firmware(KERNELS).read_bytes())}
 
 
 def lists() -> dict[str, Path]:

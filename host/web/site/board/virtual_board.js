@@ -73,7 +73,7 @@ function lossesOf(logits, targets) {
 
 /**
  * MicroPython with the program and, if there are any, the kernels.
- * @typedef {{heap: number, memory: WebAssembly.Memory, files: MicroPython["FS"], tab: any}} Machine
+ * @typedef {{heap: number, micropython: MicroPython, memory: WebAssembly.Memory, tab: any}} Machine
  */
 
 /** Start MicroPython with a heap of so many bytes.
@@ -98,7 +98,7 @@ async function boot({ micropython: url, program, kernels, print }, heap) {
   // Each access to a function of the module would make a new object.
   const { forget, needed, start, replaced, advance, state, sample, look, check } = tab;
   const functions = { forget, needed, start, replaced, advance, state, sample, look, check };
-  return { heap, memory, files, tab: functions };
+  return { heap, micropython, memory, tab: functions };
 }
 
 export class VirtualBoard {
@@ -139,8 +139,9 @@ export class VirtualBoard {
   async start({ settings, names, weights }) {
     this.facts = null;
     const write = () => {
-      this.machine.files.writeFile(`${FOLDER}/ugpt.json`, JSON.stringify(settings));
-      this.machine.files.writeFile(`${FOLDER}/names.bin`, names);
+      const { FS: files } = this.machine.micropython;
+      files.writeFile(`${FOLDER}/ugpt.json`, JSON.stringify(settings));
+      files.writeFile(`${FOLDER}/names.bin`, names);
     };
     this.machine.tab.forget();
     write();

@@ -142,10 +142,9 @@ const calls = {
       }),
       kernels ? fetch(at("kernels.wasm")).then((answer) => (answer.ok ? answer.arrayBuffer() : null)) : null,
     ]);
-    const python = Object.entries(program).filter(([path]) => path.endsWith(".py"));
     board = await VirtualBoard.load({
       micropython: at("micropython.wasm"),
-      program: { ...Object.fromEntries(python), "tab.py": tab },
+      program: { ...program, "tab.py": tab },
       kernels: bytes && new Uint8Array(bytes),
       print: (line) => lines.push(line),
     });
