@@ -178,23 +178,23 @@ class SerialPorts:
         name, _, action = path.partition("/")
         if path == "":
             ready = sorted(self.permitted & self._ports.keys())
-            _answer(request, 200, [self._about(port) for port in ready])
+            _answer(request, [self._about(port) for port in ready])
         elif path == "request":
             self._request(request)
         elif path == "events":
             self._events(request)
         elif name not in self._ports:
-            _answer(request, 404, "The device has been lost.")
+            _answer(request, {"error": "The device has been lost."})
         else:
             self._port(request, self._ports[name], action, body)
 
     def _request(self, request: BaseHTTPRequestHandler) -> None:
         if self.chosen not in self._ports:
-            _answer(request, 404, "No port selected by the user.")
+            _answer(request, {"error": "No port selected by the user."})
             return
         assert self.chosen
         self.permitted.add(self.chosen)
-        _answer(request, 200, self._about(self.chosen))
+        _answer(request, self._about(self.chosen))
 
     def _events(self, request: BaseHTTPRequestHandler) -> None:
         messages: queue.Queue[dict[str, object] | None] = queue.Queue()
@@ -212,18 +212,18 @@ class SerialPorts:
                 port.opened = self._opened
                 port.options.append(json.loads(body))
                 port.sent.clear()
-            _answer(request, 200, port.opened)
+            _answer(request, port.opened)
         elif action == "close":
             with port.changed:
                 port.opened = 0
                 port.changed.notify_all()
-            _answer(request, 200, None)
+            _answer(request, None)
         elif action == "signals":
             port.device.signals(json.loads(body))
-            _answer(request, 200, None)
+            _answer(request, None)
         elif request.command == "POST":
             port.device.write(body)
-            _answer(request, 200, None)
+            _answer(request, None)
         else:
             _stream(request, port)
 
@@ -257,9 +257,10 @@ def _begin(request: BaseHTTPRequestHandler) -> None:
     request.wfile.flush()
 
 
-def _answer(request: BaseHTTPRequestHandler, status: int, content: object) -> None:
+def _answer(request: BaseHTTPRequestHandler, content: object) -> None:
+    """Answer with JSON; an object with `error` too, since browsers log every other status."""
     body = json.dumps(content).encode()
-    request.send_response(status)
+    request.send_response(200)
     request.send_header("Content-Type", "application/json")
     request.send_header("Cache-Control", "no-store")
     request.send_header("Content-Length", str(len(body)))

@@ -5,10 +5,10 @@
   const url = (path) => new URL(`__serial/${path}`, document.baseURI).href;
   const lost = () => new DOMException("The device has been lost.", "NetworkError");
 
-  async function post(path, body = "") {
-    const answer = await fetch(url(path), { method: "POST", body });
-    if (!answer.ok) throw new DOMException(await answer.json(), "NetworkError");
-    return answer.json();
+  async function post(path, body = "", name = "NetworkError") {
+    const answer = await (await fetch(url(path), { method: "POST", body })).json();
+    if (answer?.error) throw new DOMException(answer.error, name);
+    return answer;
   }
 
   class StubPort extends EventTarget {
@@ -150,9 +150,7 @@
     async requestPort() {
       if (!navigator.userActivation.isActive)
         throw new DOMException("Must be handling a user gesture to show a permission request.", "SecurityError");
-      const answer = await fetch(url("request"), { method: "POST" });
-      if (!answer.ok) throw new DOMException(await answer.json(), "NotFoundError");
-      return this.#port(await answer.json());
+      return this.#port(await post("request", "", "NotFoundError"));
     }
 
     async #listen() {
