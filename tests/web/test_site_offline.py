@@ -155,6 +155,14 @@ def test_it_is_painted_before_it_has_loaded(site: SiteServer, chromium: Chrome) 
     page.wait()
 
 
+def test_opened_as_a_file_it_says_what_to_do(site_folder: Path, chromium: Chrome) -> None:
+    page = SitePage(chromium, (site_folder / "index.html").as_uri(), wait=False)
+    page.until(lambda: page.the("#waiting").is_displayed())
+    assert "run python3 -m http.server, and open" in page.the("#waiting").text
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+
+
 def test_a_page_without_its_facts_says_so(site_copy: Path, chromium: Chrome) -> None:
     (site_copy / "site.json").unlink()
     server = SiteServer(site_copy)

@@ -15,6 +15,7 @@ async function readFacts() {
   return response.json();
 }
 
+document.getElementById("waiting")?.remove();
 startTabs();
 try {
   const site = await readFacts();
