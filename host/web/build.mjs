@@ -4,7 +4,7 @@
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { copyFile, readFile, readdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -47,12 +47,23 @@ async function visited(folder = "") {
   return found.sort();
 }
 
+/** Return the page with a line for each file that main.js imports, so that all are fetched at once.
+ * @param {string} text
+ * @param {import("esbuild").Metafile} metafile
+ * @returns {string} */
+function preloading(text, metafile) {
+  const main = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint?.endsWith("site/main.js"));
+  const imported = main?.imports.filter(({ kind }) => kind === "import-statement") ?? [];
+  const lines = imported.map(({ path }) => `<link rel="modulepreload" href="parts/${basename(path)}">\n  `);
+  return text.replace('<script type="module"', `${lines.join("")}<script type="module"`);
+}
+
 /** Return the licences of what the bundles are made of.
  * @param {import("esbuild").Metafile} metafile
  * @returns {Promise<string>} */
 async function licenses(metafile) {
-  const found = Object.keys(metafile.inputs).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
-  const names = new Set(found.filter((name) => name !== undefined));
+  const found = Object.keys(metafile.inputs).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path));
+  const names = new Set(found.flatMap((match) => (match ? [match[1]] : [])));
   const parts = [`microgpt-esp32\n\n${await readFile(join(here, "../../LICENSE"), "utf8")}`];
   for (const name of [...names].sort()) {
     const folder = join(here, "node_modules", name);
@@ -74,13 +85,14 @@ const { metafile } = await build({
     theme: join(here, "common/theme.js"),
     site: join(here, "site/site.css"),
   },
-  splitting: true, // what a page imports when it needs it, such as the loader of a board, is a file of its own
+  // What a page imports when it needs it, such as the loader of a board, is a file of its own.
+  splitting: true,
   chunkNames: "parts/[name]-[hash]",
 });
 await copyFile(join(micropython, "micropython.wasm"), join(target, "micropython.wasm"));
 for (const name of COPIED) await copyFile(join(here, "site", name), join(target, name));
 await writeFile(join(target, "licenses.txt"), await licenses(metafile));
-await writeFile(join(target, "index.html"), await page(join(here, "site/index.html")));
+await writeFile(join(target, "index.html"), preloading(await page(join(here, "site/index.html")), metafile));
 
 // The service worker is told which files it keeps; their content makes the version.
 const paths = await visited();

@@ -108,3 +108,11 @@ def test_the_page_states_what_it_may_do(site_folder: Path) -> None:
     # Relative, so that it works wherever it is put.
     for address in re.findall(r'(?:href|src)="([^"]*)"', page):
         assert re.match(r"[\w#.]", address) and "//" not in address, address
+
+
+def test_what_main_imports_is_fetched_beside_it(site_folder: Path) -> None:
+    page = (site_folder / "index.html").read_text()
+    ahead = set(re.findall(r'rel="modulepreload" href="([^"]*)"', page))
+    main = (site_folder / "main.js").read_text()
+    assert ahead == {f"parts/{name}" for name in re.findall(r'(?:from|import)"\./parts/([^"]*)"', main)}
+    assert all((site_folder / path).is_file() for path in ahead)
