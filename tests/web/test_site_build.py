@@ -114,5 +114,6 @@ def test_what_main_imports_is_fetched_beside_it(site_folder: Path) -> None:
     page = (site_folder / "index.html").read_text()
     ahead = set(re.findall(r'rel="modulepreload" href="([^"]*)"', page))
     main = (site_folder / "main.js").read_text()
-    assert ahead == {f"parts/{name}" for name in re.findall(r'(?:from|import)"\./parts/([^"]*)"', main)}
+    imported = re.findall(r'(?:from|import)"\./parts/([^"]*)"', main)
+    assert ahead == {f"parts/{name}" for name in imported}
     assert all((site_folder / path).is_file() for path in ahead)

@@ -5,7 +5,8 @@ const TICKS = 5; // at most, and one at the end of the steps
 const GAP = 12; // pixels between the labels of two steps
 const DENSE = 400; // points in a curve above which they are drawn fainter
 
-/** A loss curve; its steps ascend. `colour` is the name of a custom property, `live`: it still grows, to `steps` if known.
+/** A loss curve; its steps ascend. `colour` is the name of a custom property; `live`: it still grows, to
+ * `steps` if that is known.
  * @typedef {{step: number, loss: number, mean: number}} Point
  * @typedef {{name: string, colour: string, points: Point[], live: boolean, steps?: number}} Curve
  * @typedef {ReturnType<Chart["axes"]>} Axes

@@ -1,7 +1,7 @@
 // The service worker: keeps the files of one build, so that the page works without a network.
 //
 // A build has a cache of its own, by its version, and a tab gets all its files from one. A newer build waits
-// until no tab has the old one, or until a page asks for it (update.js). build.mjs fills VERSION and FILES in.
+// until no tab has the old one, or until a page asks for it (update.js). VERSION and FILES: build.mjs.
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const PREFIX = "microgpt-";
