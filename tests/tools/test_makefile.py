@@ -38,6 +38,7 @@ SETTINGS = {
     "TIE_LM_HEAD": "1",
     "INPUT_RMSNORM": "0",
     "PSRAM": "2",
+    "IMAGES": "a/image.bin b/image.bin",
 }
 LIST = {"names": Path("my names.txt"), "fold": True, "cut": True, "max_characters": 60}
 SIZES = {
@@ -76,11 +77,12 @@ TAKEN = {
     "pull": {"folder": Path("models/mine")},
     "push": {"folder": Path("models/mine"), "train": True},
     "kernels": {"architecture": "xtensawin"},
+    "site": {"images": (Path("a/image.bin"), Path("b/image.bin"))},
 }
 
 
-def words_of(target: str, **settings: str) -> list[str]:
-    """Return the words behind `microgpt-board` in what make would run."""
+def commands_of(target: str, **settings: str) -> list[list[str]]:
+    """Return the words behind `microgpt-board` in each line of what make would run."""
     given = [f"{name}={value}" for name, value in settings.items()]
     result = subprocess.run(
         ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", target, *given],
@@ -89,9 +91,14 @@ def words_of(target: str, **settings: str) -> list[str]:
         text=True,
         check=True,
     )
-    program, *words = shlex.split(result.stdout.replace("\\\n", " "))
-    assert program.endswith("/microgpt-board")
-    return words
+    lines = [shlex.split(line) for line in result.stdout.replace("\\\n", " ").splitlines()]
+    assert all(program.endswith("/microgpt-board") for program, *_ in lines)
+    return [words for _, *words in lines]
+
+
+def words_of(target: str, **settings: str) -> list[str]:
+    """Return the words of the first line of `commands_of`."""
+    return commands_of(target, **settings)[0]
 
 
 def parsed(words: list[str]) -> tuple[str, dict[str, object]]:
@@ -107,6 +114,12 @@ def test_a_target_calls_its_verb(target: str) -> None:
     assert verb == TARGETS[target]
     for name, value in TAKEN.get(target, {}).items():
         assert found[name] == value, name
+
+
+def test_kernels_are_compiled_for_boards_and_for_browsers() -> None:
+    found = [parsed(words) for words in commands_of("kernels")]
+    assert [verb for verb, _ in found] == ["kernels", "kernels"]
+    assert [params["architecture"] for _, params in found] == ["xtensawin", "wasm32"]
 
 
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in ("replay", "push")])
