@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.support.models",
     "tests.support.require_all",
     "tests.support.services",
+    "tests.support.tab_board",
     "tests.support.site",
 ]
 

@@ -34,6 +34,7 @@ FILES = (
     "microgpt_board/firmware/partitions.csv",
     "microgpt_board/firmware/native/kernels.c",
     "microgpt_board/firmware/native/kernels-xtensawin.mpy",
+    "microgpt_board/firmware/native/kernels.wasm",
 )
 
 

@@ -1,5 +1,6 @@
 """Packing the kernels, and which of them the firmware takes."""
 
+import re
 import shutil
 import subprocess
 from binascii import crc32
@@ -9,7 +10,7 @@ import pytest
 from microgpt_board.device import log
 from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
 from microgpt_board.errors import ToolError
-from microgpt_board.image import mpy, names_bin, native
+from microgpt_board.image import mpy, names_bin, native, wasm
 from microgpt_board.image.names_bin import Source
 
 ROOT = Path(__file__).parents[3]
@@ -27,6 +28,7 @@ def compiler(architecture: str) -> tuple[str, ...]:
 
 
 CALL = "int f(int x); int calls(int x) { return f(x) + 1; }"
+IMPORT = '__attribute__((import_module("env"), import_name("f"))) '
 READ = "extern int table[9]; int reads(int i) { return table[i]; }"
 CONSTANT = "float scales(float x) { return x * 1.1f; }"
 DIVISION = "float divides(float x, float y) { return x / y; }"
@@ -62,17 +64,48 @@ def test_what_does_not_compile_is_refused_in_the_compilers_words(tmp_path: Path)
         native.compile_functions("x64", compiler("x64"), source)
 
 
-def test_the_committed_kernels_are_those_of_the_source() -> None:
-    command = compiler("xtensawin")
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (CALL, "(?s)does not compile bad.c: .*undefined symbol: f"),
+        (READ, "(?s)does not compile bad.c: .*undefined symbol: table"),
+        (IMPORT + CALL, "needs f:"),
+        ("static int count; int counts(int x) { return count += x; }", "needs data in memory"),
+        ("static const int t[3] = {5, 1, 9}; int reads(int i) { return t[i]; }", "in memory"),
+        ("int fine(int", "(?s)does not compile bad.c: .*expected"),
+    ],
+)
+def test_what_would_write_to_micropythons_memory_is_refused(
+    tmp_path: Path, code: str, message: str
+) -> None:
+    source = tmp_path / "bad.c"
+    source.write_text(code)
+    with pytest.raises(ToolError, match=message):
+        native.link_wasm(compiler("wasm32"), source)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "path"), [("xtensawin", native.PREBUILT), ("wasm32", native.PREBUILT_WASM)]
+)
+def test_the_committed_kernels_are_those_of_the_source(architecture: str, path: Path) -> None:
+    command = compiler(architecture)
     version = native.compiler_version(command)
-    if version.encode() not in PREBUILT:
-        pytest.skip(f"{native.PREBUILT.name} is not by {version}")
-    assert native.build("xtensawin") == PREBUILT, "run: make kernels"
+    if version.encode() not in path.read_bytes():
+        pytest.skip(f"{path.name} is not by {version}")
+    assert native.build(architecture) == path.read_bytes(), "run: make kernels"
 
 
 def test_the_committed_kernels_are_whole() -> None:
     assert PREBUILT[:4] == bytes((ord("M"), 6, 10 << 2 | 3, 31))
-    assert crc32(PREBUILT[:-4]) == int.from_bytes(PREBUILT[-4:], "little")
+    for data in (PREBUILT, native.PREBUILT_WASM.read_bytes()):
+        assert crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
+
+
+def test_the_sections_of_the_committed_wasm_kernels() -> None:
+    """They are those of the formats' page: no data, and the last one says the compiler."""
+    sections = list(wasm.sections(native.PREBUILT_WASM.read_bytes()))
+    assert [kind for kind, _ in sections] == [1, 2, 3, 6, 7, 10, 0]
+    assert re.fullmatch(rb"\x04ugptclang-22 [\d.]+", sections[-1][1][:-4])
 
 
 # --- the choice at start

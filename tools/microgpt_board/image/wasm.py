@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from microgpt_board.errors import ToolError
 
 MAGIC = b"\0asm\1\0\0\0"  # with the format's version, 1
-CUSTOM, IMPORT, DATA = 0, 2, 11  # kinds of sections
+CUSTOM, IMPORT, START, DATA = 0, 2, 8, 11  # kinds of sections
 MEMORY = 2  # a kind of import
 SECTION = "ugpt"
 
@@ -25,14 +25,15 @@ def sealed(data: bytes, note: str) -> bytes:
 def check(data: bytes, source: str) -> None:
     """Raise ToolError unless a module imports its memory, and nothing else, and puts nothing there.
 
-    The memory is that of MicroPython: data at a fixed address would overwrite what it has there.
+    The memory is that of MicroPython: data at a fixed address would overwrite what it has there, as
+    would variables that a function clears at the start.
     """
     imports: list[str] = []
     for kind, content in sections(data):
         if kind == IMPORT:
             imports = list(_imports(content))
-        if kind == DATA:
-            raise ToolError(f"{source} needs constants in memory: a kernel stands alone")
+        if kind in (START, DATA):
+            raise ToolError(f"{source} needs data in memory: a kernel stands alone")
     if imports != ["memory"]:
         needed = " and ".join(name for name in imports if name != "memory") or "no memory"
         raise ToolError(f"{source} needs {needed}: a kernel stands alone")

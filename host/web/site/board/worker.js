@@ -137,7 +137,9 @@ const calls = {
     const at = (/** @type {string} */ file) => new URL(file, self.location.href).href;
     const [program, bytes] = await Promise.all([
       fetch(at("program.json")).then((answer) => {
-        if (!answer.ok) throw new Error(`program.json cannot be loaded (${answer.status})`);
+        if (!answer.ok) {
+          throw new Error(`program.json cannot be loaded (${answer.status}): load the page again`);
+        }
         return answer.json();
       }),
       kernels ? fetch(at("kernels.wasm")).then((answer) => (answer.ok ? answer.arrayBuffer() : null)) : null,
