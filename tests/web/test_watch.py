@@ -307,6 +307,13 @@ def test_what_the_board_says_of_a_command_that_fails(tab: Tab, board: MicroPytho
     tab.page.fill("#watch-seed", "9")
     tab.page.the("#watch-start").click()
     tab.until(lambda: tab.text("watch-said").startswith("The board says: DatasetError: "))
+    shutil.rmtree(board.flash / "ugpt")
+    tab.page.the("#watch-restart").click()
+    tab.until(lambda: tab.text("watch-said") == "The board's program starts.")
+    tab.page.the("#watch-start").click()
+    tab.until(
+        lambda: tab.text("watch-said").endswith("not the program: put it on in the tab Flash.")
+    )
 
 
 def test_a_thousand_lines_at_once(tab: Tab) -> None:

@@ -195,7 +195,9 @@ export class View {
   }
 
   drawRuns() {
-    for (const run of this.recorder.runs) {
+    // Only the last two still change: a board that restarts again and again makes many.
+    const { runs } = this.recorder;
+    for (const run of runs.filter((run, i) => i >= runs.length - 2 || !this.rows.has(run))) {
       const row = this.rows.get(run) ?? this.addRow(run);
       const [name, facts] = row.querySelectorAll("b, .quiet");
       name.textContent = run.folder;

@@ -9,6 +9,8 @@ import { SerialLine } from "./serial.js";
 import { View, the } from "./view.js";
 
 const SILENCE = 10_000; // ms without a byte after which the page says what to do
+const NO_PROGRAM = /^ImportError.*ugpt/;
+const PUT_ON = "This board has MicroPython, but not the program: put it on in the tab Flash.";
 const BROWSERS =
   "This browser cannot watch a board: it has no Web Serial. Chrome, Edge, Opera and other browsers made of " +
   "Chromium have it, on a computer with Windows, macOS, Linux or ChromeOS. Without a browser, make monitor " +
@@ -126,7 +128,7 @@ class Watch {
     await this.tell("Interrupting what the board does…", async () => {
       const { ended } = await this.prompt.run(trainingCode(values));
       ended.then(
-        (error) => error && this.say(`The board says: ${error}`),
+        (error) => error && this.say(NO_PROGRAM.test(error) ? PUT_ON : `The board says: ${error}`),
         () => {},
       );
     }, `The board was told to train${inWords(values)}.`);
