@@ -97,6 +97,7 @@ export class View {
     the("runs").hidden = !recorder.runs.length;
     the("disconnect").hidden = state === "closed";
     the("connect").textContent = CONNECT[state];
+    the("connect").classList.toggle("second", state === "open");
     const live = state === "open" && Boolean(recorder.run?.step) && !recorder.run?.ended;
     the("live").hidden = !live;
     say(the("state"), this.inWords(live));
