@@ -169,7 +169,7 @@ export class Lines {
     const lines = [];
     let start = 0;
     for (let end; (end = bytes.indexOf(10, start)) >= 0; start = end + 1) {
-      const line = bytes.subarray(start, end > start && bytes[end - 1] === 13 ? end - 1 : end);
+      const line = bytes.subarray(start, bytes[end - 1] === 13 ? end - 1 : end);
       lines.push(...this.cut(line).map(decode));
     }
     const parts = this.cut(bytes.subarray(start));
