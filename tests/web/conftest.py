@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from tests.support.page import Page
+    from tests.support.site_page import SitePage
+    from tests.support.try_page import Try
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,11 @@ def chat_page(chromium: "Chrome", chat_service: Service) -> "Page":
     from tests.support.page import Page
 
     return Page(chromium, chat_service.url)
+
+
+@pytest.fixture
+def trying(site_page: "SitePage") -> "Try":
+    """The tab Try of the site, when it has said where the default model fits."""
+    from tests.support.try_page import Try
+
+    return Try(site_page)

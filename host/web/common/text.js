@@ -7,6 +7,14 @@ export function grouped(number) {
   return number.toLocaleString("en");
 }
 
+/** Return a number with what it counts: "1 step", "1,000 steps".
+ * @param {number} number
+ * @param {string} what
+ * @returns {string} */
+export function counted(number, what) {
+  return `${grouped(number)} ${what}${number === 1 ? "" : "s"}`;
+}
+
 /** Return a name of any text as an element: its direction and blanks are its own.
  * @param {string} name
  * @returns {HTMLElement} */

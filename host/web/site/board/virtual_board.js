@@ -43,7 +43,8 @@ import { load } from "./micropython.js";
  * @property {Float32Array} embeddings (token, n_embd)
  */
 
-/** @typedef {{phase: string, step: number, steps: number, losses?: (number | null)[], failure?: string}} State */
+/** @typedef {{phase: string, step: number, steps: number, losses?: (number | null)[],
+ *             failure?: string}} State */
 
 const FOLDER = "/board";
 

@@ -11,6 +11,10 @@ import { shortly } from "./settings.js";
 const SPEEDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 0]; // steps a second; 0: as fast as it goes
 const USUAL = 100; // slow enough to watch: 1,000 steps take ten seconds
 
+/** A call that fails is told by the event "failure" too.
+ * @param {Promise<unknown>|undefined} call */
+const heard = (call) => call?.catch(() => {});
+
 export class Controls {
   /** @param {Session} session
    * @param {() => Promise<Draft>} collect what the form describes now; throws an Error if it cannot run */
@@ -19,6 +23,7 @@ export class Controls {
     this.collect = collect;
     this.stopped = false;
     this.failed = "";
+    this.pending = false;
     const speed = the("run-speed");
     speed.max = String(SPEEDS.length - 1);
     speed.value = String(SPEEDS.indexOf(USUAL));
@@ -58,19 +63,19 @@ export class Controls {
 
   primary() {
     const { board } = this.session;
-    if (this.place === "running") board?.pause();
-    else if (this.place === "paused") board?.run(this.speed);
+    if (this.place === "running") heard(board?.pause());
+    else if (this.place === "paused") heard(board?.run(this.speed));
     else this.begin(true);
   }
 
   async step() {
     const { board } = this.session;
-    if (this.place === "paused") return board?.step();
-    if (await this.begin(false)) this.session.board?.step();
+    if (this.place === "paused") heard(board?.step());
+    else if (await this.begin(false)) heard(this.session.board?.step());
   }
 
   stop() {
-    this.session.board?.pause();
+    heard(this.session.board?.pause());
     this.stopped = true;
     this.show();
   }
@@ -81,7 +86,7 @@ export class Controls {
    * @param {Model|null} [model] whose weights it begins with
    * @returns {Promise<boolean>} whether it has begun */
   async begin(run, draft = null, model = null) {
-    if (this.session.starting) return false;
+    if (this.pending || this.session.starting) return false;
     this.say("");
     this.pending = true;
     this.show();
@@ -97,13 +102,13 @@ export class Controls {
       this.pending = false;
       this.show();
     }
-    if (run) this.session.board?.run(this.speed);
+    if (run) heard(this.session.board?.run(this.speed));
     return true;
   }
 
   changeSpeed() {
     this.showSpeed();
-    if (this.place === "running") this.session.board?.run(this.speed);
+    if (this.place === "running") heard(this.session.board?.run(this.speed));
   }
 
   showSpeed() {
@@ -121,7 +126,7 @@ export class Controls {
 
   show() {
     const { place } = this;
-    const busy = Boolean(this.pending || this.session.starting);
+    const busy = this.pending || this.session.starting;
     const start = the("run-start");
     start.textContent = { none: "Start", running: "Pause", paused: "Go on", over: "Start again" }[place];
     if (place === "paused" && this.session.state?.step === 0) start.textContent = "Start";

@@ -1,6 +1,6 @@
 // The documents: a list of the site or the person's own text, and what became of its lines.
 
-import { grouped } from "../../common/text.js";
+import { counted, grouped } from "../../common/text.js";
 import { decode } from "../data/names_bin.js";
 import { Packing } from "../data/packing.js";
 import { button, make, saidBy, the } from "./elements.js";
@@ -65,8 +65,8 @@ export class DocumentsForm extends EventTarget {
     for (const { name, title, about, documents } of [...presets, own]) {
       const input = make("input", { type: "radio", name: "list", value: name, id: `list-${name}` });
       input.addEventListener("change", () => this.choose(name));
-      const counted = documents ? `${grouped(documents)}. ${about}` : about;
-      const said = make("span", { className: "quiet" }, counted);
+      const facts = documents ? `${grouped(documents)}. ${about}` : about;
+      const said = make("span", { className: "quiet" }, facts);
       the("data-lists").append(make("label", { className: "pick" }, input, make("b", {}, title), said));
     }
   }
@@ -124,12 +124,13 @@ export class DocumentsForm extends EventTarget {
       this.keep();
       this.choose(OWN);
     } catch (error) {
-      this.say(saidBy(error));
+      the("data-error").textContent = saidBy(error); // what there was is still there
     }
   }
 
   /** @param {string} text */
   edited(text) {
+    this.charset = "";
     this.own = { text, name: text ? this.own.name : "" };
     this.keep();
     this.again();
@@ -232,7 +233,8 @@ export class DocumentsForm extends EventTarget {
       } else {
         const kind = list === OWN ? "own" : "preset";
         const name = kind === "own" ? this.own.name : list;
-        documents = { made, how, text, source: /** @type {Source} */ ({ kind, name, sha256: made.sha256 }) };
+        const source = /** @type {Source} */ ({ kind, name, sha256: made.sha256 });
+        documents = { made, how: charset ? { ...how, charset } : how, text, source };
         this.refusal = "";
         this.describe(made);
       }
@@ -288,6 +290,7 @@ export class DocumentsForm extends EventTarget {
   take(how) {
     this.setHow(how);
     if (how.block_size) this.dispatchEvent(new CustomEvent("offer", { detail: how }));
+    else the(how.cut ? "how-cut" : "how-max_characters").focus(); // the button goes away
     this.again(0);
   }
 
@@ -297,16 +300,16 @@ export class DocumentsForm extends EventTarget {
     const { documents, charset, data, dropped, cut, lost, longest, needed } = made;
     const { max_record_size: largest } = this.site.names_format;
     the("data-error").textContent = "";
-    const characters = grouped([...charset].length);
-    const bytes = grouped(data.length);
-    const lines = [`${grouped(documents)} documents, ${characters} characters, ${bytes} bytes.`];
+    const facts = [counted(documents, "document"), counted([...charset].length, "character")];
+    const lines = [`${facts.join(", ")}, ${grouped(data.length)} bytes.`];
     if (cut) lines.push(`${grouped(cut)} cut to ${longest} characters.`);
     if (lost) lines.push(`${grouped(lost)} lost letters that are not a to z.`);
     if (documents < FEW) {
       lines.push("A list this short is learned by heart: what the model makes up is then in it.");
     }
+    if (this.charset) lines.push("Only the characters of the loaded model are used.");
     const total = Object.values(dropped).reduce((sum, count) => sum + count, 0);
-    lines.push(total ? `${grouped(total)} lines dropped:` : "No line was dropped.");
+    lines.push(total ? `${counted(total, "line")} dropped:` : "No line was dropped.");
     the("data-made").replaceChildren(make("p", {}, lines.join(" ")), ...(total ? [droppedList(made)] : []));
     this.offer(needed > largest ? { cut: true } : needed ? { block_size: needed } : {});
   }

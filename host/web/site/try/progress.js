@@ -1,7 +1,7 @@
 // The curve, the figures and the names of the run, while it trains.
 
 import { Chart } from "../../common/chart.js";
-import { grouped, nameElement } from "../../common/text.js";
+import { counted, grouped, nameElement } from "../../common/text.js";
 import { documentsOf } from "../data/names_bin.js";
 import { Curve } from "./curve.js";
 import { make, the } from "./elements.js";
@@ -65,6 +65,7 @@ export class Progress {
       this.seen++;
     }
     this.keepNames(state.sampled, state.sample);
+    this.showFigures(state);
     this.draw();
   }
 
@@ -100,18 +101,23 @@ export class Progress {
     the("run-hint").hidden = Boolean(begun);
     const curve = { name: "this run", colour: "--curve-1", points, live, steps };
     this.chart.draw(points.length ? [curve] : []);
-    if (!state) return;
+    if (state) this.showNames();
+  }
+
+  /** @param {import("./session.js").State} state */
+  showFigures(state) {
+    const { begun } = this.session;
+    const { points } = this.curve;
     const at = Math.max(state.step - 1, 0);
     the("figure-step").textContent = `${grouped(state.step)} of ${grouped(state.steps)}`;
-    the("figure-loss").textContent = points.length ? this.curve.loss.toFixed(4) : "–";
-    the("figure-mean").textContent = points.length ? this.curve.mean.toFixed(4) : "–";
+    the("figure-loss").textContent = points.length ? figure(this.curve.loss) : "–";
+    the("figure-mean").textContent = points.length ? figure(this.curve.mean) : "–";
     const rate = Number(begun?.values.lr) * (1 - at / state.steps);
     the("figure-lr").textContent = rate.toFixed(5);
     const each = state.step ? state.computing_ms / state.step : 0;
     if (state.phase === "training" && each) {
       the("figure-ms").textContent = `${each.toFixed(each < 10 ? 2 : 0)} ms`;
     }
-    this.showNames();
   }
 
   /** Say which kernels compute, and why if they are the slow ones.
@@ -134,7 +140,7 @@ export class Progress {
     this.namesAt = now + NAMES_EVERY;
     const names = after ? this.final.slice(-CHIPS) : (this.latest?.names ?? []);
     the("names-none").hidden = names.length > 0;
-    const title = after ? "Made up after training" : `Made up after ${count(this.latest?.step ?? 0, "step")}`;
+    const title = after ? "Made up after training" : `Made up after ${counted(this.latest?.step ?? 0, "step")}`;
     the("names-title").textContent = names.length ? title : "Made up by the model";
     the("names-now").replaceChildren(...names.map((name) => this.chip(name)));
     const fresh = names.filter((name) => name && !this.known.has(name)).length;
@@ -161,16 +167,16 @@ function following(step) {
   return steps.find((each) => each > step) ?? 10 * power;
 }
 
+/** Return a loss as the log has it, a high one with fewer digits.
+ * @param {number} loss */
+function figure(loss) {
+  return loss < 100 ? loss.toFixed(4) : grouped(Math.round(loss));
+}
+
 /** @param {number} step
  * @param {string[]} names */
 function rowOf(step, names) {
   const what = make("span", { className: "what" });
   names.slice(0, NAMES_IN_ROW).forEach((name, i) => what.append(i ? " · " : "", nameElement(name)));
-  return make("li", {}, make("span", { className: "at" }, count(step, "step")), what);
-}
-
-/** @param {number} number
- * @param {string} what */
-function count(number, what) {
-  return `${grouped(number)} ${what}${number === 1 ? "" : "s"}`;
+  return make("li", {}, make("span", { className: "at" }, counted(step, "step")), what);
 }

@@ -58,6 +58,13 @@ export class SettingsForm extends EventTarget {
     this.changed(0);
   }
 
+  /** Set values that were offered by a button, which goes away.
+   * @param {Values} values */
+  take(values) {
+    this.set(values);
+    this.field(Object.keys(values)[0]).focus();
+  }
+
   /** @param {number} [wait] milliseconds */
   changed(wait = WAIT) {
     clearTimeout(this.timer);
@@ -142,7 +149,7 @@ export class SettingsForm extends EventTarget {
     const what = offers.length ? "What fits:" : "No model with these characters fits.";
     item.append(make("span", { className: "quiet" }, `It needs ${said[1]}, ${said[2]} are free. ${what}`));
     if (offers.length) {
-      const buttons = offers.map((sizes) => button(inWords(sizes), () => this.set(sizes)));
+      const buttons = offers.map((sizes) => button(inWords(sizes), () => this.take(sizes)));
       item.append(make("span", { className: "actions" }, ...buttons));
     }
     return item;

@@ -20,6 +20,7 @@ export class Log {
     this.lines = [];
     /** @type {Extract<LogEvent, {kind: "start"}>|null} */
     this.start = null;
+    this.due = false;
     session.on("board", () => {
       this.lines = [];
       this.start = null;
@@ -38,8 +39,18 @@ export class Log {
       if (event) this.read(event);
     }
     the("log-download").disabled = !this.lines.length;
+    if (this.due) return;
+    this.due = true;
+    requestAnimationFrame(() => {
+      this.due = false;
+      this.show();
+    });
+  }
+
+  /** Show the last lines, and stay at the end if the person reads there. */
+  show() {
     const view = the("log");
-    const end = view.scrollHeight - view.scrollTop - view.clientHeight < 40; // the person reads the end
+    const end = view.scrollHeight - view.scrollTop - view.clientHeight < 40; // pixels
     const left = this.lines.length - SHOWN;
     const before = left > 0 ? [`(${left.toLocaleString("en")} lines before these are in the download)`] : [];
     view.textContent = [...before, ...this.lines.slice(-SHOWN), ""].join("\n");
@@ -91,6 +102,10 @@ export class Link {
       return { about, address: "" };
     }
     const { how, source, values } = draft;
+    if (how.charset) {
+      const about = "The documents are packed for a loaded model, which no link carries: choose them anew.";
+      return { about, address: "" };
+    }
     const kernels = log.start?.kernels ?? "";
     const settings = { ...values, seed };
     const hash = write({ settings, how, source, version: session.site.version, kernels });

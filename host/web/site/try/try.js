@@ -45,7 +45,7 @@ class Form {
     this.documents.addEventListener("changed", () => this.changed());
     this.documents.addEventListener("offer", (event) => {
       const { block_size } = /** @type {CustomEvent} */ (event).detail;
-      this.settings.set({ block_size });
+      this.settings.take({ block_size });
     });
     session.on("board", () => this.compare());
   }
@@ -111,19 +111,30 @@ class Form {
       throw new Error("the sizes of the model do not fit its characters");
     }
     this.settings.show({ ...before.values, ...sizes });
-    this.documents.charset = model.charset;
-    this.documents.blockSize = Number(sizes.block_size);
-    this.documents.again(0);
+    this.pack("", Number(sizes.block_size));
     try {
-      const draft = await this.collect();
+      let draft = await this.collect();
+      if (draft.made.charset !== model.charset) {
+        this.pack(model.charset, Number(sizes.block_size));
+        draft = await this.collect().catch((error) => {
+          const why = `the model ${model.name} has other characters`;
+          throw new Error(`${why}: choose the list that it learned from, then load it again (${saidBy(error)})`);
+        });
+      }
       await controls.begin(false, draft, model);
     } catch (error) {
       this.settings.show(before.values);
-      this.documents.charset = before.charset;
-      this.documents.blockSize = Number(before.values.block_size);
-      this.documents.again(0);
+      this.pack(before.charset, Number(before.values.block_size));
       throw error;
     }
+  }
+
+  /** Pack the documents for a model of this character set, "" for their own, and so many positions.
+   * @param {string} charset
+   * @param {number} blockSize */
+  pack(charset, blockSize) {
+    Object.assign(this.documents, { charset, blockSize });
+    this.documents.again(0);
   }
 
   /** Say whether the run that is there is not the one that the forms describe. */
