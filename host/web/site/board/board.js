@@ -53,7 +53,7 @@ export class TabBoard extends EventTarget {
    * Rejected with the reason if no model has these sizes.
    * @param {Record<string, number | boolean>} sizes all those of ugpt.layout
    * @param {{name: string, free: number, piece: number}[]} [memories]
-   * @returns {Promise<{parameters: number, needed: number, refusals: Record<string, string>, tab: string}>}
+   * @returns {Promise<import("./virtual_board.js").Verdict>}
    */
   check(sizes, memories = []) {
     return this.#call("check", sizes, memories);

@@ -13,7 +13,7 @@ from uctypes import addressof
 from ugpt import app, board, checkpoint, memory
 from ugpt.dataset import open_dataset
 from ugpt.generator import Generator
-from ugpt.layout import SIZES, Sizes, parameter_count
+from ugpt.layout import SIZES, Sizes, parameter_count, parameter_table
 from ugpt.report import remark
 from ugpt.rng import Rng
 
@@ -200,13 +200,14 @@ def _address(handle):
 def check(request):
     """Return what a model of some sizes needs, and which of some memories are too small, as JSON.
 
-    `request` is JSON: {"sizes": {...}, "memories": [{"name", "free", "piece"}]}. The result has a
-    text for each memory, "" if the model fits; or "error", the reason why no model has these sizes.
+    `request` is JSON: {"sizes": {...}, "memories": [{"name", "free", "piece"}]}; a size that is
+    missing is the default, and other keys are ignored. The result has all sizes, and a text for
+    each memory, "" if the model fits; or "error", the reason why no model has these sizes.
     """
     request = json.loads(request)
-    given = request["sizes"]
+    given = {name: request["sizes"][name] for name in SIZES if name in request["sizes"]}
     for name in app.SIZES:
-        if not app.fits(name, given[name]):
+        if name in given and not app.fits(name, given[name]):
             return json.dumps({"error": "%s must be %s" % (name, app.allowed(name))})
     try:
         sizes = Sizes(**given)
@@ -214,6 +215,8 @@ def check(request):
         return json.dumps({"error": str(error)})
     return json.dumps(
         {
+            "sizes": {name: getattr(sizes, name) for name in SIZES},
+            "table": parameter_table(sizes),
             "parameters": parameter_count(sizes),
             "needed": memory.needed(sizes),
             "refusals": {

@@ -43,6 +43,9 @@ import { load } from "./micropython.js";
  * @property {Float32Array} embeddings (token, n_embd)
  */
 
+/** @typedef {{sizes: Record<string, any>, table: Facts["table"], parameters: number, needed: number,
+ *   refusals: Record<string, string>, tab: string}} Verdict on a model of all these sizes */
+
 /** @typedef {{phase: string, step: number, steps: number, losses?: (number | null)[],
  *             failure?: string}} State */
 
@@ -233,7 +236,7 @@ export class VirtualBoard {
   /** What a model of these sizes needs, and which memories are too small for it.
    * @param {Record<string, any>} sizes
    * @param {{name: string, free: number, piece: number}[]} memories
-   * @returns {{parameters: number, needed: number, refusals: Record<string, string>, tab: string}}
+   * @returns {Verdict}
    */
   check(sizes, memories) {
     const tab = Math.floor(LARGEST_HEAP * (1 - TABLES)) - PROGRAM;
