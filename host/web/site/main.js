@@ -22,7 +22,7 @@ try {
   const version = document.getElementById("version");
   if (version) version.textContent = `microgpt ${site.version}, MicroPython ${site.micropython}`;
   const session = startTry(site);
-  startInside(session);
+  startInside(session, site);
   const watch = startWatch(site);
   startFlash(site, session, watch);
 } catch (error) {
