@@ -1,7 +1,8 @@
 """A stand-in for the loader in an ESP32's ROM, for the real esptool to write to.
 
 The protocol: https://docs.espressif.com/projects/esptool/en/latest/esp32/advanced-topics/serial-protocol.html
-It takes esptool's stub too, and from then on answers as the stub does.
+It takes esptool's stub too, and from then on answers as the stub does. With the two lines that
+reset a board, DTR and RTS, it enters download mode or starts the program, as a board does.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ SPI_SET_PARAMS, SPI_ATTACH, CHANGE_BAUDRATE = 0x0B, 0x0D, 0x0F
 DEFL_BEGIN, DEFL_DATA, DEFL_END = 0x10, 0x11, 0x12
 SPI_FLASH_MD5 = 0x13
 ERASE_FLASH = 0xD0
+DOWNLOAD = b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0))\r\nwaiting for download\r\n"
 QUIET = (FLASH_END, MEM_BEGIN, MEM_DATA, SPI_SET_PARAMS, SPI_ATTACH, DEFL_END, WRITE_REG)
 
 END, ESCAPE = b"\xc0", b"\xdb"
@@ -37,6 +39,9 @@ class RomLoader:
 
     `fails_above`: a baud rate over which data does not arrive. `awake`: False is a board that is
     not in download mode. `magic`: which chip it is. `flash_id`: how large its flash is.
+    `silent_after`: a number of packets with data after which it says nothing. `worn`: a byte of
+    its flash does not keep what is written. `program`: what it sends once it is started by the
+    lines; without them it is always in download mode.
     """
 
     def __init__(
@@ -45,12 +50,22 @@ class RomLoader:
         awake: bool = True,
         magic: int = ESP32,
         flash_id: int = FLASH_ID,
+        silent_after: int | None = None,
+        worn: bool = False,
+        program: bytes = b"",
     ) -> None:
         self.flash = bytearray(FLASH_SIZE)  # zeros: what is not written differs from an image
         self.fails_above = fails_above
         self.awake = awake
         self.magic = magic
         self.flash_id = flash_id
+        self.silent_after = silent_after
+        self.worn = worn
+        self.program = program
+        self.erased = 0  # how often all of it was
+        self.starts = 0  # of the program
+        self.running = False
+        self._lines = {"dataTerminalReady": False, "requestToSend": False}
         self.bauds: list[int] = []  # that data came in with
         self._end = SerialEnd()
         self.port = self._end.port
@@ -69,9 +84,20 @@ class RomLoader:
         while data := self._end.read():
             *frames, rest = (rest + data).split(END)
             for frame in frames:
-                if frame and self.awake:
+                if frame and self.awake and not self.running:
                     frame = frame.replace(ESCAPE + b"\xdc", END).replace(ESCAPE + b"\xdd", ESCAPE)
                     self._command(frame)
+
+    def signals(self, lines: dict[str, bool]) -> None:
+        """Take DTR and RTS: RTS holds the chip in reset, DTR is BOOT when it leaves that."""
+        held = self._lines["requestToSend"]
+        self._lines |= lines
+        if not held or self._lines["requestToSend"]:
+            return
+        self._reset()
+        self.running = not self._lines["dataTerminalReady"]
+        self.starts += self.running
+        self._end.write(self.program if self.running else DOWNLOAD)
 
     def _send(self, packet: bytes) -> None:
         packet = packet.replace(ESCAPE, ESCAPE + b"\xdd").replace(END, ESCAPE + b"\xdc")
@@ -111,6 +137,7 @@ class RomLoader:
             self._answer(command, data=data)
         elif command == ERASE_FLASH:
             self.flash[:] = b"\xff" * len(self.flash)
+            self.erased += 1
             self._answer(command)
         elif command in QUIET:
             self._answer(command)
@@ -127,6 +154,8 @@ class RomLoader:
 
     def _data(self, command: int, data: bytes) -> None:
         self.bauds.append(self._baud)
+        if self.silent_after is not None and len(self.bauds) > self.silent_after:
+            return
         if self.fails_above and self._baud > self.fails_above:
             self._answer(command, error=7)  # checksum error
             return
@@ -134,6 +163,8 @@ class RomLoader:
             data = self._inflate.decompress(data)
         self.flash[self._offset : self._offset + len(data)] = data
         self._offset += len(data)
+        if self.worn:
+            self.flash[0] = 0
         self._answer(command)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from microgpt_board.image import boards, image, names_bin, partitions
 from microgpt_board.image.names_bin import Source
-from microgpt_board.image.sizes import Settings
+from microgpt_board.site import facts
 from ugpt import app
 
 from tests.support.commands import microgpt_board
@@ -17,7 +17,7 @@ from tests.support.release import release
 
 MODULE = "site/flash/image.js"
 ESP32 = boards.find("ESP32_GENERIC")
-KNOWN = {name: {"default": values[0]} for name, values in app.SETTINGS.items()}
+SITE = facts.site("1.29.0", [])
 PLACE = partitions.read()["names"]
 
 # The text of a list, and the options of the tool for it and for the model.
@@ -30,7 +30,7 @@ CASES: dict[str, tuple[str, dict[str, int | bool]]] = {
     "tied": ("emma\nava\n", {"tie_lm_head": True}),
     "norm": ("emma\nava\n", {"input_rmsnorm": False}),
     "long": ("a document of more characters\nnine\n", {"block_size": 32}),
-    "short": ("ab\nabc\nabcd\n", {"block_size": 16, "n_embd": 8}),
+    "short": ("ab\nabc\nabcd\n", {"block_size": 17, "n_embd": 8}),
     "odd": ("seventeen letters\n", {"block_size": 20, "n_head": 1}),
     "longest": ("x" * 127 + "\n", {"block_size": 128, "n_embd": 4, "n_head": 1}),
     "all": (
@@ -89,8 +89,8 @@ def test_the_bytes_are_those_of_the_tool(
     block_size = settings.get("block_size")
     names = names_bin.read(Source(Path("own.txt"), block_size=block_size)).data
     # As the tab Try has them: every setting, those that nobody changed too.
-    run: Settings = {name: known["default"] for name, known in KNOWN.items()} | settings
-    given = call(MODULE, "given", run, KNOWN)
+    values = call("site/model/values.js", "usual", SITE) | settings
+    given = call(MODULE, "settingsOf", values, SITE)
     own = call(MODULE, "withOwn", data, manifest, names, given)
     tools = image.path_of(ESP32).read_bytes()
     assert hashlib.sha256(own).digest() == hashlib.sha256(tools).digest()
@@ -102,8 +102,8 @@ def test_settings_that_the_tool_has_no_option_for(
 ) -> None:
     data, manifest, _ = built
     run = {"seed": 4294967295, "steps": 500, "lr": 1e-6, "temperature": 1.5, "n_embd": 16}
-    given = call(MODULE, "given", run, KNOWN)
-    assert "n_embd" not in given
+    given = call(MODULE, "settingsOf", run, SITE)
+    assert list(given) == ["seed", "steps", "lr", "temperature"]
     own = call(MODULE, "withOwn", data, manifest, b"names", given)
     place = manifest["settings"]
     content = own[place["offset"] :][: place["size"]]

@@ -1,12 +1,19 @@
 // The tab that writes a board: which image, with whose documents, how far it is, and what to do if it fails.
 
 import { grouped } from "../../common/text.js";
+import { TITLES } from "../model/values.js";
 import { goToTab } from "../tabs.js";
+import { sizesOf } from "../try/session.js";
+import { shortly } from "../try/settings.js";
 import { advice, noPort, system } from "./advice.js";
-import { checkNames, fetchImage, fetchManifest, given, ImageError, withOwn } from "./image.js";
+import { checkNames, fetchImage, fetchManifest, ImageError, settingsOf, withOwn } from "./image.js";
 
 /** @typedef {import("./image.js").Manifest} Manifest
- * @typedef {{board: string, manifest: string}} Image */
+ * @typedef {import("../try/session.js").Session} Session
+ * @typedef {import("../try/session.js").Draft} Draft
+ * @typedef {{board: string, manifest: string}} Image
+ * @typedef {import("../model/values.js").Site & {images: Image[]}} Facts
+ * @typedef {ReturnType<typeof import("../watch/watch.js").startWatch>} Watch */
 
 /** @template {HTMLElement} T
  * @param {string} id
@@ -23,10 +30,11 @@ const PHASES = {
 const MAX_LINES = 500; // of the loader's
 
 /** Start the tab.
- * @param {Record<string, any>} site site.json
- * @param {any} session what the tab Try has: `run`, `board`, events
- * @param {any} watch what shows a board, by `watchPort(port)` */
-export function startFlash(site, session, watch) {
+ * @param {Record<string, any>} facts site.json
+ * @param {Session} session whose documents and settings can go into the image
+ * @param {Watch} watch which shows the board afterwards */
+export function startFlash(facts, session, watch) {
+  const site = /** @type {Facts} */ (facts);
   the("hints").append(...noPort(system()).map(item));
   if (!("serial" in navigator)) sayWhatIsMissing();
   the("none").hidden = site.images.length > 0;
@@ -61,14 +69,17 @@ class Flash {
   #manifest = null;
   #looks = 0; // number of the newest look at what is chosen
 
-  /** @param {Record<string, any>} site
-   * @param {any} session
-   * @param {any} watch */
+  /** @type {Map<string, Promise<Manifest>>} by address */
+  #manifests = new Map();
+
+  /** @param {Facts} site
+   * @param {Session} session
+   * @param {Watch} watch */
   constructor(site, session, watch) {
     this.site = site;
     this.session = session;
     this.watch = watch;
-    const about = new Map(site.boards.map((/** @type {any} */ board) => [board.name, board]));
+    const about = new Map(site.boards.map((board) => [board.name, board]));
     const chips = new Set();
     for (const { board } of site.images) {
       const { title, chip_family } = about.get(board) ?? { title: board, chip_family: board };
@@ -81,7 +92,8 @@ class Flash {
       void this.#write();
     });
     the("form").addEventListener("change", () => void this.#look());
-    for (const event of ["board", "names"]) session.on?.(event, () => void this.#look());
+    session.on("names", () => void this.#look());
+    document.getElementById("flash")?.addEventListener("shown", () => void this.#look());
     addEventListener("beforeunload", (event) => this.#busy && event.preventDefault());
     void this.#look();
   }
@@ -89,7 +101,7 @@ class Flash {
   /** @returns {Image} */
   get #image() {
     const { value } = /** @type {HTMLSelectElement} */ (the("board"));
-    return this.site.images.find((/** @type {Image} */ image) => image.board === value);
+    return this.site.images.find(({ board }) => board === value) ?? this.site.images[0];
   }
 
   /** @returns {boolean} */
@@ -102,10 +114,11 @@ class Flash {
     const number = ++this.#looks;
     let [summary, refusal] = ["", ""];
     try {
-      this.#manifest = await fetchManifest(this.#image.manifest);
+      this.#manifest = await this.#about(this.#image.manifest);
       if (this.#own) {
-        summary = this.#summary(this.session.run);
-        await this.#check(this.session.run, this.#manifest);
+        const draft = this.#draft();
+        summary = this.#summary(draft, this.#manifest);
+        await this.#check(draft, this.#manifest);
       }
     } catch (error) {
       refusal = messageOf(error);
@@ -117,51 +130,74 @@ class Flash {
     /** @type {HTMLButtonElement} */ (the("start")).disabled = !able;
   }
 
-  /** Return the documents and settings of a run in words.
-   * @param {any} run
+  /** Return the manifest at an address, which is fetched once.
+   * @param {string} address
+   * @returns {Promise<Manifest>} */
+  #about(address) {
+    const known = this.#manifests.get(address) ?? fetchManifest(address);
+    this.#manifests.set(address, known);
+    known.catch(() => this.#manifests.delete(address));
+    return known;
+  }
+
+  /** Return the documents and settings that the tab Try has now.
+   * @returns {Draft} */
+  #draft() {
+    const { draft } = this.session;
+    if (!draft) throw new ImageError("The tab Try has no documents or settings that can be used.");
+    return draft;
+  }
+
+  /** Return documents and settings in words.
+   * @param {Draft} draft
+   * @param {Manifest} manifest
    * @returns {string} */
-  #summary(run) {
-    if (!run?.names) return "";
-    const settings = Object.entries(given(run.settings, this.site.settings));
-    const said = settings.map(([name, value]) => `${name} ${value}`).join(", ");
-    const what = run.source?.name ?? "own text";
-    return `${what}: ${grouped(run.names.length)} bytes; ${said || "default settings"}.`;
+  #summary({ made, source, values }, manifest) {
+    const preset = this.site.presets.find(({ name }) => name === source.name);
+    const name = (source.kind === "preset" && preset?.title) || source.name || "Own text";
+    const settings = Object.entries(settingsOf(values, this.site));
+    const said = settings.map(([key, value]) => `${TITLES[key] ?? key} ${value}`).join(", ");
+    const count = `${grouped(made.documents)} document${made.documents === 1 ? "" : "s"}`;
+    const room = `${grouped(made.data.length)} of ${grouped(manifest.names.size)} bytes`;
+    return `${name}: ${count}, ${room}. Settings: ${said || "the default ones"}.`;
   }
 
   /** Throw an error if documents or settings are not for a board.
-   * @param {any} run
+   * @param {Draft} draft
    * @param {Manifest} manifest */
-  async #check(run, manifest) {
-    if (!run?.names) throw new ImageError("There are no documents in the tab Try yet.");
-    checkNames(run.names, manifest);
-    const { board } = this.session;
-    if (!board?.facts) throw new ImageError("There is no model in the tab Try yet.");
-    const { refusals } = await board.check(board.facts.sizes, [manifest.board]);
+  async #check(draft, manifest) {
+    checkNames(draft.made.data, manifest);
+    const board = await this.session.idle();
+    const { refusals } = await board.check(sizesOf(draft), [manifest.board]);
     const refusal = refusals[manifest.board.name];
-    if (refusal) throw new ImageError(refusal);
+    const what = `For ${manifest.board.name}, ${shortly(refusal)}: the tab Try offers sizes that fit.`;
+    if (refusal) throw new ImageError(what);
   }
 
   /** Let the person choose a port, and write the board at it. */
   async #write() {
     if (this.#busy) return;
-    const run = this.#own ? this.session.run : null;
     this.#fail(null);
+    let draft = null;
     let port;
     try {
+      if (this.#own) draft = this.#draft();
       port = await navigator.serial.requestPort();
-    } catch {
+    } catch (error) {
+      if (error instanceof ImageError) return void this.#look(); // says so
       /** @type {HTMLDetailsElement} */ (the("no-port")).open = true;
       this.#fail(advice("cancelled", "", this.#manifest, system()));
       return;
     }
     this.#begin();
     try {
-      await this.watch.release?.(port);
+      await this.watch.release(port);
       this.#show("fetching", null);
       let { manifest, image } = await fetchImage(this.#image.manifest);
-      if (run) {
-        await this.#check(run, manifest);
-        image = withOwn(image, manifest, run.names, given(run.settings, this.site.settings));
+      if (draft) {
+        await this.#check(draft, manifest);
+        const settings = settingsOf(draft.values, this.site);
+        image = withOwn(image, manifest, draft.made.data, settings);
       }
       const { write } = await import("./write.js");
       const erase = /** @type {HTMLInputElement} */ (the("erase")).checked;

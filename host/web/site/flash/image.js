@@ -1,6 +1,11 @@
 // The image of a board's flash, fetched and checked; and other documents and settings put into it.
 
 import { grouped } from "../../common/text.js";
+import { sha256 } from "../data/hashes.js";
+import { unusual } from "../model/values.js";
+
+/** @typedef {import("../model/values.js").Site} Site
+ * @typedef {import("../model/values.js").Values} Values */
 
 /** Where something is in the image, in bytes.
  * @typedef {{offset: number, size: number}} Place */
@@ -36,7 +41,7 @@ export async function fetchImage(address) {
   const { path } = manifest.builds[0].parts[0];
   const file = new URL(path, new URL(address, document.baseURI)).href;
   const image = new Uint8Array(await (await get(file)).arrayBuffer());
-  await check(image, manifest);
+  check(image, manifest);
   return { manifest, image };
 }
 
@@ -52,29 +57,26 @@ async function get(address) {
 /** Throw ImageError if an image is not the one that its manifest is about.
  * @param {Uint8Array<ArrayBuffer>} image
  * @param {Manifest} manifest */
-export async function check(image, manifest) {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", image));
-  const found = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (image.length !== manifest.size || found !== manifest.sha256)
+export function check(image, manifest) {
+  if (image.length !== manifest.size || sha256(image) !== manifest.sha256)
     throw new ImageError(
       `The image of ${manifest.board.name} on this site is damaged or belongs to another manifest.json: ` +
         "whoever builds the site copies both again.",
     );
 }
 
-/** Return the settings that differ from the default, in the order of ugpt.app.SETTINGS.
- * @param {Record<string, any>} settings
- * @param {Record<string, {default: any}>} known site.json's settings
- * @returns {Record<string, number|boolean>} */
-export function given(settings, known) {
-  const names = Object.keys(known).filter((name) => (settings[name] ?? null) !== null);
-  return Object.fromEntries(
-    names.filter((name) => settings[name] !== known[name].default).map((name) => [name, settings[name]]),
-  );
+/** Return the settings that are not the default, in the order of ugpt.app.SETTINGS.
+ * @param {Values} values
+ * @param {Site} site
+ * @returns {Values} */
+export function settingsOf(values, site) {
+  const changed = unusual(values, site);
+  const names = Object.keys(site.settings).filter((name) => name in changed);
+  return Object.fromEntries(names.map((name) => [name, changed[name]]));
 }
 
 /** Return ugpt.json with these settings, as microgpt-board writes it, filled up with spaces to `size` bytes.
- * @param {Record<string, number|boolean>} settings
+ * @param {Values} settings
  * @param {number} size
  * @returns {Uint8Array<ArrayBuffer>} */
 export function settingsFile(settings, size) {
@@ -103,7 +105,7 @@ export function checkNames(names, manifest) {
  * @param {Uint8Array} image
  * @param {Manifest} manifest
  * @param {Uint8Array} names the bytes of names.bin
- * @param {Record<string, number|boolean>} settings
+ * @param {Values} settings
  * @returns {Uint8Array<ArrayBuffer>} */
 export function withOwn(image, manifest, names, settings) {
   checkNames(names, manifest);

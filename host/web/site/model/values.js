@@ -3,7 +3,7 @@
 /** @typedef {{default: number|boolean|null, lowest: number|boolean, highest: number|boolean}} Rule
  * @typedef {{settings: Record<string, Rule>, names_format: import("../data/names_bin.js").Format,
  *   presets: {name: string, title: string, about: string, file: string, documents: number}[],
- *   boards: {name: string, title: string, free: number, piece: number}[],
+ *   boards: {name: string, title: string, chip_family: string, free: number, piece: number}[],
  *   log: import("../../common/log.js").Rules, version: string, micropython: string}} Site
  * @typedef {Record<string, number|boolean>} Values */
 

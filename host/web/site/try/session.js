@@ -63,9 +63,10 @@ export class Session extends EventTarget {
    * @param {Draft|null} draft */
   describe(draft) {
     this.draft = draft;
-    if (!draft) return;
-    const { made, source, text, values } = draft;
-    this.run = { settings: unusual(values, this.site), names: made.data, source, text };
+    if (draft) {
+      const { made, source, text, values } = draft;
+      this.run = { settings: unusual(values, this.site), names: made.data, source, text };
+    }
     this.tell("names");
   }
 

@@ -1,0 +1,350 @@
+"""The page in Chromium writes a board, with esptool-js and a stand-in for the loader in its ROM."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from microgpt_board.image import boards, image
+from microgpt_board.image.names_bin import Source
+from microgpt_board.site import images
+from microgpt_board.site.build import FACTS
+
+from tests.support.release import release
+from tests.support.rom_loader import ESP32_S2, RomLoader
+from tests.support.site import SERIAL, SiteServer
+from tests.support.site_serial import Terminal
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+    from tests.support.site_page import SitePage
+
+pytestmark = pytest.mark.browser
+STUB = Path(__file__).with_name("serial_stub.js")
+ESP32 = boards.find("ESP32_GENERIC")
+SMALL_FLASH = 0x154020  # 2 MB
+FAST, SLOW = 460800, 115200
+
+
+class Board(Terminal):
+    """A board on a USB port whose lines DTR and RTS reset it."""
+
+    def __init__(self, loader: RomLoader) -> None:
+        super().__init__(loader.port)
+        self.loader = loader
+
+    def signals(self, signals: dict[str, bool]) -> None:
+        """As Device."""
+        super().signals(signals)
+        self.loader.signals(signals)
+
+
+@pytest.fixture(scope="module")
+def flash_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image, its manifest beside it."""
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "release.bin").write_bytes(release(ESP32))
+    target = folder / "image.bin"
+    image.write_image(target, ESP32, folder / "release.bin", Source(Path("data/names.txt")))
+    return target
+
+
+@pytest.fixture(scope="module")
+def flash_folder(
+    site_folder: Path, flash_image: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The site with that image."""
+    folder = Path(shutil.copytree(site_folder, tmp_path_factory.mktemp("flash") / "site"))
+    facts = json.loads((folder / FACTS).read_text())
+    facts["images"] = images.copy([flash_image], folder)
+    (folder / FACTS).write_text(json.dumps(facts))
+    return folder
+
+
+@contextmanager
+def opened(chromium: "Chrome", folder: Path) -> "Iterator[tuple[SitePage, SiteServer]]":
+    """Open the tab Flash of a site, with the stand-in for navigator.serial."""
+    from tests.support.site_page import SitePage
+
+    command = "Page.addScriptToEvaluateOnNewDocument"
+    script = chromium.execute_cdp_cmd(command, {"source": STUB.read_text()})
+    site = SiteServer(folder)
+    page = SitePage(chromium, f"{site.url}#flash")
+    try:
+        yield page, site
+        assert page.hosts() <= {site.host}
+        log = chromium.get_log("browser")
+        assert [entry for entry in log if not is_expected(entry)] == []
+    finally:
+        chromium.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+        chromium.get("about:blank")
+        site.close()
+
+
+def is_expected(entry: dict[str, str]) -> bool:
+    """Return whether ESP Web Tools printed it, or it is the stand-in's request for a port."""
+    return entry["source"] == "console-api" or SERIAL in entry["message"]
+
+
+@pytest.fixture
+def flash(chromium: "Chrome", flash_folder: Path) -> "Iterator[tuple[SitePage, SiteServer]]":
+    """The tab Flash of the site with that image."""
+    with opened(chromium, flash_folder) as page_and_site:
+        yield page_and_site
+
+
+@pytest.fixture
+def flash_page(flash: "tuple[SitePage, SiteServer]") -> "SitePage":
+    """The page."""
+    return flash[0]
+
+
+@pytest.fixture
+def flash_site(flash: "tuple[SitePage, SiteServer]") -> SiteServer:
+    """The server of the page."""
+    return flash[1]
+
+
+@contextmanager
+def plugged(site: SiteServer, **kind: object) -> Iterator[Board]:
+    """Plug a board in; it is unplugged at the end, unless the test did so."""
+    loader = RomLoader(**kind)  # type: ignore[arg-type]
+    board = Board(loader)
+    site.ports.plug("board", board)
+    try:
+        yield board
+    finally:
+        site.ports.close()
+        board.close()
+        loader.close()
+
+
+def start(page: "SitePage") -> None:
+    """Press the button, as a person does: a browser asks for a port only then."""
+    page.until(lambda: page.the("#flash-start").is_enabled())
+    page.the("#flash-start").click()
+
+
+def until(page: "SitePage", condition: Callable[[], object]) -> None:
+    """Wait for what takes as long as to compress a whole image twice, on a slow machine."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(page.driver, 150, 0.1).until(lambda _: condition())
+
+
+def until_written(page: "SitePage") -> None:
+    """Wait until the page has written the board, and gone on to Watch."""
+    until(page, lambda: page.the("#watch").is_displayed())
+
+
+def failure(page: "SitePage") -> str:
+    """Wait for what the page says went wrong, and return it."""
+    until(page, lambda: page.the("#flash-failure").is_displayed())
+    page.until(lambda: page.the("#flash-start").is_enabled())
+    assert not page.the("#flash-progress").is_displayed()
+    return page.the("#flash-failure").text
+
+
+def test_the_flash_is_the_image_and_the_page_goes_on_to_watch(
+    flash_page: "SitePage", flash_site: SiteServer, flash_image: Path
+) -> None:
+    with plugged(flash_site) as board:
+        start(flash_page)
+        until_written(flash_page)
+        assert board.loader.flash == flash_image.read_bytes()
+        assert board.loader.has_stub or board.loader.running
+        assert set(board.loader.bauds) == {FAST}
+        assert board.loader.starts >= 1  # it was reset, and not into download mode
+        said = flash_page.the("#flash-state").get_attribute("textContent")
+        assert said == "The board is written, and starts."
+        log = flash_page.the("#flash-log").get_attribute("textContent")
+        assert "Hash of data verified." in log
+
+
+def test_a_write_that_fails_is_tried_again_slower(
+    flash_page: "SitePage", flash_site: SiteServer, flash_image: Path
+) -> None:
+    with plugged(flash_site, fails_above=SLOW) as board:
+        flash_page.press("#flash-erase")
+        start(flash_page)
+        until_written(flash_page)
+        assert set(board.loader.bauds) == {FAST, SLOW}
+        assert board.loader.erased == 2
+        assert board.loader.flash == flash_image.read_bytes()
+
+
+def test_a_write_that_fails_again(flash_page: "SitePage", flash_site: SiteServer) -> None:
+    with plugged(flash_site, fails_above=1):
+        start(flash_page)
+        said = failure(flash_page)
+    assert said.startswith("Writing failed: Failed to write compressed data to flash")
+    assert "another USB cable" in said
+
+
+def test_a_flash_that_keeps_other_bytes(flash_page: "SitePage", flash_site: SiteServer) -> None:
+    with plugged(flash_site, worn=True):
+        start(flash_page)
+        assert failure(flash_page).startswith("Writing failed: MD5 of file does not match")
+
+
+def test_a_board_of_another_chip(flash_page: "SitePage", flash_site: SiteServer) -> None:
+    with plugged(flash_site, magic=ESP32_S2) as board:
+        start(flash_page)
+        said = failure(flash_page)
+        assert said.startswith("This board has the chip ESP32-S2; the image is for ESP32. Nothing")
+        assert not any(board.loader.flash)
+
+
+def test_a_board_with_too_small_a_flash(flash_page: "SitePage", flash_site: SiteServer) -> None:
+    with plugged(flash_site, flash_id=SMALL_FLASH) as board:
+        flash_page.press("#flash-erase")
+        start(flash_page)
+        said = failure(flash_page)
+        assert said.startswith("The flash of this board is too small: it must have 4 MB. Nothing")
+        assert not any(board.loader.flash)
+        assert not flash_site.ports.opened("board")
+
+
+def test_a_board_that_is_not_in_download_mode(
+    flash_page: "SitePage", flash_site: SiteServer
+) -> None:
+    with plugged(flash_site, awake=False) as board:
+        start(flash_page)
+        said = failure(flash_page)
+        assert said.startswith("No ESP32 answers at this port.")
+        assert "Hold the button BOOT" in said
+        board.loader.awake = True
+        start(flash_page)  # with BOOT held
+        until(flash_page, lambda: board.loader.bauds)
+
+
+def test_no_port_is_chosen(flash_page: "SitePage", flash_site: SiteServer) -> None:
+    assert flash_site.ports.chosen is None
+    assert not flash_page.the("#flash-hints").is_displayed()
+    start(flash_page)
+    assert failure(flash_page).startswith("No port was chosen.")
+    assert "cable" in flash_page.the("#flash-hints").text
+
+
+def test_a_port_that_another_program_has(flash_page: "SitePage", flash_site: SiteServer) -> None:
+    with plugged(flash_site):
+        flash_page.driver.execute_script("StubPort.busy = true")
+        start(flash_page)
+        said = failure(flash_page)
+        assert said.startswith("The port cannot be opened.")
+        assert "Close what else uses the board" in said
+
+
+def test_a_board_that_is_unplugged_half_way_and_plugged_in_again(
+    flash_page: "SitePage", flash_site: SiteServer, flash_image: Path
+) -> None:
+    with plugged(flash_site, silent_after=5) as board:
+        start(flash_page)
+        until(flash_page, lambda: len(board.loader.bauds) > 5)
+        assert flash_page.the("#flash-state").text.startswith("Writing")
+        flash_site.ports.unplug("board")
+        said = failure(flash_page)
+        assert said.startswith("The board was unplugged before everything was written.")
+        board.loader.silent_after = None
+        flash_site.ports.plug("board", board)
+        start(flash_page)
+        until_written(flash_page)
+        assert board.loader.flash == flash_image.read_bytes()
+
+
+def test_an_image_that_is_damaged_is_not_written(
+    chromium: "Chrome", flash_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(flash_folder, tmp_path / "site"))
+    path = folder / "images" / ESP32.name / "image.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with opened(chromium, folder) as (page, site), plugged(site) as board:
+        start(page)
+        assert "The image of ESP32_GENERIC on this site is damaged" in failure(page)
+        assert not board.loader.bauds
+
+
+def own(page: "SitePage", text: str, **sizes: int) -> None:
+    """Enter own documents and sizes in the tab Try, and choose them in the tab Flash."""
+    page.press("#list-own")
+    script = """
+        const [field, value] = arguments;
+        field.value = value;
+        field.dispatchEvent(new Event("input", {bubbles: true}));"""
+    page.driver.execute_script(script, page.the("#data-text"), text)
+    for name, value in sizes.items():
+        page.driver.execute_script(script, page.the(f"#set-{name}"), str(value))
+    page.press("#flash-own")
+
+
+def test_own_documents_and_sizes_are_written_as_the_tool_writes_them(
+    flash_page: "SitePage", flash_site: SiteServer, flash_image: Path, tmp_path: Path
+) -> None:
+    text = "Zoë\nAnaïs\nGenève-sur-le-lac-de-Genève\n"
+    own(flash_page, text, n_embd=12, n_head=3, block_size=32)
+    expected = (
+        "Own text: 3 documents, 160 of 786,432 bytes. Settings: Width 12, Heads 3, Positions 32."
+    )
+    flash_page.until(lambda: flash_page.the("#flash-summary").text == expected)
+    with plugged(flash_site) as board:
+        start(flash_page)
+        until_written(flash_page)
+        written = bytes(board.loader.flash)
+    names = tmp_path / "own.txt"
+    names.write_text(text, encoding="utf-8")
+    image.write_image(
+        tmp_path / "image.bin",
+        ESP32,
+        flash_image.with_name("release.bin"),
+        Source(names, block_size=32),
+        {"n_embd": 12, "n_head": 3, "block_size": 32},
+    )
+    assert written == (tmp_path / "image.bin").read_bytes()
+
+
+def test_what_does_not_fit_the_board_is_refused_before_anything_is_asked(
+    flash_page: "SitePage",
+) -> None:
+    def refusal() -> str:
+        return flash_page.the("#flash-refusal").text
+
+    own(flash_page, "emma\n" * 50_000)
+    expected = "The documents take 800,048 bytes, the board has room for 786,432: use fewer"
+    flash_page.until(lambda: refusal().startswith(expected))
+    assert not flash_page.the("#flash-start").is_enabled()
+    own(flash_page, "emma\n", n_embd=64)
+    expected = "For ESP32_GENERIC, the model needs "
+    flash_page.until(lambda: refusal().startswith(expected) and "are free: the tab" in refusal())
+    assert not flash_page.the("#flash-start").is_enabled()
+    own(flash_page, "emma\n", n_embd=63)
+    flash_page.until(lambda: "no documents or settings" in refusal())  # n_head divides it not
+    own(flash_page, "emma\n", n_embd=8)
+    flash_page.until(lambda: not refusal() and flash_page.the("#flash-start").is_enabled())
+    flash_page.press("#flash-built")
+    flash_page.until(lambda: flash_page.the("#flash-summary").text == "")
+
+
+def test_a_site_without_an_image_says_how_to_add_one(site_page: "SitePage") -> None:
+    site_page.go("flash")
+    assert "make site IMAGES=" in site_page.the("#flash-none").text
+    assert not site_page.the("#flash-start").is_displayed()
+
+
+def test_a_browser_without_web_serial(chromium: "Chrome", flash_folder: Path) -> None:
+    from tests.support.site_page import SitePage
+
+    site = SiteServer(flash_folder)
+    command = "Page.addScriptToEvaluateOnNewDocument"
+    source = "delete Navigator.prototype.serial"
+    script = chromium.execute_cdp_cmd(command, {"source": source})
+    page = SitePage(chromium, f"{site.url}#flash")
+    assert page.the("#flash-unable").text.startswith("This browser cannot write a board")
+    assert "Chrome, Edge" in page.the("#flash-unable").text
+    assert not page.the("#flash-start").is_enabled()
+    chromium.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    page.check(site.host)
+    site.close()
