@@ -1,4 +1,7 @@
 // Text as Python's str has it: code points, lines, blanks and normal forms, for the same names.bin.
+//
+// Normal forms and letters are those of the browser's version of Unicode; of a character that is newer than
+// the version in Python they can differ.
 
 const BLANKS = // str.isspace
   "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009" +

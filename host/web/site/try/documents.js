@@ -133,6 +133,7 @@ export class DocumentsForm extends EventTarget {
     this.charset = "";
     this.own = { text, name: text ? this.own.name : "" };
     this.keep();
+    if (text.length > EDITED) this.showOwn();
     this.again();
   }
 

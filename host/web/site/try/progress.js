@@ -10,6 +10,7 @@ import { make, the } from "./elements.js";
  * @typedef {import("../../common/log.js").Event} LogEvent */
 
 const CHIPS = 20; // names that are shown at most, of those after training
+const LOOKED_UP = 200_000; // documents at most: of more a set would block the page
 const NAMES_EVERY = 400; // ms between two samples, so that one can be read
 const KEPT_AT = [0, 1, 2, 5]; // times a power of ten: the steps whose names stay
 const ROWS = 6;
@@ -25,8 +26,8 @@ export class Progress {
     this.seen = 0; // steps that the curve has
     /** @type {string[]} */
     this.final = [];
-    /** @type {Set<string>} */
-    this.known = new Set();
+    /** @type {Set<string>|null} */
+    this.known = null; // the documents, to tell what is new
     this.namesAt = 0;
     this.next = 0; // the step from which on names stay
     /** @type {{step: number, names: string[]}|null} */
@@ -41,7 +42,8 @@ export class Progress {
     this.curve = new Curve();
     this.seen = 0;
     this.final = [];
-    this.known = new Set(begun ? documentsOf(begun.made.data, this.session.site.names_format) : []);
+    const few = begun && begun.made.documents <= LOOKED_UP;
+    this.known = few ? new Set(documentsOf(begun.made.data, this.session.site.names_format)) : null;
     this.namesAt = 0;
     this.next = 0;
     this.latest = null;
@@ -143,15 +145,16 @@ export class Progress {
     const title = after ? "Made up after training" : `Made up after ${counted(this.latest?.step ?? 0, "step")}`;
     the("names-title").textContent = names.length ? title : "Made up by the model";
     the("names-now").replaceChildren(...names.map((name) => this.chip(name)));
-    const fresh = names.filter((name) => name && !this.known.has(name)).length;
-    the("names-new").textContent = names.length ? `${fresh} of ${names.length} not in the list` : "";
+    const fresh = names.filter((name) => name && !this.known?.has(name)).length;
+    const said = names.length && this.known ? `${fresh} of ${names.length} not in the list` : "";
+    the("names-new").textContent = said;
   }
 
   /** @param {string} name */
   chip(name) {
     const item = make("li", {}, name ? nameElement(name) : "(empty)");
     if (!name) item.className = "nothing";
-    else if (this.known.has(name)) {
+    else if (this.known?.has(name)) {
       item.className = "known";
       item.title = "in the list";
     }

@@ -118,11 +118,14 @@ export class SettingsForm extends EventTarget {
   showFits({ parameters, needed, refusals, tab }) {
     const figures = `${grouped(parameters)} parameters, ${grouped(needed)} bytes to train them.`;
     the("fits-figures").textContent = figures;
-    const places = [
-      this.place("This tab", tab),
-      ...this.site.boards.map(({ name, title }) => this.place(title, refusals[name] ?? "")),
-    ];
-    the("fits").replaceChildren(...places);
+    /** @type {Map<string, string[]>} */
+    const boards = new Map(); // titles of those with the same memory, by refusal
+    for (const { name, title } of this.site.boards) {
+      const refusal = refusals[name] ?? "";
+      boards.set(refusal, [...(boards.get(refusal) ?? []), title]);
+    }
+    const places = [...boards].map(([refusal, titles]) => this.place(titles.join(", "), refusal));
+    the("fits").replaceChildren(this.place("This tab", tab), ...places);
   }
 
   /** Say why that is not known.
