@@ -150,9 +150,10 @@ export class SerialLine extends EventTarget {
   }
 }
 
-/** @param {SerialPort} port */
+/** @param {SerialPort} port one that is open already may have another speed: it is closed first */
 async function open(port) {
-  if (!port.readable) await port.open({ baudRate: BAUD, bufferSize: BUFFER });
+  if (port.readable) await port.close();
+  await port.open({ baudRate: BAUD, bufferSize: BUFFER });
 }
 
 /**
