@@ -276,8 +276,7 @@ def test_values_that_the_board_would_refuse_are_not_sent(tab: Tab) -> None:
 
 def test_a_board_is_told_what_to_train(tab: Tab, board: MicroPythonBoard, tmp_path: Path) -> None:
     tab.page.the("#watch-restart").click()
-    tab.until(lambda: len(tab.names()) == 20)
-    assert "seed 5" in tab.text("watch-run")
+    tab.until(lambda: "seed 5" in tab.text("watch-run") and len(tab.names()) == 20)
     for name, value in (("seed", "7"), ("steps", "40"), ("lr", "0.02")):
         tab.page.fill(f"#watch-{name}", value)
     tab.page.the("#watch-start").click()
