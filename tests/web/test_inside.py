@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import microgpt
 import numpy as np
@@ -227,3 +228,23 @@ def test_axe_and_the_width_with_all_pictures(page: SitePage, dark: bool, width: 
           return data.filter((value, i) => i % 4 === 3 && value > 0).length;
         });"""
     assert min(page.driver.execute_script(ink, CANVASES)) > 500
+
+
+def test_a_model_that_has_diverged_says_so(site_page: SitePage, tmp_path: Path) -> None:
+    model = microgpt.create(microgpt.ModelConfig(), seed=1)
+    for matrix in model.weights.values():
+        matrix *= 1e19
+    model.save(tmp_path / "m")
+    page = site_page
+    page.go("try")
+    files = [str(tmp_path / "m" / name) for name in ("weights.json", "meta.json")]
+    page.the("#model-files").send_keys("\n".join(files))
+    page.until(lambda: "is in the tab" in page.the("#model-status").text)
+    assert page.the("#model-download").is_enabled()
+    seen(page)
+    page.until(lambda: "it has diverged" in page.the("#inside-error").text)
+    assert page.texts("#inside-tiles button") == []
+    page.press("#run-start")
+    page.until(lambda: page.driver.execute_script("return microgpt.state.phase") == "failed")
+    page.until(lambda: not page.the("#model-download").is_enabled())
+    assert "NaN" not in page.the("body").text

@@ -7,6 +7,7 @@ import { Picture, inWords, percent, read, sign } from "./picture.js";
  * @typedef {import("./picture.js").Sheet} Sheet */
 
 const MARGIN = { left: 34, top: 34, right: 2, bottom: 2 };
+const GAPS = 8; // pixels of a cell above which there is a gap to the next
 const LEAST = 11; // pixels from one label to the next
 
 export class Attention {
@@ -24,6 +25,7 @@ export class Attention {
     /** @type {Inside|null} */
     this.inside = null;
     this.chosen = 0;
+    this.pixels = document.createElement("canvas");
     layer.addEventListener("change", () => this.draw());
   }
 
@@ -108,6 +110,28 @@ export class Attention {
     return attention.subarray(from, from + n);
   }
 
+  /** Return the map with a pixel a cell, its opacity the weight: quick also for many positions.
+   * @param {Inside} inside @param {number} head @param {string} colour */
+  image(inside, head, colour) {
+    const { n } = inside;
+    const { pixels } = this;
+    [pixels.width, pixels.height] = [n, n];
+    const context = /** @type {CanvasRenderingContext2D} */ (pixels.getContext("2d"));
+    const image = context.createImageData(n, n);
+    const rgb = parseInt(colour.trim().slice(1), 16);
+    const [red, green, blue] = [rgb >> 16, (rgb >> 8) & 255, rgb & 255];
+    for (let row = 0, at = 0; row < n; row++) {
+      for (const weight of this.weights(inside, head, row)) {
+        image.data[at++] = red;
+        image.data[at++] = green;
+        image.data[at++] = blue;
+        image.data[at++] = 255 * weight;
+      }
+    }
+    context.putImageData(image, 0, 0);
+    return pixels;
+  }
+
   /** @param {Sheet} sheet @param {number} head */
   paint({ context, width, height, colour, font }, head) {
     const { inside } = this;
@@ -119,16 +143,15 @@ export class Attention {
     for (let row = 0; row < n; row++) {
       context.fillRect(MARGIN.left, MARGIN.top + row * cell, (row + 1) * cell, cell);
     }
-    context.fillStyle = colour("--accent");
-    for (let row = 0; row < n; row++) {
-      this.weights(inside, head, row).forEach((weight, column) => {
-        if (column > row) return;
-        context.globalAlpha = Math.min(1, Math.max(0, weight));
-        const side = cell - gap(cell);
-        context.fillRect(MARGIN.left + column * cell, MARGIN.top + row * cell, side, side);
-      });
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.image(inside, head, colour("--accent")), MARGIN.left, MARGIN.top, side, side);
+    if (cell > GAPS) {
+      context.fillStyle = colour("--card");
+      for (let i = 1; i <= n; i++) {
+        context.fillRect(MARGIN.left + i * cell - 1, MARGIN.top, 1, side);
+        context.fillRect(MARGIN.left, MARGIN.top + i * cell - 1, side, 1);
+      }
     }
-    context.globalAlpha = 1;
     const rowTop = MARGIN.top + this.chosen * cell;
     context.strokeStyle = colour("--live");
     context.lineWidth = 2;
@@ -185,5 +208,3 @@ function cellOf(width, height, n) {
   return Math.min(width - MARGIN.left - MARGIN.right, height - MARGIN.top - MARGIN.bottom) / n;
 }
 
-/** @param {number} cell */
-const gap = (cell) => (cell > 8 ? 1 : 0);

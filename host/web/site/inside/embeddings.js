@@ -8,6 +8,7 @@ import { project } from "./pca.js";
 
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 40 };
 const REACH = 14; // pixels from the pointer to a character that it reads
+const CLOSEST = 3; // pairs that the picture in words names
 const ROOM = 1.08; // how far the axes reach beyond the last point
 const SHRINK = 0.7; // of the axes, what the points must leave empty before these become shorter
 
@@ -145,11 +146,15 @@ export class Embeddings {
     if (!this.projection) return "";
     const { points } = this.projection;
     /** @type {[number, number, number][]} */
-    const pairs = [];
+    const close = [];
     points.forEach(([x, y], a) => {
-      for (let b = 0; b < a; b++) pairs.push([Math.hypot(x - points[b][0], y - points[b][1]), b, a]);
+      for (let b = 0; b < a; b++) {
+        const away = Math.hypot(x - points[b][0], y - points[b][1]);
+        if (close.length === CLOSEST && away >= close[CLOSEST - 1][0]) continue;
+        close.push([away, b, a]);
+        close.sort((one, other) => one[0] - other[0]).splice(CLOSEST);
+      }
     });
-    const close = pairs.sort((a, b) => a[0] - b[0]).slice(0, 3);
     const [across, up] = this.axes();
     return (
       `The embeddings of ${points.length} tokens, across by ${across}, up by ${up}. Closest to each other: ` +

@@ -51,6 +51,8 @@ class Inspector {
     this.session = session;
     this.text = the("inside-text", HTMLInputElement);
     this.error = the("inside-error", HTMLElement);
+    this.temperature = the("inside-temperature", HTMLInputElement);
+    this.heated = false; // the temperature is the person's, not the run's
     this.follow = the("inside-follow", HTMLInputElement);
     /** @type {Inside|null} */
     this.inside = null;
@@ -85,6 +87,7 @@ class Inspector {
       },
     );
     this.listen();
+    this.heat(Number(this.temperature.value));
     this.take();
   }
 
@@ -107,14 +110,10 @@ class Inspector {
       now.hidden = this.follow.checked;
       this.pace.ask();
     });
-    const temperature = the("inside-temperature", HTMLInputElement);
-    const heat = () => {
-      the("inside-degrees", HTMLElement).textContent = Number(temperature.value).toFixed(2);
-      the("inside-again", HTMLButtonElement).disabled = Number(temperature.value) === 0;
-      this.next.heat(Number(temperature.value));
-    };
-    temperature.addEventListener("input", heat);
-    heat();
+    this.temperature.addEventListener("input", () => {
+      this.heated = true;
+      this.heat(Number(this.temperature.value));
+    });
     the("inside-again", HTMLElement).addEventListener("click", () => {
       the("inside-draw", HTMLElement).textContent = this.next.again();
     });
@@ -131,18 +130,29 @@ class Inspector {
     });
   }
 
+  /** @param {number} temperature  the nearest that the slider has is taken */
+  heat(temperature) {
+    this.temperature.value = String(temperature);
+    const taken = Number(this.temperature.value);
+    the("inside-degrees", HTMLElement).textContent = taken.toFixed(2);
+    the("inside-again", HTMLButtonElement).disabled = taken === 0;
+    this.next.heat(taken);
+  }
+
   /** Look into the board that has just started. */
   take() {
     this.leave();
     this.embeddings.forget();
     this.suggest();
+    const temperature = this.session.begun?.values.temperature;
+    if (!this.heated && temperature !== undefined) this.heat(temperature);
     this.stale = true;
     this.pace.ask();
   }
 
-  /** @param {{step: number, running: boolean}} state */
-  hear({ step, running }) {
-    if (step === this.step && !this.stale) return;
+  /** @param {{step: number, running: boolean, phase: string}} state */
+  hear({ step, running, phase }) {
+    if (phase === "failed" || (step === this.step && !this.stale)) return;
     this.stale = true;
     if (this.follow.checked || !running) this.pace.ask();
   }
@@ -158,7 +168,7 @@ class Inspector {
   /** Ask the board about the text, and show what it says; not while nobody sees it. */
   async look() {
     const { board } = this.session;
-    if (!board?.facts || !this.visible || document.hidden) {
+    if (!board?.facts || this.session.state?.phase === "failed" || !this.visible || document.hidden) {
       this.stale = true;
       return;
     }
@@ -170,6 +180,11 @@ class Inspector {
     try {
       const inside = await Promise.race([board.look(text), left]);
       if (!inside) return;
+      if (!inside.losses.every(Number.isFinite)) {
+        this.error.textContent =
+          "The model's numbers have become infinite: it has diverged. Start again with a lower learning rate.";
+        return;
+      }
       this.inside = inside;
       this.step = step;
       this.error.textContent = "";

@@ -4,6 +4,7 @@ import { percent, sign } from "./picture.js";
 
 /** @typedef {import("./picture.js").Inside} Inside */
 
+const LONGEST = 24; // characters that are repeated of what stands before a position
 const STRONGEST = 42; // percent of colour in a tile; more would leave too little contrast for its text
 
 export class Losses {
@@ -79,10 +80,12 @@ export function targetOf(inside, position) {
   return { character, token, isBos: token === inside.tokens[0] };
 }
 
-/** Return what is known at a position, in words.
+/** Return what is known at a position, in words, not all of a long text.
  * @param {Inside} inside
  * @param {number} position */
 export function before(inside, position) {
-  const text = [...inside.text].slice(0, position).join("");
-  return text ? `“${text}”` : "the start";
+  const characters = [...inside.text].slice(0, position);
+  if (!characters.length) return "the start";
+  const rest = characters.length > LONGEST ? "…" : "";
+  return `“${rest}${characters.slice(-LONGEST).join("")}”`;
 }

@@ -99,7 +99,7 @@ export class Probabilities {
     const target = targetOf(inside, chosen);
     const same = token === target.token;
     const wanted = target.isBos ? "ends here" : `goes on with “${sign(target.character)}”`;
-    texts.result.textContent = `Drawn: ${name}. ${same ? "So does your text." : `But your text ${wanted}.`}`;
+    texts.result.textContent = `Drawn: ${name}${same ? ", as in your text" : `. Your text ${wanted}`}.`;
     if (temperature === 0) {
       const most = logits[token].toFixed(2);
       texts.sum.textContent = `At temperature 0 nothing is drawn: the largest logit wins, ${most}.`;

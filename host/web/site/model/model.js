@@ -33,8 +33,11 @@ export function startModel(session, site) {
     }
   }
 
-  const ready = () => (download.disabled = !session.board?.facts);
+  const ready = () => {
+    download.disabled = !session.board?.facts || session.state?.phase === "failed";
+  };
   session.on("board", ready);
+  session.on("state", ready);
   ready();
 
   download.addEventListener("click", () => report("Writing the model…", () => save(session)));
