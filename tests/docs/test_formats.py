@@ -21,10 +21,13 @@ from microgpt.runs import info
 from microgpt.runs import log as run_log
 from microgpt.runs.environment import Computation, Environment
 from microgpt_board.device import log
-from microgpt_board.image import names_bin, native
+from microgpt_board.image import boards, manifest, names_bin, native, partitions
+from microgpt_board.site import facts
 from ugpt import app, checkpoint
 from ugpt.dataset import Dataset
 from ugpt.layout import NUMBERS, Sizes, parameter_count, parameter_table
+
+from tests.support.node import call
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```\w*\n(.*?)```", re.DOTALL)
@@ -215,3 +218,43 @@ def test_the_end_of_kernels_mpy() -> None:
     end = dump("kernels.mpy end")
     assert data.endswith(end)
     assert data[-4:] == crc32(data[:-4]).to_bytes(4, "little")
+
+
+def test_the_end_of_kernels_wasm() -> None:
+    data = native.PREBUILT_WASM.read_bytes()
+    end = dump("kernels.wasm end")
+    assert data.endswith(end)
+    assert len(end) == 2 + end[1]  # the whole section
+    assert data[-4:] == crc32(data[:-4]).to_bytes(4, "little")
+
+
+def test_the_manifest_of_an_image() -> None:
+    example = json.loads(EXAMPLES["manifest.json"])
+    board = boards.find(boards.DEFAULT)
+    made = manifest.build(board, "image.bin", manifest.settings_file({}), {})
+    assert list(example) == list(made)
+    for name in ("name", "version", "new_install_prompt_erase", "builds", "board", "names"):
+        assert example[name] == made[name], name
+    vfs = partitions.read()["vfs"]
+    assert vfs.offset < example["settings"]["offset"] < vfs.offset + vfs.size == example["size"]
+    assert example["settings"]["size"] == made["settings"]["size"]
+
+
+def test_every_member_of_site_json_is_in_its_table() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    table = page[page.index("## site.json") : page.index("## The link to a run")]
+    about = facts.site("1.29.0", [])
+    assert [name for name in about if f"`{name}`" not in table] == []
+    parts = ("names_format", "log")
+    named = [name for part in parts for name in dict(about[part])]  # type: ignore[call-overload]
+    assert [name for name in named if f"`{name}`" not in table] == []
+
+
+def test_the_link_to_a_run() -> None:
+    about = facts.site("1.29.0", [])
+    found = call("site/model/link.js", "read", EXAMPLES["link"].strip(), about)
+    assert found["problems"] == []
+    run = found["run"]
+    assert run["settings"] == call("site/model/values.js", "usual", about)
+    again = call("site/model/link.js", "write", run)
+    assert again == EXAMPLES["link"].strip()

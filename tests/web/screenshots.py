@@ -1,60 +1,110 @@
-"""Take the pictures of docs/browser/: python -m tests.web.screenshots [FOLDER [SITE]].
+"""Take the pictures of docs/browser/: python -m tests.web.screenshots [FOLDER [TAB ...]].
 
-Each tab on a desktop and on a phone, in light and in dark: Try while it trains and with its pictures
-of the inside; Flash with an image; Watch with the recorded run of an emulated ESP32.
+Each tab on a desktop and on a phone, in light and in dark: Try while it trains, with pictures of
+the model's inside; Flash with an image; Watch with the recorded run of an emulated ESP32. try.png,
+for the README, is what a window shows.
 """
 
 import base64
 import io
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
+from microgpt_board.image import boards, image
+from microgpt_board.image.names_bin import Source
+from microgpt_board.site import build
 from PIL import Image
 
 from tests.support.chromium import start
+from tests.support.log_cases import CAPTURE
+from tests.support.release import release
 from tests.support.site import SiteServer
 from tests.support.site_page import SitePage
+from tests.support.site_runs import begin, until_step
+from tests.support.site_serial import Line
 
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-THEMES = ("light", "dark")
-COLOURS = 96  # of a picture, which keeps its file small
+FOLDER = Path("docs/browser")
+SIZES = {"desktop": (1280, 1000), "phone": (390, 844)}
+COLOURS = 256  # of a picture, which keeps its file small
+STUB = Path(__file__).with_name("serial_stub.js")
 
 
-def main(folder: Path, built: Path) -> None:
-    """Take all pictures."""
-    server, driver = SiteServer(built), start()
-    try:
-        for device, size in SIZES.items():
-            for theme in THEMES:
-                page = SitePage(driver, server.url)
+def try_it(page: SitePage, server: SiteServer) -> None:
+    """Train at 200 steps a second, until more than half of a run is done; look inside."""
+    begin(page, speed=7)
+    page.driver.execute_script("document.getElementById('inside').scrollIntoView()")
+    until_step(page, 600)
+    page.until(lambda: page.the("#inside-pictures").is_displayed())
+
+
+def flash(page: SitePage, server: SiteServer) -> None:
+    """Wait for the image that can be written."""
+    page.until(lambda: page.the("#flash-start").is_enabled())
+
+
+def watch(page: SitePage, server: SiteServer) -> None:
+    """Connect a board, and let it send what an emulated one has sent."""
+    line = Line()
+    server.ports.plug("board", line)
+    page.the("#watch-connect").click()
+    page.until(lambda: server.ports.opened("board"))
+    line.send(CAPTURE.read_bytes())
+    page.until(lambda: page.texts("#watch-names li"))
+
+
+TABS = {"try": try_it, "flash": flash, "watch": watch}
+
+
+def main(folder: Path, tabs: list[str]) -> None:
+    """Take the pictures of these tabs."""
+    with tempfile.TemporaryDirectory() as scratch:
+        site = built(Path(scratch))
+        for tab, (device, size), theme in product(tabs or TABS, SIZES.items(), ("light", "dark")):
+            with opened(site) as (page, server):
                 page.size(*size)
                 page.dark(theme == "dark")
-                for tab, prepare in {"try": train}.items():
-                    page.go(tab)
-                    prepare(page)
-                    save(page, folder / f"{tab}-{device}-{theme}.png")
+                page.go(tab)
+                TABS[tab](page, server)
+                save(page, folder / f"{tab}-{device}-{theme}.png")
+                if (tab, device, theme) == ("try", "desktop", "light"):
+                    save(page, folder / "try.png", whole=False)
+
+
+def built(scratch: Path) -> Path:
+    """Build a site with an image for a board, whose MicroPython is a stand-in."""
+    board = boards.find(boards.DEFAULT)
+    firmware, file, site = scratch / "release.bin", scratch / "image.bin", scratch / "site"
+    firmware.write_bytes(release(board))
+    image.write_image(file, board, firmware, Source(Path("data/names.txt")))
+    build.build(site, (file,))
+    return site
+
+
+@contextmanager
+def opened(site: Path) -> Iterator[tuple[SitePage, SiteServer]]:
+    """A page of the site, in a Chromium of its own."""
+    server, driver = SiteServer(site), start()
+    source = {"source": STUB.read_text()}
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+    try:
+        yield SitePage(driver, server.url), server
     finally:
         driver.quit()
         server.close()
 
 
-def train(page: SitePage) -> None:
-    """Train at 200 steps a second, until more than half of a run is done."""
-    page.until(lambda: page.the("#run-start").is_enabled())
-    page.slide("#run-speed", 7)
-    page.press("#run-start")
-    page.until(lambda: page.driver.execute_script("return microgpt.state?.step > 600"))
-
-
-def save(page: SitePage, file: Path) -> None:
-    """Write the whole page as a picture of few colours."""
-    page.driver.execute_script("scrollTo(0, 0)")
-    shot = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
-    image = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
-    print(f"{file}: {file.stat().st_size:,} bytes, {image.width} x {image.height}")
+def save(page: SitePage, file: Path, whole: bool = True) -> None:
+    """Write the whole page, or what is seen of it in the window, as a picture of few colours."""
+    page.driver.execute_script("scrollTo({ top: 0, behavior: 'instant' })")
+    shot = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
+    picture = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"{file}: {file.stat().st_size:,} bytes, {picture.width} x {picture.height}")
 
 
 if __name__ == "__main__":
-    words = [Path(word) for word in sys.argv[1:]]
-    main(*words[:1] or [Path("docs/browser")], *words[1:] or [Path("build/site")])
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER, sys.argv[2:])

@@ -10,6 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.axe import violations
 from tests.support.site_page import SitePage
+from tests.support.site_runs import AS_FAST_AS_IT_GOES, begin, finish, until_step
 
 TABS = ("try", "flash", "watch")
 
@@ -77,9 +78,12 @@ def test_the_focus_is_seen_wherever_it_goes(site_page: SitePage, tab: str) -> No
     page = site_page
     page.go(tab)
     seen: list[str] = []
-    outline = """
-        const style = getComputedStyle(document.activeElement);
-        return [style.outlineStyle, parseFloat(style.outlineWidth)]"""
+    outlined = """
+        const e = document.activeElement;
+        return [e, e.closest("label")].some((place) => {
+          const style = place && getComputedStyle(place);
+          return style && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1;
+        });"""
     for _ in range(80):
         press(page, Keys.TAB)
         place = focused(page)
@@ -88,7 +92,87 @@ def test_the_focus_is_seen_wherever_it_goes(site_page: SitePage, tab: str) -> No
         if place in seen:
             break
         seen.append(place)
-        style, width = page.driver.execute_script(outline)
-        assert style != "none" and width >= 1, f"{place} has the focus, and no outline"
+        assert page.driver.execute_script(outlined), f"{place} has the focus, and no outline"
     assert f"tab-{tab}" in seen
     assert "theme" in seen
+
+
+def look_everywhere(page: SitePage) -> list[str]:
+    """What axe finds in both themes, on a desktop and a phone, and what makes the page too wide."""
+    found = []
+    for width in (1280, 360):
+        page.size(width, 800)
+        found += wider(page)
+        for dark in (False, True):
+            page.dark(dark)
+            found += [f"{width} {dark}: {line}" for line in violations(page.driver)]
+    return found
+
+
+OPEN_ALL = "for (const e of document.querySelectorAll('details')) e.open = true"
+
+
+def test_axe_finds_nothing_while_it_trains_nor_after_it(site_page: SitePage) -> None:
+    page = site_page
+    begin(page, speed=4, steps=400)
+    until_step(page, 30)
+    page.driver.execute_script("document.getElementById('inside').scrollIntoView()")
+    page.until(lambda: page.the("#inside-pictures").is_displayed())
+    page.driver.execute_script(OPEN_ALL)
+    assert look_everywhere(page) == []
+    page.press("#run-start")  # pause
+    page.until(lambda: page.the("#run-phase").text == "Paused")
+    assert look_everywhere(page) == []
+    page.slide("#run-speed", AS_FAST_AS_IT_GOES)
+    page.press("#run-start")
+    finish(page)
+    assert look_everywhere(page) == []
+
+
+def test_axe_finds_nothing_in_errors(site_page: SitePage) -> None:
+    page = site_page
+    page.until(lambda: page.driver.execute_script("return microgpt.draft"))
+    page.driver.execute_script(OPEN_ALL)
+    page.press("#list-own")
+    page.the("#data-text").send_keys("Zoë\n\nÉmile\n" + "a very long document " * 20)
+    page.until(lambda: "dropped" in page.the("#data-made").text)
+    page.fill("#set-n_embd", 17)
+    page.until(lambda: page.the("#settings-error").text or page.the("#fits-figures").text)
+    assert look_everywhere(page) == []
+
+
+def test_a_run_with_the_keyboard_alone(site_page: SitePage) -> None:
+    page = site_page
+    page.until(lambda: page.driver.execute_script("return microgpt.draft"))
+    tab_to(page, "run-start")
+    press(page, Keys.ENTER)
+    until_step(page, 1)
+    tab_to(page, "run-speed")
+    press(page, Keys.END)
+    finish(page)
+    assert page.the("#run-phase").text == "Done"
+    tab_to(page, "inside-text")
+    press(page, Keys.CONTROL + "a" + Keys.NULL, "ada", Keys.ENTER)
+    page.until(lambda: "ada" in page.the("#inside-next-title").text)
+
+
+def tab_to(page: SitePage, place: str) -> None:
+    """Press Tab until an element has the focus."""
+    for _ in range(60):
+        if focused(page) == place:
+            return
+        press(page, Keys.TAB)
+    raise AssertionError(f"Tab does not reach {place}")
+
+
+def test_nothing_moves_for_whoever_wants_it_so(site_page: SitePage) -> None:
+    page = site_page
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    page.go("try")
+    begin(page, steps=100)
+    finish(page)
+    script = """
+        const smooth = getComputedStyle(document.documentElement).scrollBehavior;
+        return [document.getAnimations().length, smooth]"""
+    assert page.driver.execute_script(script) == [0, "auto"]
