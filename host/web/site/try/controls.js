@@ -31,7 +31,9 @@ export class Controls {
     the("run-start").addEventListener("click", () => this.primary());
     the("run-step").addEventListener("click", () => this.step());
     the("run-stop").addEventListener("click", () => this.stop());
-    the("run-again").addEventListener("click", () => this.begin(true));
+    the("run-again").addEventListener("click", async () => {
+      if (await this.begin(true)) the("run-start").focus(); // this button has gone away
+    });
     session.on("board", () => {
       this.stopped = false;
       this.failed = "";
