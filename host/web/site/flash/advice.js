@@ -8,7 +8,7 @@ import { grouped } from "../../common/text.js";
 const CABLE =
   "Use another USB cable: many carry power and no data. Connect the board to the computer itself, " +
   "without a hub.";
-const PRESS = "press the button below again";
+const PRESS = "press the button again";
 
 /** Return the operating system that the browser runs on.
  * @returns {"linux"|"mac"|"windows"|""} */
