@@ -225,6 +225,7 @@ class Flash {
     for (const field of fields()) field.disabled = true;
     the("progress").hidden = the("details").hidden = false;
     the("log").textContent = "";
+    /** @type {HTMLDetailsElement} */ (the("no-port")).open = false;
   }
 
   /** @param {string} said */
