@@ -164,6 +164,12 @@ def prepare(settings, remarks=(), checkpoints=None):
     `checkpoints` can be given if the files have been read already. Raises DatasetError if the
     names are missing or damaged, SettingsError if no model has these sizes or it has no room.
     """
+    exhaust(_prepare_all(settings, remarks, checkpoints))
+    return current
+
+
+def _prepare_all(settings, remarks, checkpoints):
+    """Do what `prepare` does, as a generator: it pauses while the initial weights are drawn."""
     global current, _model
     board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
@@ -178,7 +184,8 @@ def prepare(settings, remarks=(), checkpoints=None):
         state = allocate_state(sizes)  # before the kernels, which take memory too
     kernels, reason = backend.choose()
     _model = _model or Model(sizes, kernels, state)
-    training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model)
+    training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model, drawn=False)
+    yield from training.draw_all()
     report = Report(settings["log_every"])
     report.start(training, reason)
     for text in remarks:
@@ -187,7 +194,6 @@ def prepare(settings, remarks=(), checkpoints=None):
     if memory:
         remark(memory)
     current = training, report, checkpoints
-    return current
 
 
 def run():
@@ -196,10 +202,14 @@ def run():
 
 
 def program():
-    """Do what `run` does, as a generator: it pauses before training and after each step or name."""
+    """Do what `run` does, as a generator: it pauses after each step and each name.
+
+    Before that it pauses while it draws the initial weights, and when the run is `current`.
+    """
     checkpoints = Checkpoints()
     settings, remarks = read_settings(SETTINGS_FILE, checkpoints.header)
-    training, report, checkpoints = prepare(settings, remarks, checkpoints)
+    yield from _prepare_all(settings, remarks, checkpoints)
+    training, report, checkpoints = current
     if checkpoints.locked:
         remark(
             "%s: it is left alone, and this run is not saved; make reset-training removes it"

@@ -31,7 +31,19 @@ class Run:
 
     def __init__(self):
         self.program = app.program()
-        next(self.program)
+
+    def prepare(self, ms):
+        """Draw initial weights, for `ms` milliseconds; return whether the run is ready."""
+        begin = ticks_ms()
+        while not app.current:
+            next(self.program)
+            if ticks_diff(ticks_ms(), begin) >= ms:
+                break
+        if app.current:
+            self._ready()
+        return app.current
+
+    def _ready(self):
         self.training = app.current[0]
         self.losses = []  # of the steps that the page does not know of yet
         report = app.current[1]
@@ -79,13 +91,19 @@ def needed():
 
 
 def start():
-    """Prepare a run as ugpt.json and names.bin say; return facts about it, or the reason, as JSON.
-
-    The reason, under "failure", is logged as the board does.
-    """
+    """Begin a run as ugpt.json and names.bin say; `prepare` follows, until it has a result."""
     global _run
+    _run = Run()
+
+
+def prepare(ms):
+    """Go on for `ms` milliseconds; return facts about the run if it is ready, else "", as JSON.
+
+    If it cannot start, the result is the reason, under "failure", which is logged as on a board.
+    """
     try:
-        _run = Run()
+        if not _run.prepare(ms):
+            return ""
     except app.FAILURES as error:
         return _failed(error)
     training = _run.training

@@ -55,10 +55,11 @@ const FOLDER = "/board";
 // each line of the log, takes 0.1 ms for each MB. It cannot be enlarged: it grows by itself, but only
 // for small objects, and a model's buffers are large.
 const SMALLEST_HEAP = 2 * 1024 * 1024;
-const LARGEST_HEAP = 64 * 1024 * 1024;
+const LARGEST_HEAP = 16 * 1024 * 1024; // a board has 8 MB at most; to draw the weights takes seconds
 const PROGRAM = 512 * 1024; // bytes for the program itself, and for garbage
 const TABLES = 13 / 512; // of the heap are MicroPython's own
 
+const PREPARING = 20; // ms in which the initial weights are drawn, until garbage can be collected
 const TAB = " "; // no board's name
 
 /** Returns the losses of the target tokens, from logits of `width` a position.
@@ -100,8 +101,8 @@ async function boot({ micropython: url, program, kernels, print }, heap) {
     await link(micropython, memory, kernels, stack).catch(() => {});
   }
   // Each access to a function of the module would make a new object.
-  const { forget, needed, start, replaced, advance, state, sample, look, check } = tab;
-  const functions = { forget, needed, start, replaced, advance, state, sample, look, check };
+  const { forget, needed, start, prepare, replaced, advance, state, sample, look, check } = tab;
+  const functions = { forget, needed, start, prepare, replaced, advance, state, sample, look, check };
   return { heap, micropython, memory, tab: functions };
 }
 
@@ -155,7 +156,10 @@ export class VirtualBoard {
       this.machine = await boot(this.parts, Math.round(heap));
       write();
     }
-    const facts = JSON.parse(this.machine.tab.start());
+    this.machine.tab.start();
+    let answer = "";
+    while (!answer) answer = this.machine.tab.prepare(PREPARING);
+    const facts = JSON.parse(answer);
     if (facts.failure) throw new Error(facts.failure);
     if (weights) {
       if (weights.length !== facts.parameters) {
