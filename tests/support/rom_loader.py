@@ -40,8 +40,7 @@ class RomLoader:
     `fails_above`: a baud rate over which data does not arrive. `awake`: False is a board that is
     not in download mode. `magic`: which chip it is. `flash_id`: how large its flash is.
     `silent_after`: a number of packets with data after which it says nothing. `worn`: a byte of
-    its flash does not keep what is written. `program`: what it sends once it is started by the
-    lines; without them it is always in download mode.
+    its flash does not keep what is written.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class RomLoader:
         flash_id: int = FLASH_ID,
         silent_after: int | None = None,
         worn: bool = False,
-        program: bytes = b"",
     ) -> None:
         self.flash = bytearray(FLASH_SIZE)  # zeros: what is not written differs from an image
         self.fails_above = fails_above
@@ -61,7 +59,6 @@ class RomLoader:
         self.flash_id = flash_id
         self.silent_after = silent_after
         self.worn = worn
-        self.program = program
         self.erased = 0  # how often all of it was
         self.starts = 0  # of the program
         self.running = False
@@ -97,7 +94,12 @@ class RomLoader:
         self._reset()
         self.running = not self._lines["dataTerminalReady"]
         self.starts += self.running
-        self._end.write(self.program if self.running else DOWNLOAD)
+        if not self.running:
+            self._end.write(DOWNLOAD)
+
+    def say(self, data: bytes) -> None:
+        """Send what the program that runs on it prints."""
+        self._end.write(data)
 
     def _send(self, packet: bytes) -> None:
         packet = packet.replace(ESCAPE, ESCAPE + b"\xdd").replace(END, ESCAPE + b"\xdc")

@@ -163,6 +163,10 @@ def test_the_flash_is_the_image_and_the_page_goes_on_to_watch(
         assert said == "The board is written, and starts."
         log = flash_page.the("#flash-log").get_attribute("textContent")
         assert "Hash of data verified." in log
+        flash_page.until(lambda: flash_site.ports.opened("board"))
+        assert flash_site.ports.options("board")[-1]["baudRate"] == SLOW
+        board.loader.say(b"step:0 loss:3.3678 mean:3.3678 lr:0.01000 ms:9.1 free:81234\r\n")
+        flash_page.until(lambda: "3.3678" in flash_page.the("#watch").text)
 
 
 def test_a_write_that_fails_is_tried_again_slower(
@@ -192,11 +196,14 @@ def test_a_flash_that_keeps_other_bytes(flash_page: "SitePage", flash_site: Site
 
 
 def test_a_board_of_another_chip(flash_page: "SitePage", flash_site: SiteServer) -> None:
+    from tests.support.axe import violations
+
     with plugged(flash_site, magic=ESP32_S2) as board:
         start(flash_page)
         said = failure(flash_page)
         assert said.startswith("This board has the chip ESP32-S2; the image is for ESP32. Nothing")
         assert not any(board.loader.flash)
+    assert violations(flash_page.driver) == []
 
 
 def test_a_board_with_too_small_a_flash(flash_page: "SitePage", flash_site: SiteServer) -> None:
@@ -309,6 +316,8 @@ def test_own_documents_and_sizes_are_written_as_the_tool_writes_them(
 def test_what_does_not_fit_the_board_is_refused_before_anything_is_asked(
     flash_page: "SitePage",
 ) -> None:
+    from tests.support.axe import violations
+
     def refusal() -> str:
         return flash_page.the("#flash-refusal").text
 
@@ -319,6 +328,7 @@ def test_what_does_not_fit_the_board_is_refused_before_anything_is_asked(
     own(flash_page, "emma\n", n_embd=64)
     expected = "For ESP32_GENERIC, the model needs "
     flash_page.until(lambda: refusal().startswith(expected) and "are free: the tab" in refusal())
+    assert violations(flash_page.driver) == []
     assert not flash_page.the("#flash-start").is_enabled()
     own(flash_page, "emma\n", n_embd=63)
     flash_page.until(lambda: "no documents or settings" in refusal())  # n_head divides it not
