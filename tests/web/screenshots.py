@@ -18,6 +18,7 @@ from microgpt_board.image import boards, image
 from microgpt_board.image.names_bin import Source
 from microgpt_board.site import build
 from PIL import Image
+from selenium.webdriver.common.action_chains import ActionChains
 
 from tests.support.chromium import start
 from tests.support.log_cases import CAPTURE
@@ -54,6 +55,7 @@ def watch(page: SitePage, server: SiteServer) -> None:
     page.until(lambda: server.ports.opened("board"))
     line.send(CAPTURE.read_bytes())
     page.until(lambda: page.texts("#watch-names li"))
+    ActionChains(page.driver).move_to_element(page.the("#version")).perform()  # off the button
 
 
 TABS = {"try": try_it, "flash": flash, "watch": watch}
@@ -65,13 +67,14 @@ def main(folder: Path, tabs: list[str]) -> None:
         site = built(Path(scratch))
         for tab, (device, size), theme in product(tabs or TABS, SIZES.items(), ("light", "dark")):
             with opened(site) as (page, server):
+                page.driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
                 page.size(*size)
                 page.dark(theme == "dark")
                 page.go(tab)
                 TABS[tab](page, server)
-                save(page, folder / f"{tab}-{device}-{theme}.png")
                 if (tab, device, theme) == ("try", "desktop", "light"):
                     save(page, folder / "try.png", whole=False)
+                save(page, folder / f"{tab}-{device}-{theme}.png")
 
 
 def built(scratch: Path) -> Path:
@@ -102,7 +105,9 @@ def save(page: SitePage, file: Path, whole: bool = True) -> None:
     page.driver.execute_script("scrollTo({ top: 0, behavior: 'instant' })")
     shot = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
     picture = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    way = Image.Quantize.MAXCOVERAGE  # keeps rare colours, such as that of a badge
+    few = picture.quantize(COLOURS, way, kmeans=2, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
     print(f"{file}: {file.stat().st_size:,} bytes, {picture.width} x {picture.height}")
 
 
