@@ -85,9 +85,12 @@ def test_a_run_is_unchanged_by_pauses_looks_samples_and_growth(lists: dict[str, 
 
 
 def test_start_again_with_other_sizes_and_back(lists: dict[str, bytes]) -> None:
-    """A large model gets a MicroPython with a larger heap; each run is as if it were the first."""
+    """A large model gets a MicroPython with a larger heap; each run is as if it were the first.
+
+    To draw 200,000 weights leaves 46 MB of garbage, which is collected meanwhile.
+    """
     small = {"settings": {"steps": 30}, "names": lists["names"]}
-    large = {"settings": {"steps": 2, "n_embd": 160, "n_layer": 2}, "names": lists["names"]}
+    large = {"settings": {"steps": 2, "n_embd": 128}, "names": lists["names"]}
     code = """
         const [parts, runs] = args;
         const { board, lines } = await made(parts);
@@ -95,11 +98,13 @@ def test_start_again_with_other_sizes_and_back(lists: dict[str, bytes]) -> None:
         for (const run of runs) {
             await board.start(run);
             exhaust(board);
-            heaps.push(board.machine.heap);
+            heaps.push([board.machine.heap, board.machine.memory.buffer.byteLength]);
         }
         return [lines, heaps];"""
     lines, heaps = in_node(code, parts(), [small, small, large, small])
-    assert heaps[0] == heaps[1] == heaps[3] < heaps[2]
+    assert heaps[0] == heaps[1]
+    assert heaps[0][0] < heaps[2][0]
+    assert heaps[2][1] <= 2**24  # what MicroPython's module has from the start
     logs = [list(same(log_of(run))) for run in (small, large)]
     assert list(same(lines)) == logs[0] + logs[0] + logs[1] + logs[0]
 

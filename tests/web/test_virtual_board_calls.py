@@ -7,7 +7,7 @@ import microgpt
 import numpy as np
 import pytest
 from ugpt import memory
-from ugpt.layout import Sizes
+from ugpt.layout import Sizes, parameter_table
 
 from tests.support.node import JsError
 from tests.support.tab_board import KERNELS, in_node, parts
@@ -118,7 +118,11 @@ def test_what_fits_where() -> None:
     sizes = [{name: each[name] for name in names} for each in sizes]
     board = {"name": "an ESP32", "free": 144176, "piece": 107784}
     usual, wide, wider, uneven, huge = in_node(code, parts(), sizes, [board])
+    assert [tuple(each) for each in usual.pop("table")] == [
+        (name, list(shape), offset) for name, shape, offset in parameter_table(Sizes())
+    ]
     assert usual == {
+        "sizes": sizes[0],
         "parameters": 4192,
         "needed": memory.needed(Sizes()),
         "refusals": {"an ESP32": ""},
