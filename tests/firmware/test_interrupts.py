@@ -7,6 +7,7 @@ from ugpt.training import Training, exhaust
 from tests.support.micropython.arrays import raises
 from tests.support.micropython.checkpoints import Names, Silent
 
+HEAP = "1m"  # two runs, and two checkpoints
 HERE = "checkpoint-test-"
 STEPS = 4
 
