@@ -11,7 +11,8 @@
 //
 //   - It has no data: its constants come from an array of Python's, ugpt/coefficients.py.
 //   - Its stack pointer, which it exports, is set to the end of a bytearray that MicroPython has
-//     allocated and keeps. Where the linker has put it there would be MicroPython's own data.
+//     allocated and keeps. Where the linker has put it there would be MicroPython's own data. (As
+//     clang 22 compiles them, the kernels use no stack; another compiler may.)
 //   - MicroPython's garbage collector moves nothing: an address is valid as long as its array.
 
 /** @typedef {import("./micropython.js").MicroPython} MicroPython */
