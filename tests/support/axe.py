@@ -1,9 +1,10 @@
 """axe-core in a page of Selenium: what a person with a screen reader or a keyboard would miss."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selenium import webdriver
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 AXE = Path(__file__).parents[2] / "host/web/node_modules/axe-core/axe.min.js"
 
@@ -16,7 +17,7 @@ RUN = """
       (found) => done(found.violations), (error) => done([{ id: String(error), nodes: [] }]));"""
 
 
-def violations(driver: webdriver.Chrome) -> list[str]:
+def violations(driver: "Chrome") -> list[str]:
     """Return a line for each place of the page that breaks a rule: the rule, the place, why."""
     if not driver.execute_script("return 'axe' in window"):
         driver.execute_script(AXE.read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ from microgpt_board.image.names_bin import Source
 from microgpt_board.site import images
 from microgpt_board.site.build import FACTS
 
+from tests.support.axe import violations
 from tests.support.release import release
 from tests.support.rom_loader import ESP32_S2, RomLoader
 from tests.support.site import SERIAL, SiteServer
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from tests.support.site_page import SitePage
 
-pytestmark = pytest.mark.browser
 STUB = Path(__file__).with_name("serial_stub.js")
 ESP32 = boards.find("ESP32_GENERIC")
 SMALL_FLASH = 0x154020  # 2 MB
@@ -196,8 +196,6 @@ def test_a_flash_that_keeps_other_bytes(flash_page: "SitePage", flash_site: Site
 
 
 def test_a_board_of_another_chip(flash_page: "SitePage", flash_site: SiteServer) -> None:
-    from tests.support.axe import violations
-
     with plugged(flash_site, magic=ESP32_S2) as board:
         start(flash_page)
         said = failure(flash_page)
@@ -316,8 +314,6 @@ def test_own_documents_and_sizes_are_written_as_the_tool_writes_them(
 def test_what_does_not_fit_the_board_is_refused_before_anything_is_asked(
     flash_page: "SitePage",
 ) -> None:
-    from tests.support.axe import violations
-
     def refusal() -> str:
         return flash_page.the("#flash-refusal").text
 
@@ -338,19 +334,12 @@ def test_what_does_not_fit_the_board_is_refused_before_anything_is_asked(
     flash_page.until(lambda: flash_page.the("#flash-summary").text == "")
 
 
-def test_a_site_without_an_image_says_how_to_add_one(site_page: "SitePage") -> None:
-    site_page.go("flash")
-    assert "make site IMAGES=" in site_page.the("#flash-none").text
-    assert not site_page.the("#flash-start").is_displayed()
-
-
 def test_a_browser_without_web_serial(chromium: "Chrome", flash_folder: Path) -> None:
     from tests.support.site_page import SitePage
 
     site = SiteServer(flash_folder)
-    command = "Page.addScriptToEvaluateOnNewDocument"
-    source = "delete Navigator.prototype.serial"
-    script = chromium.execute_cdp_cmd(command, {"source": source})
+    source = {"source": "delete Navigator.prototype.serial"}
+    script = chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
     page = SitePage(chromium, f"{site.url}#flash")
     assert page.the("#flash-unable").text.startswith("This browser cannot write a board")
     assert "Chrome, Edge" in page.the("#flash-unable").text

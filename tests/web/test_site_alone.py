@@ -113,3 +113,9 @@ def test_without_its_kernels_the_tab_trains_with_the_portable_ones(
     server.close()
     assert f"kernels:portable reason:{reason} seed:42 " in log[0]
     assert log[-1].startswith("name:")
+
+
+def test_a_site_without_an_image_says_how_to_add_one(site_page: SitePage) -> None:
+    site_page.go("flash")
+    assert "make site IMAGES=" in site_page.the("#flash-none").text
+    assert not site_page.the("#flash-start").is_displayed()

@@ -13,8 +13,8 @@ const NO_PROGRAM = /^ImportError.*ugpt/;
 const PUT_ON = "This board has MicroPython, but not the program: put it on in the tab Flash.";
 const BROWSERS =
   "This browser cannot watch a board: it has no Web Serial. Chrome, Edge, Opera and other browsers made of " +
-  "Chromium have it, on a computer with Windows, macOS, Linux or ChromeOS. Without a browser, make monitor " +
-  "shows and records the same.";
+  "Chromium have it, and Firefox of late, on a computer with Windows, macOS, Linux or ChromeOS. Without a " +
+  "browser, make monitor shows and records the same.";
 const ADDRESS =
   "A page may use serial ports only if nobody can change it on its way: it must come over https, or from " +
   "this computer itself (http://localhost, as make site-serve has it). This page did not.";
