@@ -99,6 +99,26 @@ def test_a_build_replaces_the_one_before(bundler: Path, tmp_path: Path) -> None:
     assert [path.name for path in site.parent.iterdir()] == ["site"]
 
 
+def test_a_build_removes_nothing_but_the_site(
+    bundler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tmp_path / "site.new" / "photo"
+    photo.parent.mkdir()
+    photo.touch()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "site")
+    assert microgpt_board("site", tmp_path / "site").returncode == 0
+    (tmp_path / "site" / "old").touch()
+    assert microgpt_board("site", link).returncode == 0
+    assert link.is_symlink()
+    monkeypatch.chdir(tmp_path / "site")
+    assert microgpt_board("site", ".").returncode == 0
+    assert not (tmp_path / "site" / "old").exists()
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"link", "programs", "site", "site.new"}
+    assert photo.exists()
+
+
 def test_a_build_that_fails_leaves_the_one_before(bundler: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     assert microgpt_board("site", site).returncode == 0

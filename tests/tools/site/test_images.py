@@ -1,6 +1,7 @@
 """Images go into the site with their manifests; what does not belong together is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,27 @@ def test_a_manifest_that_is_not_the_images(tmp_path: Path, manifest: str | None,
         (tmp_path / "manifest.json").write_text(manifest)
     with pytest.raises(ToolError, match=complaint):
         images.copy([image_file], tmp_path / "site")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"board": {"name": "../../photos"}},
+        {"board": 5},
+        {"builds": []},
+        {"builds": [{"parts": [{"path": "../../../index.html"}]}]},
+    ],
+)
+def test_a_manifest_that_leads_elsewhere(
+    built: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    image_file = tmp_path / "image.bin"
+    shutil.copytree(built / "ESP32_GENERIC", tmp_path, dirs_exist_ok=True)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | changes))
+    with pytest.raises(ToolError, match="manifest.json is damaged: build the image again"):
+        images.copy([image_file], tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_an_image_that_is_not_there(tmp_path: Path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from microgpt.cli.options import PATH
@@ -36,20 +37,30 @@ def build(target: Path, images: tuple[Path, ...] = ()) -> str:
     """
     web = sources()
     program = node.find()
-    if target.exists() and not (target / FACTS).exists():
+    place = target.resolve()  # of a link, the folder that it leads to
+    if place.exists() and not (place / FACTS).exists():
         raise ToolError(f"{target} is there and is no site: name another folder")
     node.install(web)
-    new = target.with_name(f"{target.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
+        new = Path(folder) / "new"
         fill(new, web, images)
-        node.run([program, "build.mjs", str(new.absolute())], web, "the bundler")
-        shutil.rmtree(target, ignore_errors=True)
-        new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        node.run([program, "build.mjs", str(new)], web, "the bundler")
+        _replace(place, new, Path(folder) / "old")
+    size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     return f"{target}: {size:,} bytes; make site-serve shows it, and any web server can send it"
+
+
+def _replace(place: Path, new: Path, old: Path) -> None:
+    """Let `new` be the folder `place`, and what is there `old`; if that fails, nothing changes."""
+    if place.exists():
+        place.rename(old)
+    try:
+        new.rename(place)
+    except BaseException:
+        if old.exists() and not place.exists():
+            old.rename(place)
+        raise
 
 
 def fill(folder: Path, web: Path, images: tuple[Path, ...]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from microgpt_board.errors import ToolError
-from microgpt_board.image import manifest
+from microgpt_board.image import boards, manifest
 
 FOLDER = "images"
 
@@ -37,13 +37,18 @@ def _read(image: Path) -> manifest.Manifest:
         raise ToolError(f"{image} is not a file: microgpt-board image builds an image")
     beside = image.with_name(manifest.FILE)
     again = "build the image again, with microgpt-board image"
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
     try:
         about: manifest.Manifest = json.loads(beside.read_text(encoding="utf-8"))
-        digest = about["sha256"]
+        if about["sha256"] != digest:
+            raise ToolError(f"{beside} is about another image than {image}: {again}")
+        path = about["builds"][0]["parts"][0]["path"]
+        if about["board"]["name"] not in boards.NAMES or Path(path).name != path:
+            raise ValueError("names of folders or files that are none of ours")
+    except ToolError:  # which is a ValueError
+        raise
     except OSError:
         raise ToolError(f"there is no {manifest.FILE} beside {image}: {again}") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, LookupError):
         raise ToolError(f"{beside} is damaged: {again}") from None
-    if digest != hashlib.sha256(image.read_bytes()).hexdigest():
-        raise ToolError(f"{beside} is about another image than {image}: {again}")
     return about
