@@ -129,3 +129,24 @@ def test_a_link_is_read_as_it_was_written(site: SiteServer) -> None:
     assert call("site/model/link.js", "read", link, facts) == {"run": run, "problems": []}
     for other in ("", "#try", "#watch?x=1", "#try?"):
         assert call("site/model/link.js", "read", other, facts) is None
+
+
+def test_a_hostile_link_says_little(site: SiteServer) -> None:
+    fields = [
+        "seed=1",
+        "seed=2",
+        "__proto__=1",
+        "own=" + "x" * 10**6,
+        "version=9%0A%E2%80%AE9" + "9" * 500,
+    ]
+    link = "#try?" + "&".join(fields + [f"x{i}={i}" for i in range(2000)])
+    found = call("site/model/link.js", "read", link, site.facts)
+    problems = found["problems"]
+    assert problems[:2] == [
+        "seed is there twice: the first one counts",
+        "__proto__ is no setting of this version",
+    ]
+    assert problems[5:] == ["1997 more of its fields are of no use"]
+    assert found["run"]["settings"]["seed"] == 1
+    assert found["run"]["version"] == "9  9" + "9" * 96 + "…"
+    assert len(found["run"]["source"]["name"]) == 100

@@ -21,6 +21,7 @@ const LEFT_OUT = ["save_every_s"]; // changes nothing here: a tab saves no check
 const WAYS = ["fold", "cut"];
 const OTHERS = ["list", "own", "sha256", "version", "kernels", "max_characters"];
 const LONGEST_NAME = 100; // characters of a file's name
+const MOST_PROBLEMS = 5;
 
 /** Return the part of the address from # on that makes this run again.
  * @param {Run} run
@@ -64,14 +65,16 @@ export function read(hash, site) {
     }
   }
   for (const name of new Set(fields.keys())) {
-    const known = name in settings || WAYS.includes(name) || OTHERS.includes(name);
+    const known = Object.hasOwn(settings, name) || WAYS.includes(name) || OTHERS.includes(name);
     if (!known) problems.push(`${shown(name)} is no setting of this version`);
+    else if (fields.getAll(name).length > 1) problems.push(`${name} is there twice: the first one counts`);
   }
   const { how, lines } = readHow(fields, site);
   const source = readSource(fields, site);
   problems.push(...lines, ...source.lines);
-  const version = fields.get("version") ?? "";
-  const kernels = fields.get("kernels") ?? "";
+  const more = problems.length - MOST_PROBLEMS;
+  if (more > 0) problems.splice(MOST_PROBLEMS, more, `${more} more of its fields are of no use`);
+  const [version, kernels] = ["version", "kernels"].map((name) => shown(fields.get(name)));
   return { run: { settings, how, source: source.source, version, kernels }, problems };
 }
 
@@ -108,9 +111,9 @@ function readSource(fields, site) {
   return { source: { kind: "preset", name, sha256 }, lines };
 }
 
-/** Return a value of a link, as far as it fits a line.
+/** Return a value of a link, as far as it fits a line; what would break or turn the line is a blank.
  * @param {string|null} text */
-function shown(text) {
-  const plain = text ?? "";
+export function shown(text) {
+  const plain = (text ?? "").slice(0, 2 * LONGEST_NAME).replace(/[\p{C}\u2028\u2029]/gu, " ");
   return plain.length > LONGEST_NAME ? `${plain.slice(0, LONGEST_NAME)}…` : plain;
 }

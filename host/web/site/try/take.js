@@ -1,7 +1,7 @@
 // The log of the run, and the link that makes it again.
 
 import { parse } from "../../common/log.js";
-import { read, write } from "../model/link.js";
+import { read, shown, write } from "../model/link.js";
 import { button, download, make, the } from "./elements.js";
 
 /** @typedef {import("./session.js").Session} Session
@@ -189,7 +189,7 @@ export class Opened {
     if (!source.sha256) {
       lines.push("It does not say which documents it was made with: they can be others.");
     } else if (source.kind === "own" && (given?.kind !== "own" || !draft?.text)) {
-      const name = source.name ? `“${source.name}”` : "a text that was pasted";
+      const name = source.name ? `“${shown(source.name)}”` : "a text that was pasted";
       lines.push(
         `It was made with ${name}, which no link carries. Paste or drop that text here: ` +
           `the page says whether it is the same (SHA-256 of its names.bin ${source.sha256.slice(0, 12)}…).`,
