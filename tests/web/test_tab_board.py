@@ -243,6 +243,16 @@ def test_without_the_program_the_board_says_so(tab: Tab, folder: Path) -> None:
     (folder / "program.json").unlink()
     code = "return made().then(() => null, (error) => error.message)"
     assert tab(code) == "program.json cannot be loaded (404): load the page again"
+    (folder / "program.json").write_text("<!doctype html>")
+    assert tab(code) == "program.json is damaged: load the page again"
+
+
+@pytest.mark.parametrize("content", [b"", b"<!doctype html>", b"\0asm\1\0\0\0\1"])
+def test_without_micropython_the_board_says_so(tab: Tab, folder: Path, content: bytes) -> None:
+    (folder / "micropython.wasm").unlink()  # it can be a hard link
+    (folder / "micropython.wasm").write_bytes(content)
+    code = "return made().then(() => null, (error) => error.message)"
+    assert str(tab(code)).startswith("MicroPython cannot be loaded: load the page again (")
 
 
 def test_a_model_comes_back_to_the_bit(tab: Tab) -> None:

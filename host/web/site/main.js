@@ -12,7 +12,9 @@ import { startWatch } from "./watch/watch.js";
 async function readFacts() {
   const response = await fetch("site.json");
   if (!response.ok) throw new Error(`site.json is not there (${response.status})`);
-  return response.json();
+  return response.json().catch(() => {
+    throw new Error("site.json is damaged");
+  });
 }
 
 document.getElementById("waiting")?.remove();

@@ -130,26 +130,40 @@ function lastLine(error) {
   return text.trim().split("\n").pop() ?? "";
 }
 
+/** What program.json says, from the server's answer.
+ * @param {Response} answer
+ * @returns {Promise<Record<string, string>>}
+ */
+async function contentOf(answer) {
+  if (!answer.ok) throw new Error(`program.json cannot be loaded (${answer.status}): load the page again`);
+  try {
+    return await answer.json();
+  } catch (error) {
+    throw new Error("program.json is damaged: load the page again", { cause: error });
+  }
+}
+
 /** @type {Record<string, (...given: any[]) => any>} */
 const calls = {
   /** @param {boolean} kernels */
   async load(kernels) {
     const at = (/** @type {string} */ file) => new URL(file, self.location.href).href;
     const [program, bytes] = await Promise.all([
-      fetch(at("program.json")).then((answer) => {
-        if (!answer.ok) {
-          throw new Error(`program.json cannot be loaded (${answer.status}): load the page again`);
-        }
-        return answer.json();
-      }),
+      fetch(at("program.json")).then(contentOf),
       kernels ? fetch(at("kernels.wasm")).then((answer) => (answer.ok ? answer.arrayBuffer() : null)) : null,
     ]);
-    board = await VirtualBoard.load({
+    const parts = {
       micropython: at("micropython.wasm"),
       program: { ...program, "tab.py": tab },
       kernels: bytes && new Uint8Array(bytes),
-      print: (line) => lines.push(line),
-    });
+      print: (/** @type {string} */ line) => lines.push(line),
+    };
+    try {
+      board = await VirtualBoard.load(parts);
+    } catch (error) {
+      const why = lastLine(error);
+      throw new Error(`MicroPython cannot be loaded: load the page again (${why})`, { cause: error });
+    }
   },
   /** @param {Parameters<VirtualBoard["start"]>[0]} run */
   async start(run) {
