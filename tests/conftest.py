@@ -25,8 +25,8 @@ pytest_plugins = [
     "tests.support.models",
     "tests.support.require_all",
     "tests.support.services",
-    "tests.support.tab_board",
-    "tests.support.site",
+    "tests.support.web.tab_board",
+    "tests.support.web.site",
 ]
 
 TESTS = Path(__file__).parent

@@ -27,7 +27,7 @@ from ugpt import app, checkpoint
 from ugpt.dataset import Dataset
 from ugpt.layout import NUMBERS, Sizes, parameter_count, parameter_table
 
-from tests.support.node import call
+from tests.support.web.node import call
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```\w*\n(.*?)```", re.DOTALL)

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import chromium as browser
 from tests.support.services import Service
+from tests.support.web import chromium as browser
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-    from tests.support.page import Page
-    from tests.support.site_page import SitePage
-    from tests.support.try_page import Try
+    from tests.support.web.page import Page
+    from tests.support.web.site_page import SitePage
+    from tests.support.web.try_page import Try
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def chromium() -> "Iterator[Chrome]":
 @pytest.fixture
 def page(chromium: "Chrome", names_service: Service) -> "Iterator[Page]":
     """The page of a model that generates documents and cannot chat."""
-    from tests.support.page import Page
+    from tests.support.web.page import Page
 
     page = Page(chromium, names_service.url)
     yield page
@@ -42,7 +42,7 @@ def page(chromium: "Chrome", names_service: Service) -> "Iterator[Page]":
 @pytest.fixture
 def chat_page(chromium: "Chrome", chat_service: Service) -> "Page":
     """The page of a model that chats."""
-    from tests.support.page import Page
+    from tests.support.web.page import Page
 
     return Page(chromium, chat_service.url)
 
@@ -50,6 +50,6 @@ def chat_page(chromium: "Chrome", chat_service: Service) -> "Page":
 @pytest.fixture
 def trying(site_page: "SitePage") -> "Try":
     """The tab Try of the site, when it has said where the default model fits."""
-    from tests.support.try_page import Try
+    from tests.support.web.try_page import Try
 
     return Try(site_page)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.chromium import start
-from tests.support.site import SiteServer
-from tests.support.site_page import SitePage
+from tests.support.web.chromium import start
+from tests.support.web.site import SiteServer
+from tests.support.web.site_page import SitePage
 
 RUNS = 5
 

@@ -20,18 +20,17 @@ from microgpt_board.site import build
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 
-from tests.support.chromium import start
 from tests.support.log_cases import CAPTURE
 from tests.support.release import release
-from tests.support.site import SiteServer
-from tests.support.site_page import SitePage
-from tests.support.site_runs import begin, until_step
-from tests.support.site_serial import Line
+from tests.support.web.chromium import start
+from tests.support.web.site import SiteServer
+from tests.support.web.site_page import SitePage
+from tests.support.web.site_runs import begin, until_step
+from tests.support.web.site_serial import STUB, Line
 
 FOLDER = Path("docs/browser")
 SIZES = {"desktop": (1280, 1000), "phone": (390, 844)}
 COLOURS = 256  # of a picture, which keeps its file small
-STUB = Path(__file__).with_name("serial_stub.js")
 
 
 def try_it(page: SitePage, server: SiteServer) -> None:
