@@ -91,6 +91,7 @@ def test_it_brings_the_licences_of_what_it_is_made_of(site_folder: Path) -> None
     for name in (
         "microgpt-esp32",
         "@micropython/micropython-webassembly-pyscript",
+        "@noble/hashes",
         "esp-web-tools",
     ):
         assert re.search(rf"^{name}\b", text, re.MULTILINE), name

@@ -1,7 +1,8 @@
 // Write an image to a board with the flash() of ESP Web Tools, and verify it. Loaded when it is first used.
 
+import { md5 } from "@noble/hashes/legacy.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { flash } from "esp-web-tools/dist/flash.js";
-import { md5 } from "./md5.js";
 
 /** @typedef {import("./image.js").Manifest} Manifest */
 
@@ -156,7 +157,8 @@ class Work {
     this.#loader.writeFlash = (/** @type {any} */ options) =>
       writeFlash({
         ...options,
-        calculateMD5Hash: md5,
+        // SHA-256 is not among what a board computes over its flash.
+        calculateMD5Hash: (/** @type {Uint8Array} */ data) => bytesToHex(md5(data)),
         reportProgress: (/** @type {number[]} */ ...[file, done, all]) => {
           options.reportProgress(file, done, all);
           if (done === all) this.watcher.on("verifying", null);

@@ -138,9 +138,3 @@ def test_an_image_that_is_damaged(built: tuple[bytes, dict[str, Any], Path]) -> 
     for wrong in (data[:-1], data[:5000] + b"?" + data[5001:], b""):
         with pytest.raises(JsError, match="^The image of ESP32_GENERIC on this site is damaged"):
             call(MODULE, "check", wrong, manifest)
-
-
-@pytest.mark.parametrize("size", [0, 1, 55, 56, 63, 64, 119, 120, 100_000])
-def test_md5(size: int) -> None:
-    data = bytes((i * i + size) % 256 for i in range(size))
-    assert call("site/flash/md5.js", "md5", data) == hashlib.md5(data).hexdigest()
