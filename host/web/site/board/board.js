@@ -29,6 +29,7 @@ export class TabBoard extends EventTarget {
   /** Facts about the run that `start` has prepared. @type {Facts | null} */
   facts = null;
   #last = 0;
+  #ended = ""; // why no call can be answered any more
   /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
 
@@ -102,10 +103,10 @@ export class TabBoard extends EventTarget {
     return this.#call("weights");
   }
 
-  /** End the worker; nothing can be called afterwards. */
+  /** End the worker. What was called and is not answered yet is rejected, as is every later call. */
   terminate() {
     this.worker.terminate();
-    this.#waiting.clear();
+    this.#refuse("this run has ended");
   }
 
   /**
@@ -114,6 +115,7 @@ export class TabBoard extends EventTarget {
    * @returns {Promise<any>}
    */
   #call(call, ...given) {
+    if (this.#ended) return Promise.reject(new Error(this.#ended));
     const id = ++this.#last;
     this.worker.postMessage({ id, call, given });
     return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
@@ -130,9 +132,15 @@ export class TabBoard extends EventTarget {
   }
 
   /** @param {string} message */
-  #giveUp(message) {
+  #refuse(message) {
+    this.#ended ||= message;
     for (const { reject } of this.#waiting.values()) reject(new Error(message));
     this.#waiting.clear();
+  }
+
+  /** @param {string} message */
+  #giveUp(message) {
+    this.#refuse(message);
     this.dispatchEvent(new CustomEvent("failure", { detail: { message } }));
   }
 }

@@ -38,8 +38,11 @@ let since = 0; // when they are counted from
 let counted = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
+let turn = 0; // counts the calls of `run`: of an earlier one no slice goes on
 const soon = new MessageChannel(); // earlier than a timer, which waits for 4 ms
-soon.port1.onmessage = () => slice();
+soon.port1.onmessage = (/** @type {MessageEvent} */ { data }) => {
+  if (data === turn) slice();
+};
 
 /** Send the lines of the log that there are, then the state. */
 function report() {
@@ -99,7 +102,7 @@ function slice() {
   });
   if (!running || performance.now() >= reportAt) report();
   if (!running) return;
-  if (rate === 0) soon.port2.postMessage(null);
+  if (rate === 0) soon.port2.postMessage(turn);
   else timer = setTimeout(slice, Math.max(0, since + ((counted + 1) * 1000) / rate - performance.now()));
 }
 
@@ -130,30 +133,37 @@ function lastLine(error) {
   return text.trim().split("\n").pop() ?? "";
 }
 
-/** What program.json says, from the server's answer.
- * @param {Response} answer
- * @returns {Promise<Record<string, string>>}
+/** Return what a file of the site holds; throw an Error that says why not.
+ * @param {string} file
+ * @param {(answer: Response) => Promise<any>} read
  */
-async function contentOf(answer) {
-  if (!answer.ok) throw new Error(`program.json cannot be loaded (${answer.status}): load the page again`);
-  try {
-    return await answer.json();
-  } catch (error) {
-    throw new Error("program.json is damaged: load the page again", { cause: error });
-  }
+async function fetched(file, read) {
+  const failure = (/** @type {string} */ why) => new Error(`${file} ${why}: load the page again`);
+  const answer = await fetch(addressOf(file)).catch((error) => {
+    throw failure(`cannot be loaded (${lastLine(error)})`);
+  });
+  if (!answer.ok) throw failure(`cannot be loaded (${answer.status})`);
+  return read(answer).catch(() => {
+    throw failure("is damaged");
+  });
+}
+
+/** @param {string} file */
+function addressOf(file) {
+  return new URL(file, self.location.href).href;
 }
 
 /** @type {Record<string, (...given: any[]) => any>} */
 const calls = {
   /** @param {boolean} kernels */
   async load(kernels) {
-    const at = (/** @type {string} */ file) => new URL(file, self.location.href).href;
     const [program, bytes] = await Promise.all([
-      fetch(at("program.json")).then(contentOf),
-      kernels ? fetch(at("kernels.wasm")).then((answer) => (answer.ok ? answer.arrayBuffer() : null)) : null,
+      fetched("program.json", (answer) => answer.json()),
+      // Without them the program uses the portable ones, and its log says so.
+      kernels ? fetched("kernels.wasm", (answer) => answer.arrayBuffer()).catch(() => null) : null,
     ]);
     const parts = {
-      micropython: at("micropython.wasm"),
+      micropython: addressOf("micropython.wasm"),
       program: { ...program, "tab.py": tab },
       kernels: bytes && new Uint8Array(bytes),
       print: (/** @type {string} */ line) => lines.push(line),
@@ -186,6 +196,7 @@ const calls = {
     board.started();
     if (phase === "done" || phase === "failed") return;
     rate = stepsPerSecond;
+    turn++;
     running = true;
     restartClock();
     slice();
@@ -207,7 +218,10 @@ const calls = {
     report();
   },
   look: (text) => board.look(text),
-  weights: () => board.weights(),
+  weights() {
+    if (running) report(); // before them, so that the page knows of which step they are
+    return board.weights();
+  },
   check: (sizes, memories) => board.check(sizes, memories),
 };
 

@@ -27,13 +27,16 @@ export class Pace {
     this.asked = true;
     if (this.busy) return;
     this.busy = true;
-    while (this.asked) {
-      this.asked = false;
-      const rest = new Promise((resolve) => setTimeout(resolve, this.period));
-      await this.work();
-      await rest;
+    try {
+      while (this.asked) {
+        this.asked = false;
+        const rest = new Promise((resolve) => setTimeout(resolve, this.period));
+        await this.work();
+        await rest;
+      }
+    } finally {
+      this.busy = false;
     }
-    this.busy = false;
   }
 }
 
@@ -57,7 +60,6 @@ class Inspector {
     /** @type {Inside|null} */
     this.inside = null;
     this.step = -1; // of what is shown
-    this.leave = () => {}; // ends a look into a board that is no longer there, and never answers
     this.chosen = Infinity; // the last position, while no other is chosen
     this.typed = false; // the text is the person's
     this.visible = true;
@@ -141,7 +143,6 @@ class Inspector {
 
   /** Look into the board that has just started. */
   take() {
-    this.leave();
     this.embeddings.forget();
     this.suggest();
     const temperature = this.session.begun?.values.temperature;
@@ -175,11 +176,10 @@ class Inspector {
     const { charset } = board.facts;
     const text = folded(this.text.value, charset);
     const step = this.session.state?.step ?? 0;
-    const left = new Promise((resolve) => (this.leave = () => resolve(null)));
     this.stale = false;
     try {
-      const inside = await Promise.race([board.look(text), left]);
-      if (!inside) return;
+      const inside = await board.look(text);
+      if (board !== this.session.board) return; // another run has begun, and is looked into next
       if (!inside.losses.every(Number.isFinite)) {
         this.error.textContent =
           "The model's numbers have become infinite: it has diverged. Start again with a lower learning rate.";
@@ -193,6 +193,7 @@ class Inspector {
         ? `The model reads ${inside.n} positions at once: it sees “${inside.text}”.` : "";
       this.show();
     } catch (error) {
+      if (board !== this.session.board) return;
       if (!this.typed && text) {
         this.text.value = ""; // the first document has a character that was left out of the data
         this.pace.ask();

@@ -74,12 +74,7 @@ async function save(session) {
   const { board, begun } = session;
   const of = `${begun?.source?.name ?? ""}`.normalize("NFKD").replace(/\.[^.]*$/, "").toLowerCase();
   const plain = of.replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40) || "names";
-  const left = new Promise((_, reject) => {
-    const tell = () => reject(new Error("another run has begun: try again"));
-    session.addEventListener("board", tell, { once: true });
-  });
-  left.catch(() => {}); // later ones are no failure
-  const weights = await Promise.race([board.weights(), left]);
+  const weights = await board.weights();
   const step = session.state?.step ?? 0;
   const folder = `microgpt-${plain}-${step}-steps`;
   const blob = await writeModel(folder, board.facts, weights);

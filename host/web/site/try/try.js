@@ -121,7 +121,8 @@ class Form {
           throw new Error(`${why}: choose the list that it learned from, then load it again (${saidBy(error)})`);
         });
       }
-      await controls.begin(false, draft, model);
+      const begun = await controls.begin(false, draft, model);
+      if (!begun) throw new Error("another run is just starting: load the model again");
     } catch (error) {
       this.settings.show(before.values);
       this.pack(before.charset, Number(before.values.block_size));

@@ -269,3 +269,42 @@ def test_a_model_comes_back_to_the_bit(tab: Tab) -> None:
     assert count == 4192
     assert np.array_equal(weights, again)
     assert np.std(weights) > 0.08
+
+
+def test_it_answers_as_soon_after_many_changes_of_its_speed(tab: Tab) -> None:
+    code = """
+        const { board } = await made();
+        await board.start({ settings: { seed: 1, steps: 1000000 }, names: await names("names.bin") });
+        for (let i = 0; i < 200; i++) await board.run(0);
+        const begin = performance.now();
+        for (let i = 0; i < 5; i++) await board.look("emma");
+        return performance.now() - begin;"""
+    assert tab(code) < 1500  # ms; 12,000 if each of them still took its turn
+
+
+def test_a_board_that_has_ended_answers_no_call_and_leaves_none_waiting(tab: Tab) -> None:
+    code = """
+        const { board } = await made();
+        await board.start({ settings: {}, names: await names("names.bin") });
+        const said = (error) => error.message;
+        const waiting = board.weights().catch(said);
+        board.terminate();
+        return [await waiting, await board.look("emma").catch(said)];"""
+    assert tab(code) == ["this run has ended", "this run has ended"]
+
+
+def test_the_weights_are_of_the_step_that_the_page_knows(tab: Tab) -> None:
+    code = """
+        const { board, states } = await made();
+        const seed = { seed: 3, steps: 5000 };
+        await board.start({ settings: seed, names: await names("names.bin") });
+        board.run(0);
+        await new Promise((resolve) => board.addEventListener("state", resolve, { once: true }));
+        const weights = await board.weights();
+        const { step } = states.at(-1);
+        board.pause();
+        await board.start({ settings: seed, names: await names("names.bin") });
+        for (let i = 0; i < step; i++) await board.step();
+        const again = await board.weights();
+        return [step > 0, weights.every((weight, i) => weight === again[i])];"""
+    assert tab(code) == [True, True]
