@@ -24,6 +24,7 @@ export class SerialLine extends EventTarget {
     this.reading = Promise.resolve();
     this.visit = 0; // counts what was opened and closed: who waited for an earlier port gives up
     this.wake = () => {};
+    this.last = Promise.resolve(); // to open or close: one after the other
     navigator.serial.addEventListener("connect", () => this.wake());
   }
 
@@ -42,18 +43,44 @@ export class SerialLine extends EventTarget {
    * Open a port; another one is closed first.
    * @param {SerialPort} port
    */
-  async open(port) {
-    await this.close();
-    try {
-      await open(port);
-    } catch (error) {
-      throw explained(error);
-    }
-    this.begin(port);
+  open(port) {
+    return this.inTurn(async () => {
+      await this.end();
+      try {
+        await open(port);
+      } catch (error) {
+        throw explained(error);
+      }
+      this.begin(port);
+    });
   }
 
   /** Close the port, if one is open, and wait for none. */
-  async close() {
+  close() {
+    return this.inTurn(() => this.end());
+  }
+
+  /**
+   * Leave a port to who asks for it: close it, and wait for none, which could be this one.
+   * @param {SerialPort} port
+   */
+  release(port) {
+    return this.inTurn(async () => {
+      if (this.port === port || this.state === "gone") await this.end();
+    });
+  }
+
+  /**
+   * Do something after all that was asked for before.
+   * @param {() => Promise<void>} action
+   */
+  inTurn(action) {
+    const done = this.last.then(action);
+    this.last = done.catch(() => {});
+    return done;
+  }
+
+  async end() {
     this.visit++;
     this.wake();
     const { port } = this;
@@ -127,12 +154,12 @@ export class SerialLine extends EventTarget {
     await lost.close().catch(() => {});
     while (visit === this.visit) {
       const port = await find(lost);
-      const opened = port && (await open(port).then(() => true, () => false));
-      if (visit !== this.visit) {
-        if (opened) await quietly(port);
-        return;
+      if (port) {
+        await this.inTurn(async () => {
+          if (visit === this.visit && (await open(port).then(() => true, () => false))) this.begin(port);
+        });
       }
-      if (opened) return this.begin(port);
+      if (visit !== this.visit || this.state === "open") return;
       await new Promise((resolve) => {
         const timer = setTimeout(resolve, RETRY);
         this.wake = () => {

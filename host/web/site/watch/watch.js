@@ -21,7 +21,7 @@ const ADDRESS =
 
 /**
  * Start the tab. Returns what the tab Flash uses: `watchPort(port)` shows the board at a port that is
- * permitted, `release(port)` closes that port if it is the one shown.
+ * permitted, `release(port)` leaves that port to the caller.
  * @param {Record<string, any>} site site.json
  * @returns {{watchPort: (port: SerialPort) => Promise<void>, release: (port: SerialPort) => Promise<void>}}
  */
@@ -78,7 +78,7 @@ class Watch {
 
   /** @param {SerialPort} port */
   async release(port) {
-    if (this.line.port === port) await this.line.close();
+    await this.line.release(port);
   }
 
   /** What recorded a run, for its run.json. */

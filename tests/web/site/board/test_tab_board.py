@@ -274,7 +274,8 @@ def test_a_model_comes_back_to_the_bit(tab: Tab) -> None:
 def test_it_answers_as_soon_after_many_changes_of_its_speed(tab: Tab) -> None:
     code = """
         const { board } = await made();
-        await board.start({ settings: { seed: 1, steps: 1000000 }, names: await names("names.bin") });
+        const settings = { seed: 1, steps: 1000000 };
+        await board.start({ settings, names: await names("names.bin") });
         for (let i = 0; i < 200; i++) await board.run(0);
         const begin = performance.now();
         for (let i = 0; i < 5; i++) await board.look("emma");
@@ -299,7 +300,7 @@ def test_the_weights_are_of_the_step_that_the_page_knows(tab: Tab) -> None:
         const seed = { seed: 3, steps: 5000 };
         await board.start({ settings: seed, names: await names("names.bin") });
         board.run(0);
-        await new Promise((resolve) => board.addEventListener("state", resolve, { once: true }));
+        await new Promise((heard) => board.addEventListener("state", heard, { once: true }));
         const weights = await board.weights();
         const { step } = states.at(-1);
         board.pause();

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from microgpt_board.image import image
 from microgpt_board.image.names_bin import Source
+from microgpt_board.site import images
 
 from tests.support.rom_loader import ESP32_S2
 from tests.support.web.axe import violations
 from tests.support.web.flash_tab import ESP32, failure, opened, plugged, start, until, until_written
 from tests.support.web.site import SiteServer
+from tests.support.web.site_serial import Line
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 SMALL_FLASH = 0x154020  # 2 MB
 FAST, SLOW = 460800, 115200
+IMAGE = f"{images.FOLDER}/{ESP32.name}/image.bin"
 
 
 def test_the_flash_is_the_image_and_the_page_goes_on_to_watch(
@@ -129,6 +132,32 @@ def test_a_board_that_is_unplugged_half_way_and_plugged_in_again(
         board.loader.silent_after = None
         flash_site.ports.plug("board", board)
         start(flash_page)
+        until_written(flash_page)
+        assert board.loader.flash == flash_image.read_bytes()
+
+
+def test_watch_does_not_take_the_port_for_the_board_that_it_waits_for(
+    flash_page: "SitePage", flash_site: SiteServer, flash_image: Path
+) -> None:
+    flash_site.ports.plug("first", Line())
+    flash_page.the("#tab-watch").click()
+    flash_page.the("#watch-connect").click()
+    flash_page.until(lambda: flash_site.ports.opened("first"))
+    flash_site.ports.unplug("first")
+    flash_page.until(lambda: "Plug it in again" in flash_page.the("#watch-state").text)
+    flash_page.the("#tab-flash").click()
+    flash_site.ports.chosen = "board"
+    with plugged(flash_site) as board:
+        flash_site.held = {IMAGE}
+        start(flash_page)
+        flash_page.until(lambda: flash_site.paths[-1] == IMAGE)
+        look = """
+            navigator.serial.dispatchEvent(new Event("connect"));
+            navigator.serial.getPorts().then(arguments[0]);"""
+        for _ in range(3):  # time enough to open it
+            assert len(flash_page.driver.execute_async_script(look)) == 1
+        assert not flash_site.ports.opened("board")
+        flash_site.held = set()
         until_written(flash_page)
         assert board.loader.flash == flash_image.read_bytes()
 

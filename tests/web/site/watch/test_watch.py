@@ -207,6 +207,22 @@ def test_disconnected_and_connected_again(tab: Tab) -> None:
     tab.until(lambda: len(tab.runs()) == 2)
 
 
+def test_a_port_that_is_asked_for_twice_is_opened_once(tab: Tab) -> None:
+    tab.connect()
+    tab.line.send(START + step(0))
+    tab.until(lambda: tab.curve().endswith("step 0"))
+    script = """
+        for (const name of ["disconnect", "connect", "connect"])
+          document.getElementById(`watch-${name}`).click();"""
+    tab.page.driver.execute_script(script)
+    tab.until(lambda: len(tab.ports.options("board")) == 3 and tab.ports.opened("board"))
+    tab.line.send(START + step(10))
+    tab.until(lambda: tab.curve().endswith("step 10"))
+    assert (len(tab.runs()), tab.text("watch-error")) == (2, "")
+    tab.page.the("#watch-disconnect").click()
+    tab.until(lambda: not tab.ports.opened("board"))
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_everyone_can_use_it_while_a_board_trains(tab: Tab, dark: bool) -> None:
     tab.connect()
