@@ -30,7 +30,12 @@ const BLANK = 0xff; // what erased flash reads as
  * @param {string} address
  * @returns {Promise<Manifest>} */
 export async function fetchManifest(address) {
-  return (await get(address)).json();
+  const manifest = await (await get(address)).json().catch(() => null);
+  const path = manifest?.builds?.[0]?.parts?.[0]?.path;
+  const numbers = [manifest?.names, manifest?.settings].flatMap((place) => [place?.offset, place?.size]);
+  if (typeof path !== "string" || !manifest.board || !numbers.every(Number.isInteger))
+    throw new ImageError(`The manifest ${address} on this site is damaged: whoever builds it copies it again.`);
+  return manifest;
 }
 
 /** Fetch a manifest and its image.

@@ -13,7 +13,7 @@ from ugpt import app
 
 from tests.support.commands import microgpt_board
 from tests.support.release import release
-from tests.support.web.node import JsError, call
+from tests.support.web.node import JsError, call, evaluate
 
 MODULE = "site/flash/image.js"
 ESP32 = boards.find("ESP32_GENERIC")
@@ -138,3 +138,13 @@ def test_an_image_that_is_damaged(built: tuple[bytes, dict[str, Any], Path]) -> 
     for wrong in (data[:-1], data[:5000] + b"?" + data[5001:], b""):
         with pytest.raises(JsError, match="^The image of ESP32_GENERIC on this site is damaged"):
             call(MODULE, "check", wrong, manifest)
+
+
+@pytest.mark.parametrize("content", ["", "<!doctype html>", "null", "[]", "{}", '{"builds": [{}]}'])
+def test_a_manifest_that_is_damaged(content: str) -> None:
+    code = f"""
+        globalThis.fetch = async () => new Response(args[0]);
+        const {{ fetchManifest }} = await load("{MODULE}");
+        return fetchManifest("images/manifest.json");"""
+    with pytest.raises(JsError, match="The manifest images/manifest.json on this site is damaged"):
+        evaluate(code, content)
