@@ -82,8 +82,13 @@ def test_libraries_are_installed_again_when_the_lock_file_changes(
     assert len(asked.read_text().splitlines()) == 2
     lock.write_text("[]")
     program(programs, "npm", "echo npm error network; echo ' see the log' >&2; exit 1")
-    with pytest.raises(node.ToolError, match="^npm ci failed: see the log$"):
+    with pytest.raises(node.ToolError, match="^npm ci, .* the network, failed: see the log$"):
         node.install(folder)
+    long = "for i in $(seq 999); do echo error $i >&2; done; exit 1"
+    program(programs, "npm", f"PATH=/bin:/usr/bin; {long}")
+    with pytest.raises(node.ToolError, match=r"failed: error 1 error 2 .* \.\.\.$") as raised:
+        node.install(folder)
+    assert len(str(raised.value)) < 400
     with pytest.raises(node.ToolError):  # and not taken for installed
         node.install(folder)
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from textwrap import shorten
 
 from microgpt.system import files
 
@@ -14,6 +15,7 @@ OLDEST = 18
 NEEDED = f"needs Node {OLDEST} or later with npm"
 WHERE = "on Debian, apt install nodejs npm; elsewhere see nodejs.org"
 LOCK = "package-lock.json"
+LONGEST = 300  # characters of what a program says of its failure
 INSTALLED = ".installed"  # in node_modules: of which lock file they are
 
 
@@ -41,7 +43,8 @@ def install(folder: Path) -> None:
     npm = shutil.which("npm")
     if not npm:
         raise ToolError(f"make site {NEEDED}, and there is no npm here: {WHERE}")
-    run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], folder, "npm ci")
+    command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+    run(command, folder, "npm ci, which fetches the libraries from the network,")
     files.write(mark, lock)
 
 
@@ -49,6 +52,6 @@ def run(command: list[str], folder: Path, name: str) -> str:
     """Run a command in `folder` and return what it printed; raise ToolError if it fails."""
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if result.returncode:
-        said = [line.strip() for line in (result.stderr or result.stdout).splitlines()]
-        raise ToolError(f"{name} failed: {' '.join(filter(None, said)) or 'it does not say why'}")
+        said = shorten(result.stderr or result.stdout, LONGEST, placeholder=" ...")
+        raise ToolError(f"{name} failed: {said or 'it does not say why'}")
     return result.stdout
