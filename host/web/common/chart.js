@@ -1,5 +1,7 @@
 // Draw loss curves on a canvas: losses thin, their mean thick, and the values at the pointer.
 
+import { grouped } from "./text.js";
+
 const MARGIN = { left: 40, right: 14, top: 12, bottom: 26 };
 const TICKS = 5; // at most, and one at the end of the steps
 const GAP = 12; // pixels between the labels of two steps
@@ -109,7 +111,7 @@ export class Chart {
     }
     context.textBaseline = "top";
     /** @param {number} step */
-    const text = (step) => step.toLocaleString("en");
+    const text = (step) => grouped(step);
     /** @param {number} step */
     const width = (step) => context.measureText(text(step)).width;
     /** @param {number} step
@@ -171,7 +173,7 @@ export class Chart {
     segment(context, pointer, MARGIN.top, pointer, axes.bottom);
     context.setLineDash([]);
     /** @type {Node[]} */
-    const lines = [document.createTextNode(`step ${step.toLocaleString("en")}`)];
+    const lines = [document.createTextNode(`step ${grouped(step)}`)];
     for (const curve of this.curves) {
       const near = nearest(curve.points, step);
       context.fillStyle = colour(curve.colour);

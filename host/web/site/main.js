@@ -8,7 +8,7 @@ import { startUpdates } from "./update.js";
 import { startWatch } from "./watch/watch.js";
 
 /** Return the facts that the build wrote: settings, formats, boards, lists of documents.
- * @returns {Promise<Record<string, any>>} */
+ * @returns {Promise<any>} */
 async function readFacts() {
   const response = await fetch("site.json");
   if (!response.ok) throw new Error(`site.json is not there (${response.status})`);

@@ -1,6 +1,7 @@
 // The tab that writes a board: which image, with whose documents, how far it is, and what to do if it fails.
 
-import { grouped } from "../../common/text.js";
+import { byId, make, messageOf } from "../../common/elements.js";
+import { counted, grouped } from "../../common/text.js";
 import { TITLES } from "../model/values.js";
 import { goToTab } from "../tabs.js";
 import { sizesOf } from "../try/session.js";
@@ -15,10 +16,11 @@ import { checkNames, fetchImage, fetchManifest, ImageError, settingsOf, withOwn 
  * @typedef {import("../model/values.js").Site & {images: Image[]}} Facts
  * @typedef {ReturnType<typeof import("../watch/watch.js").startWatch>} Watch */
 
-/** @template {HTMLElement} T
- * @param {string} id
- * @returns {T} */
-const the = (id) => /** @type {T} */ (document.getElementById(`flash-${id}`));
+/** Return an element of this tab.
+ * @template {new () => Element} [K=typeof HTMLElement]
+ * @param {string} name
+ * @param {K} [kind] */
+const the = (name, kind) => byId(`flash-${name}`, kind);
 
 const PHASES = {
   fetching: "Fetching the image",
@@ -54,13 +56,8 @@ function sayWhatIsMissing() {
   the("unable").hidden = false;
 }
 
-/** @param {string} text
- * @returns {HTMLLIElement} */
-function item(text) {
-  const element = document.createElement("li");
-  element.textContent = text;
-  return element;
-}
+/** @param {string} text */
+const item = (text) => make("li", {}, text);
 
 /** The form, and one board at a time that is being written. */
 class Flash {
@@ -83,7 +80,7 @@ class Flash {
     const chips = new Set();
     for (const { board } of site.images) {
       const { title, chip_family } = about.get(board) ?? { title: board, chip_family: board };
-      /** @type {HTMLSelectElement} */ (the("board")).append(new Option(`${title} (${board})`, board));
+      the("board", HTMLSelectElement).append(new Option(`${title} (${board})`, board));
       chips.add(chip_family);
     }
     the("chips").textContent = [...chips].join(" or ");
@@ -100,13 +97,13 @@ class Flash {
 
   /** @returns {Image} */
   get #image() {
-    const { value } = /** @type {HTMLSelectElement} */ (the("board"));
+    const { value } = the("board", HTMLSelectElement);
     return this.site.images.find(({ board }) => board === value) ?? this.site.images[0];
   }
 
   /** @returns {boolean} */
   get #own() {
-    return /** @type {HTMLInputElement} */ (the("own")).checked;
+    return the("own", HTMLInputElement).checked;
   }
 
   /** Look at what is chosen, and say why it cannot be written, if so. */
@@ -127,7 +124,7 @@ class Flash {
     the("summary").textContent = summary;
     the("refusal").textContent = refusal;
     const able = !this.#busy && !refusal && "serial" in navigator;
-    /** @type {HTMLButtonElement} */ (the("start")).disabled = !able;
+    the("start", HTMLButtonElement).disabled = !able;
   }
 
   /** Return the manifest at an address, which is fetched once.
@@ -157,7 +154,7 @@ class Flash {
     const name = (source.kind === "preset" && preset?.title) || source.name || "Own text";
     const settings = Object.entries(settingsOf(values, this.site));
     const said = settings.map(([key, value]) => `${TITLES[key] ?? key} ${value}`).join(", ");
-    const count = `${grouped(made.documents)} document${made.documents === 1 ? "" : "s"}`;
+    const count = counted(made.documents, "document");
     const room = `${grouped(made.data.length)} of ${grouped(manifest.names.size)} bytes`;
     return `${name}: ${count}, ${room}. Settings: ${said || "the default ones"}.`;
   }
@@ -185,7 +182,7 @@ class Flash {
       port = await navigator.serial.requestPort();
     } catch (error) {
       if (error instanceof ImageError) return void this.#look(); // says so
-      /** @type {HTMLDetailsElement} */ (the("no-port")).open = true;
+      the("no-port", HTMLDetailsElement).open = true;
       this.#fail(advice("cancelled", "", this.#manifest, system()));
       return;
     }
@@ -200,7 +197,7 @@ class Flash {
         image = withOwn(image, manifest, draft.made.data, settings);
       }
       const { write } = await import("./write.js");
-      const erase = /** @type {HTMLInputElement} */ (the("erase")).checked;
+      const erase = the("erase", HTMLInputElement).checked;
       await write(port, image, manifest, erase, { on: this.#show, log: this.#log });
     } catch (error) {
       this.#end("");
@@ -225,7 +222,7 @@ class Flash {
     for (const field of fields()) field.disabled = true;
     the("progress").hidden = the("details").hidden = false;
     the("log").textContent = "";
-    /** @type {HTMLDetailsElement} */ (the("no-port")).open = false;
+    the("no-port", HTMLDetailsElement).open = false;
   }
 
   /** @param {string} said */
@@ -235,7 +232,7 @@ class Flash {
     the("progress").hidden = !said;
     the("state").textContent = said;
     the("percent").textContent = "";
-    /** @type {HTMLProgressElement} */ (the("bar")).value = 100;
+    the("bar", HTMLProgressElement).value = 100;
     void this.#look();
   }
 
@@ -243,7 +240,7 @@ class Flash {
    * @param {keyof typeof PHASES} phase
    * @param {number|null} percent */
   #show = (phase, percent) => {
-    const bar = /** @type {HTMLProgressElement} */ (the("bar"));
+    const bar = the("bar", HTMLProgressElement);
     const said = PHASES[phase];
     if (the("state").textContent !== said) the("state").textContent = said; // said aloud when it changes
     the("percent").textContent = percent === null ? "" : `${percent} %`;
@@ -272,10 +269,4 @@ class Flash {
 /** @returns {HTMLInputElement[]} */
 function fields() {
   return /** @type {any} */ ([...the("form").querySelectorAll("select, input, button")]);
-}
-
-/** @param {unknown} error
- * @returns {string} */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }

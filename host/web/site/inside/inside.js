@@ -1,10 +1,10 @@
 // The pictures of what happens in the model while it learns, for a text that the person types.
 
+import { byId, messageOf } from "../../common/elements.js";
 import { startModel } from "../model/model.js";
 import { Attention } from "./attention.js";
 import { Embeddings } from "./embeddings.js";
 import { Losses } from "./losses.js";
-import { the } from "./picture.js";
 import { Probabilities } from "./probabilities.js";
 
 /** @typedef {import("./picture.js").Inside} Inside */
@@ -52,11 +52,11 @@ class Inspector {
   /** @param {any} session */
   constructor(session) {
     this.session = session;
-    this.text = the("inside-text", HTMLInputElement);
-    this.error = the("inside-error", HTMLElement);
-    this.temperature = the("inside-temperature", HTMLInputElement);
+    this.text = byId("inside-text", HTMLInputElement);
+    this.error = byId("inside-error");
+    this.temperature = byId("inside-temperature", HTMLInputElement);
     this.heated = false; // the temperature is the person's, not the run's
-    this.follow = the("inside-follow", HTMLInputElement);
+    this.follow = byId("inside-follow", HTMLInputElement);
     /** @type {Inside|null} */
     this.inside = null;
     this.step = -1; // of what is shown
@@ -67,25 +67,25 @@ class Inspector {
     this.pace = new Pace(() => this.look(), PERIOD);
 
     const choose = (/** @type {number} */ position) => this.choose(position);
-    this.losses = new Losses(the("inside-tiles", HTMLElement), choose);
+    this.losses = new Losses(byId("inside-tiles"), choose);
     this.attention = new Attention(
-      the("inside-maps", HTMLElement),
-      the("inside-layer", HTMLSelectElement),
-      the("inside-layer-label", HTMLElement),
+      byId("inside-maps"),
+      byId("inside-layer", HTMLSelectElement),
+      byId("inside-layer-label"),
       choose,
     );
     this.embeddings = new Embeddings(
-      the("inside-embeddings", HTMLCanvasElement),
-      the("inside-embeddings-reading", HTMLElement),
+      byId("inside-embeddings", HTMLCanvasElement),
+      byId("inside-embeddings-reading"),
     );
     this.next = new Probabilities(
-      the("inside-chances", HTMLCanvasElement),
-      the("inside-chances-reading", HTMLElement),
+      byId("inside-chances", HTMLCanvasElement),
+      byId("inside-chances-reading"),
       {
-        where: the("inside-next-title", HTMLElement),
-        sum: the("inside-sum", HTMLElement),
-        result: the("inside-drawn", HTMLElement),
-        key: the("inside-key", HTMLElement),
+        where: byId("inside-next-title"),
+        sum: byId("inside-sum"),
+        result: byId("inside-drawn"),
+        key: byId("inside-key"),
       },
     );
     this.listen();
@@ -101,11 +101,11 @@ class Inspector {
       this.chosen = Infinity;
       this.pace.ask();
     });
-    the("inside-form", HTMLFormElement).addEventListener("submit", (event) => {
+    byId("inside-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       this.pace.ask();
     });
-    const now = the("inside-now", HTMLElement);
+    const now = byId("inside-now");
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) this.follow.checked = false;
     now.hidden = this.follow.checked;
     this.follow.addEventListener("change", () => {
@@ -116,8 +116,8 @@ class Inspector {
       this.heated = true;
       this.heat(Number(this.temperature.value));
     });
-    the("inside-again", HTMLElement).addEventListener("click", () => {
-      the("inside-draw", HTMLElement).textContent = this.next.again();
+    byId("inside-again").addEventListener("click", () => {
+      byId("inside-draw").textContent = this.next.again();
     });
     const near = new Set();
     const watcher = new IntersectionObserver((entries) => {
@@ -125,8 +125,8 @@ class Inspector {
       this.visible = near.size > 0;
       if (this.visible && this.stale) this.pace.ask();
     }, { rootMargin: "300px" });
-    watcher.observe(the("inside", HTMLElement));
-    watcher.observe(the("inside-pictures", HTMLElement));
+    watcher.observe(byId("inside"));
+    watcher.observe(byId("inside-pictures"));
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden && this.stale) this.pace.ask();
     });
@@ -136,8 +136,8 @@ class Inspector {
   heat(temperature) {
     this.temperature.value = String(temperature);
     const taken = Number(this.temperature.value);
-    the("inside-degrees", HTMLElement).textContent = taken.toFixed(2);
-    the("inside-again", HTMLButtonElement).disabled = taken === 0;
+    byId("inside-degrees").textContent = taken.toFixed(2);
+    byId("inside-again", HTMLButtonElement).disabled = taken === 0;
     this.next.heat(taken);
   }
 
@@ -182,14 +182,15 @@ class Inspector {
       if (board !== this.session.board) return; // another run has begun, and is looked into next
       if (!inside.losses.every(Number.isFinite)) {
         this.error.textContent =
-          "The model's numbers have become infinite: it has diverged. Start again with a lower learning rate.";
+          "The model's numbers have become infinite: it has diverged. Start again with a lower learning " +
+          "rate.";
         return;
       }
       this.inside = inside;
       this.step = step;
       this.error.textContent = "";
       const cut = [...inside.text].length < [...text].length;
-      the("inside-cut", HTMLElement).textContent = cut
+      byId("inside-cut").textContent = cut
         ? `The model reads ${inside.n} positions at once: it sees “${inside.text}”.` : "";
       this.show();
     } catch (error) {
@@ -200,8 +201,7 @@ class Inspector {
         return;
       }
       const still = this.inside ? ` The pictures are still those of “${this.inside.text}”.` : "";
-      const reason = error instanceof Error ? error.message : error;
-      this.error.textContent = `${reason}: the model knows ${known(charset)}.${still}`;
+      this.error.textContent = `${messageOf(error)}: the model knows ${known(charset)}.${still}`;
     }
   }
 
@@ -218,9 +218,9 @@ class Inspector {
     const characters = [...charset];
     const chosen = Math.min(this.chosen, inside.n - 1);
     this.next.labelOf = this.embeddings.labelOf = (token) => (token ? characters[token - 1] : BOS);
-    the("inside-empty", HTMLElement).hidden = true;
-    the("inside-losses", HTMLElement).hidden = false;
-    const pictures = the("inside-pictures", HTMLElement);
+    byId("inside-empty").hidden = true;
+    byId("inside-losses").hidden = false;
+    const pictures = byId("inside-pictures");
     if (!pictures.classList.contains("started")) {
       pictures.classList.add("started");
       for (const part of pictures.querySelectorAll("[hidden]")) {
@@ -228,10 +228,10 @@ class Inspector {
       }
     }
     const even = Math.log(sizes.vocab_size).toFixed(2);
-    the("inside-even", HTMLElement).textContent = `ln ${sizes.vocab_size} = ${even}`;
-    the("inside-width", HTMLElement).textContent = String(sizes.n_embd);
+    byId("inside-even").textContent = `ln ${sizes.vocab_size} = ${even}`;
+    byId("inside-width").textContent = String(sizes.n_embd);
     const mean = inside.losses.reduce((sum, loss) => sum + loss, 0) / inside.n;
-    the("inside-when", HTMLElement).textContent = `loss of this text: ${mean.toFixed(2)}`;
+    byId("inside-when").textContent = `loss of this text: ${mean.toFixed(2)}`;
     this.losses.show(inside, sizes.vocab_size, chosen);
     this.next.show(inside, chosen);
     this.attention.show(inside, chosen);

@@ -8,17 +8,6 @@
  * @property {(name: string) => string} colour  of the theme, by its custom property
  * @property {(size: number, weight?: number) => string} font */
 
-/** Return the element with an id, which is of this type.
- * @template {Element} T
- * @param {string} id
- * @param {new () => T} type
- * @returns {T} */
-export function the(id, type) {
-  const element = document.getElementById(id);
-  if (!(element instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);
-  return element;
-}
-
 /** A canvas and the function that draws it. */
 export class Picture {
   /** @param {HTMLCanvasElement} canvas

@@ -1,7 +1,9 @@
 // A model's folder, weights.json and meta.json, as a zip: written, and read with every error in one line.
 
 import { Zip, ZipDeflate } from "fflate";
+import { messageOf } from "../../common/elements.js";
 import { grouped } from "../../common/text.js";
+import { byCodePoint } from "../data/unicode.js";
 import { FileError, bytesOf, entriesOf, isZip, unpacked } from "./zip.js";
 
 export { FileError };
@@ -106,7 +108,7 @@ export async function readModel(files, plan) {
   try {
     planned = await plan(sizes);
   } catch (error) {
-    throw new FileError(`${meta.name}: ${error instanceof Error ? error.message : error}`);
+    throw new FileError(`${meta.name}: ${messageOf(error)}`);
   }
   const { parameters } = planned;
   if (weights.size < 2 * parameters || weights.size > NUMBER_MOST * (parameters + META_MOST / 16)) {
@@ -118,7 +120,7 @@ export async function readModel(files, plan) {
   }
   const flat = readWeights(jsonOf(await weights.read(), weights.name), planned, weights.name);
   const characters = [...charset];
-  const sorted = [...characters].sort((a, b) => Number(a.codePointAt(0)) - Number(b.codePointAt(0)));
+  const sorted = [...characters].sort(byCodePoint);
   const first = bos === 0 ? 1 : 0;
   const order = [bos, ...sorted.map((character) => characters.indexOf(character) + first)];
   return { name, charset: sorted.join(""), sizes: planned.sizes, weights: reordered(flat, planned, order) };
@@ -196,7 +198,7 @@ function jsonOf(bytes, name) {
     if (/[[,:]\s*-?(NaN|Infinity)\s*[\],}]/.test(text)) {
       throw new FileError(`${name} has a value that is not finite: NaN or Infinity; train the model again`);
     }
-    throw new FileError(`${name} is not JSON: ${error instanceof Error ? oneLine(error.message) : error}`);
+    throw new FileError(`${name} is not JSON: ${oneLine(messageOf(error))}`);
   }
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
     throw new FileError(`${name} is not a JSON object`);

@@ -1,7 +1,7 @@
 // The card that downloads the model in the tab, and loads one.
 
+import { byId, download, messageOf } from "../../common/elements.js";
 import { grouped } from "../../common/text.js";
-import { the } from "../inside/picture.js";
 import { readModel, writeModel } from "./folder.js";
 
 /** @typedef {import("./folder.js").Given} Given */
@@ -10,11 +10,11 @@ import { readModel, writeModel } from "./folder.js";
  * @param {any} session  what startTry returns
  * @param {Record<string, any>} site  site.json */
 export function startModel(session, site) {
-  const card = the("model", HTMLElement);
-  const download = the("model-download", HTMLButtonElement);
-  const files = the("model-files", HTMLInputElement);
-  const status = the("model-status", HTMLElement);
-  const error = the("model-error", HTMLElement);
+  const card = byId("model");
+  const take = byId("model-download", HTMLButtonElement);
+  const files = byId("model-files", HTMLInputElement);
+  const status = byId("model-status");
+  const error = byId("model-error");
 
   /** Do one thing; show how it ended.
    * @param {string} doing
@@ -27,21 +27,21 @@ export function startModel(session, site) {
       status.textContent = await work();
     } catch (problem) {
       status.textContent = "";
-      error.textContent = problem instanceof Error ? problem.message : String(problem);
+      error.textContent = messageOf(problem);
     } finally {
       card.removeAttribute("aria-busy");
     }
   }
 
   const ready = () => {
-    download.disabled = !session.board?.facts || session.state?.phase === "failed";
+    take.disabled = !session.board?.facts || session.state?.phase === "failed";
   };
   session.on("board", ready);
   session.on("state", ready);
   ready();
 
-  download.addEventListener("click", () => report("Writing the model…", () => save(session)));
-  the("model-load", HTMLElement).addEventListener("click", () => files.click());
+  take.addEventListener("click", () => report("Writing the model…", () => save(session)));
+  byId("model-load").addEventListener("click", () => files.click());
   files.addEventListener("change", () => {
     const given = Array.from(files.files ?? [], (file) => ({ name: file.name, blob: file }));
     files.value = ""; // so that the same file can be chosen again
@@ -78,12 +78,9 @@ async function save(session) {
   const step = session.state?.step ?? 0;
   const folder = `microgpt-${plain}-${step}-steps`;
   const blob = await writeModel(folder, board.facts, weights);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `${folder}.zip`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  return `${link.download}: ${grouped(weights.length)} parameters, ${grouped(blob.size)} bytes`;
+  const file = `${folder}.zip`;
+  download(file, blob);
+  return `${file}: ${grouped(weights.length)} parameters, ${grouped(blob.size)} bytes`;
 }
 
 /** Put a model into the tab; return a line about it. Nothing changes if it is refused.

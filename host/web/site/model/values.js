@@ -1,5 +1,7 @@
 // The values that a setting of the board's program can have; the rules come with site.json.
 
+import { grouped } from "../../common/text.js";
+
 /** @typedef {{default: number|boolean|null, lowest: number|boolean, highest: number|boolean}} Rule
  * @typedef {{settings: Record<string, Rule>, names_format: import("../data/names_bin.js").Format,
  *   presets: {name: string, title: string, about: string, file: string, documents: number}[],
@@ -52,7 +54,7 @@ export function allowed(name, site) {
   const { lowest, highest } = ruleOf(name, site);
   const kind = kindOf(name, site);
   if (kind === "switch") return "on or off";
-  const most = Number(highest).toLocaleString("en");
+  const most = grouped(Number(highest));
   return `a ${kind === "whole" ? "whole " : ""}number from ${Number(lowest)} to ${most}`;
 }
 

@@ -1,6 +1,8 @@
 // Start, pause, step, stop, and the speed.
 
-import { make, saidBy, the } from "./elements.js";
+import { make, messageOf } from "../../common/elements.js";
+import { counted } from "../../common/text.js";
+import { the } from "./elements.js";
 import { Refused } from "./session.js";
 import { shortly } from "./settings.js";
 
@@ -95,7 +97,7 @@ export class Controls {
     try {
       await this.session.start(draft ?? (await this.collect()), model);
     } catch (error) {
-      const text = error instanceof Refused ? shortly(error.message) : saidBy(error);
+      const text = error instanceof Refused ? shortly(error.message) : messageOf(error);
       const kept = this.session.board ? "; the run before is still here" : "";
       this.say(`Not started: ${text}${kept}.`);
       if (model) throw error;
@@ -115,8 +117,7 @@ export class Controls {
 
   showSpeed() {
     const { speed } = this;
-    const rate = `${speed.toLocaleString("en")} step${speed > 1 ? "s" : ""} a second`;
-    const text = speed ? rate : "as fast as it goes";
+    const text = speed ? `${counted(speed, "step")} a second` : "as fast as it goes";
     the("run-speed-said").textContent = text;
     the("run-speed").setAttribute("aria-valuetext", text);
   }

@@ -1,9 +1,10 @@
 // The documents: a list of the site or the person's own text, and what became of its lines.
 
+import { button, make, messageOf } from "../../common/elements.js";
 import { counted, grouped } from "../../common/text.js";
 import { decode } from "../data/names_bin.js";
 import { Packing } from "../data/packing.js";
-import { button, make, saidBy, the } from "./elements.js";
+import { the } from "./elements.js";
 
 /** @typedef {import("../model/values.js").Site} Site
  * @typedef {import("../data/names_bin.js").How} How
@@ -124,7 +125,7 @@ export class DocumentsForm extends EventTarget {
       this.keep();
       this.choose(OWN);
     } catch (error) {
-      the("data-error").textContent = saidBy(error); // what there was is still there
+      the("data-error").textContent = messageOf(error); // what there was is still there
     }
   }
 
@@ -241,7 +242,7 @@ export class DocumentsForm extends EventTarget {
       }
     } catch (error) {
       if (turn !== this.turn) return null;
-      this.say(saidBy(error));
+      this.say(messageOf(error));
     }
     this.dispatchEvent(new CustomEvent("changed", { detail: documents }));
     return documents;
@@ -338,6 +339,6 @@ async function fetchText(path) {
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return await response.text();
   } catch (error) {
-    throw new Error(`${path} could not be loaded (${saidBy(error)}): choose it again to try once more`);
+    throw new Error(`${path} could not be loaded (${messageOf(error)}): choose it again to try once more`);
   }
 }

@@ -1,10 +1,11 @@
 // The curve, the figures and the names of the run, while it trains.
 
 import { Chart } from "../../common/chart.js";
+import { make, perFrame } from "../../common/elements.js";
 import { counted, grouped, nameElement } from "../../common/text.js";
 import { documentsOf } from "../data/names_bin.js";
 import { Curve } from "./curve.js";
-import { make, the } from "./elements.js";
+import { the } from "./elements.js";
 
 /** @typedef {import("./session.js").Session} Session
  * @typedef {import("../../common/log.js").Event} LogEvent */
@@ -21,7 +22,7 @@ export class Progress {
   constructor(session) {
     this.session = session;
     this.chart = new Chart(the("run-curve"), the("run-reading"));
-    this.due = false;
+    this.draw = perFrame(() => this.show());
     this.curve = new Curve();
     this.seen = 0; // steps that the curve has
     /** @type {string[]} */
@@ -85,16 +86,6 @@ export class Progress {
     if (list.children.length > ROWS) list.children[1].remove(); // the first shows where it began
   }
 
-  /** Draw what there is, with the next picture of the screen. */
-  draw() {
-    if (this.due) return;
-    this.due = true;
-    requestAnimationFrame(() => {
-      this.due = false;
-      this.show();
-    });
-  }
-
   show() {
     const { state, begun } = this.session;
     const { points } = this.curve;
@@ -142,7 +133,8 @@ export class Progress {
     this.namesAt = now + NAMES_EVERY;
     const names = after ? this.final.slice(-CHIPS) : (this.latest?.names ?? []);
     the("names-none").hidden = names.length > 0;
-    const title = after ? "Made up after training" : `Made up after ${counted(this.latest?.step ?? 0, "step")}`;
+    const when = after ? "training" : counted(this.latest?.step ?? 0, "step");
+    const title = `Made up after ${when}`;
     the("names-title").textContent = names.length ? title : "Made up by the model";
     the("names-now").replaceChildren(...names.map((name) => this.chip(name)));
     const fresh = names.filter((name) => name && !this.known?.has(name)).length;

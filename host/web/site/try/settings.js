@@ -1,8 +1,9 @@
 // The form of sizes and settings, and where a model of these sizes fits.
 
+import { button, make, messageOf } from "../../common/elements.js";
 import { grouped } from "../../common/text.js";
 import { TITLES, allowed, kindOf, ruleOf, usual, valueOf } from "../model/values.js";
-import { button, make, saidBy, the } from "./elements.js";
+import { the } from "./elements.js";
 
 /** @typedef {import("../model/values.js").Site} Site
  * @typedef {import("../model/values.js").Values} Values
@@ -131,7 +132,7 @@ export class SettingsForm extends EventTarget {
   /** Say why that is not known.
    * @param {unknown} error */
   showNoFits(error) {
-    the("fits-figures").textContent = saidBy(error);
+    the("fits-figures").textContent = messageOf(error);
     the("fits").replaceChildren();
   }
 

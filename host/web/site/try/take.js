@@ -1,8 +1,10 @@
 // The log of the run, and the link that makes it again.
 
+import { button, download, make, perFrame } from "../../common/elements.js";
 import { parse } from "../../common/log.js";
+import { grouped } from "../../common/text.js";
 import { read, shown, write } from "../model/link.js";
-import { button, download, make, the } from "./elements.js";
+import { the } from "./elements.js";
 
 /** @typedef {import("./session.js").Session} Session
  * @typedef {import("./session.js").Draft} Draft
@@ -20,7 +22,7 @@ export class Log {
     this.lines = [];
     /** @type {Extract<LogEvent, {kind: "start"}>|null} */
     this.start = null;
-    this.due = false;
+    this.later = perFrame(() => this.show());
     session.on("board", () => {
       this.lines = [];
       this.start = null;
@@ -39,12 +41,7 @@ export class Log {
       if (event) this.read(event);
     }
     the("log-download").disabled = !this.lines.length;
-    if (this.due) return;
-    this.due = true;
-    requestAnimationFrame(() => {
-      this.due = false;
-      this.show();
-    });
+    this.later();
   }
 
   /** Show the last lines, and stay at the end if the person reads there. */
@@ -52,7 +49,7 @@ export class Log {
     const view = the("log");
     const end = view.scrollHeight - view.scrollTop - view.clientHeight < 40; // pixels
     const left = this.lines.length - SHOWN;
-    const before = left > 0 ? [`(${left.toLocaleString("en")} lines before these are in the download)`] : [];
+    const before = left > 0 ? [`(${grouped(left)} lines before these are in the download)`] : [];
     view.textContent = [...before, ...this.lines.slice(-SHOWN), ""].join("\n");
     if (end) view.scrollTop = view.scrollHeight;
   }

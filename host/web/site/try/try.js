@@ -1,9 +1,10 @@
 // The Try tab: what the person chooses, the board in the tab, and what it shows.
 
+import { messageOf } from "../../common/elements.js";
 import { unusual } from "../model/values.js";
 import { Controls } from "./controls.js";
 import { DocumentsForm } from "./documents.js";
-import { saidBy, the } from "./elements.js";
+import { the } from "./elements.js";
 import { Progress } from "./progress.js";
 import { Session, sizesOf } from "./session.js";
 import { Invalid, SettingsForm } from "./settings.js";
@@ -82,7 +83,7 @@ class Form {
     } catch (error) {
       if (turn !== this.turn) return;
       session.describe(null);
-      settings.showNoFits(error instanceof Invalid ? "" : saidBy(error));
+      settings.showNoFits(error instanceof Invalid ? "" : messageOf(error));
     } finally {
       if (turn === this.turn) this.compare();
     }
@@ -118,7 +119,8 @@ class Form {
         this.pack(model.charset, Number(sizes.block_size));
         draft = await this.collect().catch((error) => {
           const why = `the model ${model.name} has other characters`;
-          throw new Error(`${why}: choose the list that it learned from, then load it again (${saidBy(error)})`);
+          const what = "choose the list that it learned from, then load it again";
+          throw new Error(`${why}: ${what} (${messageOf(error)})`);
         });
       }
       const begun = await controls.begin(false, draft, model);

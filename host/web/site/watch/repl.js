@@ -3,10 +3,11 @@
 // https://docs.micropython.org/en/latest/reference/repl.html: Ctrl-C interrupts, Ctrl-A begins the raw mode,
 // in which Ctrl-D runs what was sent. The board then says OK, the output, Ctrl-D, an error, Ctrl-D and >.
 
+import { allowed, valueOf } from "../model/values.js";
 import { PortError } from "./serial.js";
 
 /** @typedef {import("./serial.js").SerialLine} SerialLine */
-/** @typedef {{default: number, lowest: number, highest: number}} Limits */
+/** @typedef {import("../model/values.js").Site} Site */
 
 const CTRL_A = "\x01";
 const CTRL_B = "\x02";
@@ -27,10 +28,10 @@ const NO_ANSWER =
 /**
  * Return the values of a training that a person entered; those left empty are left to the board.
  * @param {Record<string, string>} texts
- * @param {Record<string, Limits>} settings site.json's
+ * @param {Site} site
  * @returns {{values: Record<string, number>, errors: Record<string, string>}}
  */
-export function readValues(texts, settings) {
+export function readValues(texts, site) {
   /** @type {Record<string, number>} */
   const values = {};
   /** @type {Record<string, string>} */
@@ -38,12 +39,9 @@ export function readValues(texts, settings) {
   for (const name of RUN) {
     const text = (texts[name] ?? "").trim();
     if (!text) continue;
-    const { default: usual, lowest, highest } = settings[name];
-    const whole = Number.isInteger(usual);
-    const form = whole ? /^[0-9]+$/ : /^[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?$/i;
-    const value = Number(text);
-    if (form.test(text) && value >= lowest && value <= highest) values[name] = value;
-    else errors[name] = `${name} must be a ${whole ? "whole " : ""}number from ${lowest} to ${highest}.`;
+    const value = valueOf(name, text, site);
+    if (value === null) errors[name] = `${name} must be ${allowed(name, site)}.`;
+    else values[name] = Number(value);
   }
   return { values, errors };
 }

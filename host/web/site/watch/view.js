@@ -1,6 +1,7 @@
 // What the tab Watch shows: the run that is recorded, or the last one, and the list of all.
 
 import { Chart } from "../../common/chart.js";
+import { button, byId, download, make, perFrame } from "../../common/elements.js";
 import { grouped, nameElement } from "../../common/text.js";
 
 /** @typedef {import("../../common/log.js").Event} Event */
@@ -14,14 +15,11 @@ const CONNECT = { closed: "Connect a board", open: "Connect another", gone: "Con
 
 /**
  * Return an element of this tab.
+ * @template {new () => Element} [K=typeof HTMLElement]
  * @param {string} name
- * @returns {HTMLElement}
+ * @param {K} [kind]
  */
-export function the(name) {
-  const element = document.getElementById(`watch-${name}`);
-  if (!element) throw new Error(`no element watch-${name}`);
-  return element;
-}
+export const the = (name, kind) => byId(`watch-${name}`, kind);
 
 /** The page's side of a recorder; what changes is drawn once a frame. */
 export class View {
@@ -32,7 +30,7 @@ export class View {
   constructor(recorder, environment) {
     this.recorder = recorder;
     this.environment = environment;
-    this.chart = new Chart(/** @type {HTMLCanvasElement} */ (the("curve")), the("reading"));
+    this.chart = new Chart(the("curve", HTMLCanvasElement), the("reading"));
     /** @type {"closed" | "open" | "gone"} */
     this.state = "closed";
     this.isSilent = false;
@@ -44,7 +42,7 @@ export class View {
     this.rows = new Map();
     /** @type {Run | null} */
     this.shown = null;
-    this.waiting = false;
+    this.later = perFrame(() => this.draw());
     the("all").addEventListener("toggle", () => this.draw());
     the("cards").closest("[role=tabpanel]")?.addEventListener("shown", () => this.draw());
     this.draw();
@@ -74,15 +72,6 @@ export class View {
     if (this.isSilent === silent) return;
     this.isSilent = silent;
     this.later();
-  }
-
-  later() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.draw();
-    });
   }
 
   draw() {
@@ -150,7 +139,7 @@ export class View {
       : run
         ? "Its first line was missed: restart the board to record a whole run."
         : "Waiting for the first step.";
-    const progress = /** @type {HTMLProgressElement} */ (the("progress"));
+    const progress = the("progress", HTMLProgressElement);
     progress.hidden = !run?.total;
     progress.max = run?.total || 1;
     progress.value = done;
@@ -170,10 +159,8 @@ export class View {
     the("made-none").hidden = names.length > 0;
     the("names").replaceChildren(
       ...names.map((name) => {
-        const item = document.createElement("li");
-        item.append(name ? nameElement(name) : "nothing");
-        item.className = name ? "" : "nothing";
-        return item;
+        const className = name ? "" : "nothing";
+        return make("li", { className }, name ? nameElement(name) : "nothing");
       }),
     );
   }
@@ -182,13 +169,11 @@ export class View {
     the("remarks-none").hidden = this.remarks.length > 0;
     the("remark-list").replaceChildren(
       ...this.remarks.map((remark) => {
-        const item = document.createElement("li");
-        item.textContent = shown(remark);
-        if (remark.startsWith("error: ")) item.className = "error";
-        return item;
+        const className = remark.startsWith("error: ") ? "error" : "";
+        return make("li", { className }, shown(remark));
       }),
     );
-    if (!(/** @type {HTMLDetailsElement} */ (the("all")).open)) return;
+    if (!the("all", HTMLDetailsElement).open) return;
     const log = the("log");
     const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 20;
     log.textContent = this.lines.slice(-LINES).join("\n");
@@ -213,19 +198,17 @@ export class View {
   }
 
   /** @param {Run} run */
+  save(run) {
+    const bytes = /** @type {BlobPart} */ (run.zip(this.environment()));
+    download(`${run.folder}.zip`, new Blob([bytes], { type: "application/zip" }));
+  }
+
+  /** @param {Run} run */
   addRow(run) {
-    const row = document.createElement("li");
-    const about = document.createElement("div");
-    const facts = document.createElement("span");
-    facts.className = "quiet";
-    about.append(document.createElement("b"), facts);
-    const save = document.createElement("button");
-    save.type = "button";
-    save.className = "second";
-    save.textContent = "Save";
+    const about = make("div", {}, make("b"), make("span", { className: "quiet" }));
+    const save = button("Save", () => this.save(run), "second");
     save.setAttribute("aria-label", `Save the run ${run.folder}`);
-    save.addEventListener("click", () => download(`${run.folder}.zip`, run.zip(this.environment())));
-    row.append(about, save);
+    const row = make("li", {}, about, save);
     the("run-list").prepend(row); // the latest first
     this.rows.set(run, row);
     return row;
@@ -263,17 +246,4 @@ function duration(seconds) {
   const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
   const minutes = `${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
   return `${grouped(Math.floor(whole / 3600))}:${minutes}`;
-}
-
-/**
- * Offer bytes as a download.
- * @param {string} name
- * @param {Uint8Array} bytes
- */
-function download(name, bytes) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (bytes)], { type: "application/zip" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,5 +1,6 @@
 // The tab that watches a board: its port, its log, its runs, and what a person tells it to train.
 
+import { make, messageOf } from "../../common/elements.js";
 import { Lines, legible, parse } from "../../common/log.js";
 import { grouped } from "../../common/text.js";
 import { noPort, system } from "../flash/advice.js";
@@ -7,6 +8,8 @@ import { Prompt, RUN, readValues, trainingCode } from "./repl.js";
 import { Recorder } from "./run_folder.js";
 import { SerialLine } from "./serial.js";
 import { View, the } from "./view.js";
+
+/** @typedef {import("../model/values.js").Site} Site */
 
 const SILENCE = 10_000; // ms without a byte after which the page says what to do
 const NO_PROGRAM = /^ImportError.*ugpt/;
@@ -22,15 +25,11 @@ const ADDRESS =
 /**
  * Start the tab. Returns what the tab Flash uses: `watchPort(port)` shows the board at a port that is
  * permitted, `release(port)` leaves that port to the caller.
- * @param {Record<string, any>} site site.json
+ * @param {Site} site
  * @returns {{watchPort: (port: SerialPort) => Promise<void>, release: (port: SerialPort) => Promise<void>}}
  */
 export function startWatch(site) {
-  for (const hint of noPort(system())) {
-    const item = document.createElement("li");
-    item.textContent = hint;
-    the("hints").append(item);
-  }
+  the("hints").append(...noPort(system()).map((hint) => make("li", {}, hint)));
   if ("serial" in navigator) return new Watch(site);
   the("unable").textContent = isSecureContext ? BROWSERS : ADDRESS;
   the("unable").hidden = false;
@@ -40,7 +39,7 @@ export function startWatch(site) {
 
 /** A board, from its bytes to the page. */
 class Watch {
-  /** @param {Record<string, any>} site */
+  /** @param {Site} site */
   constructor(site) {
     this.site = site;
     this.line = new SerialLine();
@@ -120,11 +119,11 @@ class Watch {
 
   /** Check what was entered, and have the board train with it. */
   async train() {
-    const texts = Object.fromEntries(RUN.map((name) => [name, field(name).value]));
-    const { values, errors } = readValues(texts, this.site.settings);
+    const texts = Object.fromEntries(RUN.map((name) => [name, the(name, HTMLInputElement).value]));
+    const { values, errors } = readValues(texts, this.site);
     for (const name of RUN) this.complain(name, errors[name] ?? "");
     const wrong = RUN.find((name) => errors[name]);
-    if (wrong) return field(wrong).focus();
+    if (wrong) return the(wrong, HTMLInputElement).focus();
     await this.tell("Interrupting what the board does…", async () => {
       const { ended } = await this.prompt.run(trainingCode(values));
       ended.then(
@@ -142,9 +141,9 @@ class Watch {
    */
   async tell(before, action, after) {
     this.say(before);
-    for (const name of ["start", "stop", "restart"]) button(name).disabled = true;
+    for (const name of ["start", "stop", "restart"]) the(name, HTMLButtonElement).disabled = true;
     const done = await this.attempt("said", action);
-    for (const name of ["start", "stop", "restart"]) button(name).disabled = false;
+    for (const name of ["start", "stop", "restart"]) the(name, HTMLButtonElement).disabled = false;
     if (done) this.say(after);
   }
 
@@ -173,7 +172,7 @@ class Watch {
       await action();
       return true;
     } catch (error) {
-      the(name).textContent = error instanceof Error ? error.message : String(error);
+      the(name).textContent = messageOf(error);
       return false;
     }
   }
@@ -195,14 +194,4 @@ function portName(port) {
   const { usbVendorId, usbProductId } = port?.getInfo() ?? {};
   const hex = (/** @type {number} */ number) => number.toString(16).padStart(4, "0");
   return usbVendorId === undefined ? "serial" : `usb:${hex(usbVendorId)}:${hex(usbProductId ?? 0)}`;
-}
-
-/** @param {string} name */
-function field(name) {
-  return /** @type {HTMLInputElement} */ (the(name));
-}
-
-/** @param {string} name */
-function button(name) {
-  return /** @type {HTMLButtonElement} */ (the(name));
 }

@@ -269,11 +269,11 @@ def test_a_board_that_says_nothing(tab: Tab) -> None:
 def test_values_that_the_board_would_refuse_are_not_sent(tab: Tab) -> None:
     tab.connect()
     for name, value, wrong in (
-        ("seed", "1.5", "seed must be a whole number from 0 to 4294967295."),
-        ("seed", "4294967296", "seed must be a whole number from 0 to 4294967295."),
-        ("seed", "-1", "seed must be a whole number from 0 to 4294967295."),
-        ("steps", "0", "steps must be a whole number from 1 to 1000000."),
-        ("steps", "1e3", "steps must be a whole number from 1 to 1000000."),
+        ("seed", "1.5", "seed must be a whole number from 0 to 4,294,967,295."),
+        ("seed", "4294967296", "seed must be a whole number from 0 to 4,294,967,295."),
+        ("seed", "-1", "seed must be a whole number from 0 to 4,294,967,295."),
+        ("steps", "0", "steps must be a whole number from 1 to 1,000,000."),
+        ("steps", "1e3", "steps must be a whole number from 1 to 1,000,000."),
         ("lr", "0,01", "lr must be a number from 0.000001 to 1."),
         ("lr", "2", "lr must be a number from 0.000001 to 1."),
         ("lr", "__import__('os')", "lr must be a number from 0.000001 to 1."),
