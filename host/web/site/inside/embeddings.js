@@ -10,6 +10,9 @@ const MARGIN = { left: 46, right: 12, top: 10, bottom: 40 };
 const REACH = 14; // pixels from the pointer to a character that it reads
 const CLOSEST = 3; // pairs that the picture in words names
 const ROOM = 1.08; // how far the axes reach beyond the last point
+const SPACE = 15; // pixels from the middle of a character to the next one's, at least
+const ROUNDS = 60; // in which characters move apart
+const LED = 4; // pixels from its point at which a character has a line to it
 const SHRINK = 0.7; // of the axes, what the points must leave empty before these become shorter
 
 export class Embeddings {
@@ -20,6 +23,8 @@ export class Embeddings {
     this.projection = null;
     this.reach = 0;
     this.rows = 0;
+    /** @type {number[][]} */
+    this.labels = []; // where the characters stand, in pixels
     /** @type {Set<number>} */
     this.marked = new Set();
     this.picture = new Picture(canvas, (sheet) => this.paint(sheet));
@@ -103,14 +108,38 @@ export class Embeddings {
     context.fillText(second, 0, 0);
     context.restore();
     context.textBaseline = "middle";
+    const spots = points.map(([first, second]) => [x(first), y(second)]);
+    this.labels = apart(spots, [MARGIN.left + 7, MARGIN.top + 8, right - 7, bottom - 8]);
+    this.lead(sheet, spots);
     const tokens = points.map((_, token) => token);
     for (const token of tokens.sort((a, b) => Number(this.marked.has(a)) - Number(this.marked.has(b)))) {
       const mine = this.marked.has(token);
       context.font = token ? font(mine ? 16 : 14, mine ? 700 : 400) : font(28, 700);
       context.fillStyle = colour(mine ? "--live" : "--ink");
-      context.fillText(sign(this.labelOf(token)), x(points[token][0]), y(points[token][1]));
+      const [across, down] = this.labels[token];
+      context.fillText(sign(this.labelOf(token)), across, down);
     }
     return this.label();
+  }
+
+  /** Draw a dot at the point of each character that stands beside it, and a line between them.
+   * @param {Sheet} sheet
+   * @param {number[][]} spots  the points, in pixels */
+  lead({ context, colour }, spots) {
+    for (const [token, [px, py]] of spots.entries()) {
+      const [lx, ly] = this.labels[token];
+      if (Math.hypot(lx - px, ly - py) < LED) continue;
+      context.strokeStyle = context.fillStyle = colour(this.marked.has(token) ? "--live" : "--quiet");
+      context.globalAlpha = 0.55;
+      context.beginPath();
+      context.moveTo(px, py);
+      context.lineTo(lx, ly);
+      context.stroke();
+      context.globalAlpha = 1;
+      context.beginPath();
+      context.arc(px, py, 1.6, 0, 2 * Math.PI);
+      context.fill();
+    }
   }
 
   /** Return the characters near a point, in words.
@@ -119,7 +148,10 @@ export class Embeddings {
     if (!this.projection) return "";
     const { points } = this.projection;
     const { x, y } = this.places(canvas.clientWidth, canvas.clientHeight);
-    const away = (/** @type {number} */ t) => Math.hypot(x(points[t][0]) - px, y(points[t][1]) - py);
+    const away = (/** @type {number} */ t) => {
+      const [lx, ly] = this.labels[t] ?? [Infinity, Infinity];
+      return Math.min(Math.hypot(x(points[t][0]) - px, y(points[t][1]) - py), Math.hypot(lx - px, ly - py));
+    };
     const near = points.map((_, token) => token).filter((token) => away(token) < REACH);
     return near
       .sort((a, b) => away(a) - away(b))
@@ -161,4 +193,31 @@ export class Embeddings {
       close.map(([, a, b]) => `${this.name(a)} and ${this.name(b)}`).join("; ")
     );
   }
+}
+
+/** Return where characters stand that would cover each other at their points: as near as there is room.
+ * @param {number[][]} spots  in pixels
+ * @param {number[]} box  left, top, right, bottom: they stay in it */
+export function apart(spots, [left, top, right, bottom]) {
+  const places = spots.map(([x, y]) => [x, y]);
+  for (let round = 0, moved = true; moved && round < ROUNDS; round++) {
+    moved = false;
+    for (let a = 1; a < places.length; a++) {
+      for (let b = 0; b < a; b++) {
+        let [dx, dy] = [places[a][0] - places[b][0], places[a][1] - places[b][1]];
+        if (dx * dx + dy * dy >= SPACE * SPACE) continue;
+        if (!dx && !dy) [dx, dy] = [Math.cos(a), Math.sin(a)]; // any direction, always the same
+        const away = Math.hypot(dx, dy);
+        const push = (SPACE + 0.1 - away) / 2 / away;
+        places[a] = [places[a][0] + push * dx, places[a][1] + push * dy];
+        places[b] = [places[b][0] - push * dx, places[b][1] - push * dy];
+        moved = true;
+      }
+    }
+    for (const place of places) {
+      place[0] = Math.min(Math.max(place[0], left), right);
+      place[1] = Math.min(Math.max(place[1], top), bottom);
+    }
+  }
+  return places;
 }

@@ -9,6 +9,7 @@ from ugpt.rng import Rng
 from tests.support.web.node import call, evaluate
 
 SAMPLING = "site/inside/sampling.js"
+EMBEDDINGS = "site/inside/embeddings.js"
 PCA = "site/inside/pca.js"
 
 
@@ -133,3 +134,18 @@ def test_rows_without_two_dimensions(
     found = projected("return plain(project(...args))", matrix, rows, len(matrix) // rows)
     np.testing.assert_allclose(np.abs(found["points"]), np.abs(points), atol=1e-9)
     assert not np.isnan(found["shares"]).any()
+
+
+def test_characters_move_apart_and_stay_near_their_points() -> None:
+    random = np.random.default_rng(1)
+    dense = random.normal(200, 12, (60, 2))
+    dense[7] = dense[3]
+    lone = np.array([[400.0, 20.0], [20.0, 300.0]])
+    spots = np.concatenate([dense, lone])
+    places = np.array(call(EMBEDDINGS, "apart", spots.tolist(), [10, 10, 500, 330]))
+    gaps = np.hypot(*(places[:, None] - places[None]).T)
+    assert gaps[np.triu_indices(len(spots), 1)].min() > 13
+    assert np.hypot(*(places - spots).T).max() < 90
+    assert np.array_equal(places[-2:], lone)
+    corner = np.array(call(EMBEDDINGS, "apart", [[10, 10]] * 9, [10, 10, 500, 330]))
+    assert corner.min() >= 10
