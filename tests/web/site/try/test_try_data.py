@@ -13,6 +13,7 @@ from microgpt_board.image.names_bin import Source
 pytest.importorskip("selenium", reason="needs Selenium: .venv/bin/pip install -e '.[dev]'")
 
 # ruff: noqa: E402 - imports that need Selenium
+from tests.support.web.site_runs import computer_log, timeless
 from tests.support.web.try_page import Try
 
 TOWNS = NAMES.with_name("towns.txt")
@@ -61,6 +62,31 @@ def test_own_text_with_accents_and_what_became_of_its_lines(trying: Try, tmp_pat
     trying.ready()
     page.press("#list-own")
     assert trying.value("#data-text") == text  # not lost
+
+
+def test_own_text_paused_in_the_middle_gives_the_log_of_the_tool(
+    trying: Try, tmp_path: Path
+) -> None:
+    page = trying.page
+    text = "".join(f"{a}{b}\n" for a in WORDS.split("\n") for b in ("", "él", " Ñu", "ß"))
+    (tmp_path / "own.txt").write_text(text)
+    trying.own(text)
+    for name, value in {"n_embd": 12, "n_head": 3, "steps": 300}.items():
+        trying.set(name, value)
+    trying.settle()
+    trying.speed(7)
+    trying.press_start()
+    page.until(lambda: trying.phase() == "Training" and trying.step() > 20)
+    trying.press_start()
+    trying.until_phase("Paused")
+    assert trying.step() < 300
+    page.press("#run-step")
+    trying.fastest()
+    trying.press_start()
+    trying.until_phase("Done")
+    sizes = ("--n-embd", 12, "--n-head", 3, "--steps", 300)
+    expected = computer_log(tmp_path, "--names", tmp_path / "own.txt", *sizes)
+    assert timeless(trying.log()) == timeless(expected)
 
 
 def test_a_file_can_be_dropped_or_chosen(trying: Try, tmp_path: Path) -> None:
