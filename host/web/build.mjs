@@ -94,15 +94,19 @@ for (const name of COPIED) await copyFile(join(here, "site", name), join(target,
 await writeFile(join(target, "licenses.txt"), await licenses(metafile));
 await writeFile(join(target, "index.html"), preloading(await page(join(here, "site/index.html")), metafile));
 
-// The service worker is told which files it keeps; their content makes the version.
-const paths = await visited();
-const hash = createHash("sha256");
-for (const path of paths) hash.update(path).update(await readFile(join(target, path)));
+// The service worker is told which files it keeps, with their hashes, of which the version is made.
+/** @type {Record<string, string>} */
+const files = {};
+for (const path of await visited()) {
+  const hash = createHash("sha256").update(await readFile(join(target, path))).digest("base64");
+  files[path === "index.html" ? "./" : path] = `sha256-${hash}`;
+}
+const version = createHash("sha256").update(JSON.stringify(files)).digest("hex").slice(0, 16);
 await build({
   ...options,
   entryPoints: { sw: join(here, "site/sw.js") },
   define: {
-    VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
-    FILES: JSON.stringify(paths.map((path) => (path === "index.html" ? "./" : path))),
+    VERSION: JSON.stringify(version),
+    FILES: JSON.stringify(files),
   },
 });

@@ -5,7 +5,7 @@
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const PREFIX = "microgpt-";
-const KEPT = new Set(FILES.map((path) => new URL(path, worker.registration.scope).href));
+const KEPT = new Set(Object.keys(FILES).map((path) => new URL(path, worker.registration.scope).href));
 const CACHE = `${PREFIX}${new URL(worker.registration.scope).pathname} ${VERSION}`;
 
 worker.addEventListener("install", (event) => {
@@ -25,10 +25,13 @@ worker.addEventListener("fetch", (event) => {
   if (address) event.respondWith(answer(event.request, address));
 });
 
-/** Fetch every file anew: what the browser has kept of an older build is asked for again. */
+/** Fetch every file anew: what the browser has kept of an older build is asked for again.
+ *
+ * Nothing is kept if one is not of this build, as while a site is being copied: the next visit tries again. */
 async function keep() {
   const cache = await caches.open(CACHE);
-  await cache.addAll(FILES.map((path) => new Request(path, { cache: "no-cache" })));
+  const files = Object.entries(FILES);
+  await cache.addAll(files.map(([path, integrity]) => new Request(path, { cache: "no-cache", integrity })));
 }
 
 /** Remove the caches of older builds at the same address. */

@@ -1,6 +1,10 @@
 """The site without a network, in a sub-path, before it has loaded, after a newer build."""
 
+import base64
+import hashlib
+import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,11 +73,17 @@ def changing(site_copy: Path, chromium: Chrome) -> Iterator[tuple[SiteServer, Si
 def build_newer(folder: Path) -> None:
     """Change the site as a newer build would."""
     page = folder / "index.html"
+    before = integrity(page)
     page.write_text(page.read_text().replace("Train a GPT in this tab", NEWER))
     worker = folder / "sw.js"
     text, count = re.subn(r"\b[0-9a-f]{16}\b", "f" * 16, worker.read_text())
-    assert count == 1
-    worker.write_text(text)
+    assert (count, text.count(before)) == (1, 1)
+    worker.write_text(text.replace(before, integrity(page)))
+
+
+def integrity(file: Path) -> str:
+    """The hash of a file as a request has it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(file.read_bytes()).digest()).decode()
 
 
 def is_newer(page: SitePage) -> bool:
@@ -91,6 +101,34 @@ def test_a_newer_build_replaces_the_old_at_the_next_visit(
     page.wait()
     # Nothing is left of the old one.
     assert len(kept(page)) == len(set(kept(page)))
+
+
+def test_a_newer_build_is_not_kept_before_all_of_it_is_there(
+    changing: tuple[SiteServer, SitePage],
+) -> None:
+    server, page = changing
+    index = server.folder / "index.html"
+    old = index.read_bytes()
+    build_newer(server.folder)
+    newer = index.read_bytes()
+    index.write_bytes(old)  # sw.js has been copied before it
+    script = """
+        const done = arguments[0];
+        navigator.serviceWorker.ready.then((found) => found.update()).then((found) => {
+          const worker = found.installing;
+          const look = () => worker.state !== "installing" && done(worker.state);
+          worker.addEventListener("statechange", look);
+          look();
+        });"""
+    assert page.driver.execute_async_script(script) == "redundant"
+    page.driver.get(server.url)
+    page.wait()
+    assert not is_newer(page)
+    index.write_bytes(newer)
+    os.utime(index, (time.time() + 10,) * 2)  # the server tells times to the second
+    page.driver.get(server.url)
+    page.until(lambda: is_newer(page))
+    page.driver.get_log("browser")  # that the page was not the one of sw.js
 
 
 def test_a_page_in_use_is_not_replaced_by_itself(changing: tuple[SiteServer, SitePage]) -> None:
