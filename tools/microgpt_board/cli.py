@@ -26,9 +26,9 @@ VERBS = {  # name: (module, first line of help)
     "push": ("device.weights", "Install a model folder as a board's checkpoint."),
     "reset": ("device.weights", "Remove a board's checkpoints: its next run starts at step 0."),
     "names": ("image.names_bin", "Write names.bin from a text file, one document a line."),
-    "site": ("site.build", "Build the site: train, flash and watch in the browser."),
-    "site-serve": ("site.serve", "Serve the built site to the browsers of this computer."),
-    "kernels": ("image.native", "Compile the native kernels and pack them as an .mpy."),
+    "site": ("site.build", "Build the site in the browser as the folder TARGET."),
+    "site-serve": ("site.serve", "Serve a built site at http://127.0.0.1."),
+    "kernels": ("image.native", "Compile the native kernels, as an .mpy or a .wasm."),
     "bench": ("proof.bench", "Time a training step: scalar, tensor, virtual board."),
     "bench-kernels": ("proof.bench_kernels", "Count the instructions of each kernel in a step."),
 }

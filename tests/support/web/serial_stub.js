@@ -1,4 +1,4 @@
-// A stand-in for navigator.serial: its ports are those of the test's server (tests/support/site_serial.py).
+// A stand-in for navigator.serial: its ports are those of the test's server (tests/support/web/site_serial.py).
 // It behaves as Chromium's does: which errors, which streams are renewed, which events bubble.
 
 {

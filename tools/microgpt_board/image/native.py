@@ -184,7 +184,7 @@ def build(architecture: str) -> bytes | None:
 @click.argument("architecture", type=click.Choice(list(TARGETS)))
 @click.argument("target", type=PATH)
 def kernels_command(architecture: str, target: Path) -> None:
-    """Compile the native kernels and pack them as an .mpy, or for wasm32 as a .wasm.
+    """Compile the native kernels, as an .mpy or a .wasm.
 
     Example: microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy
     """
