@@ -81,7 +81,9 @@ def read_settings(path, saved=None):
     remarks = []
     try:
         with open(path) as file:
-            given = json.loads(file.read().lstrip("\ufeff"))  # some editors put that first
+            if file.read(1) != "\ufeff":  # some editors put that first
+                file.seek(0)
+            given = json.load(file)  # not of one string: that takes memory that training needs
         if not isinstance(given, dict):
             raise ValueError
     except OSError:
@@ -164,12 +166,6 @@ def prepare(settings, remarks=(), checkpoints=None):
     `checkpoints` can be given if the files have been read already. Raises DatasetError if the
     names are missing or damaged, SettingsError if no model has these sizes or it has no room.
     """
-    exhaust(_prepare_all(settings, remarks, checkpoints))
-    return current
-
-
-def _prepare_all(settings, remarks, checkpoints):
-    """Do what `prepare` does, as a generator: it pauses while the initial weights are drawn."""
     global current, _model
     board.collect_every(board.WHILE_LOADING)
     dataset = open_dataset()
@@ -184,8 +180,7 @@ def _prepare_all(settings, remarks, checkpoints):
         state = allocate_state(sizes)  # before the kernels, which take memory too
     kernels, reason = backend.choose()
     _model = _model or Model(sizes, kernels, state)
-    training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model, drawn=False)
-    yield from training.draw_all()
+    training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model)
     report = Report(settings["log_every"])
     report.start(training, reason)
     for text in remarks:
@@ -194,6 +189,7 @@ def _prepare_all(settings, remarks, checkpoints):
     if memory:
         remark(memory)
     current = training, report, checkpoints
+    return current
 
 
 def run():
@@ -202,14 +198,10 @@ def run():
 
 
 def program():
-    """Do what `run` does, as a generator: it pauses after each step and each name.
-
-    Before that it pauses while it draws the initial weights, and when the run is `current`.
-    """
+    """Do what `run` does, as a generator: it pauses before training, after each step and name."""
     checkpoints = Checkpoints()
     settings, remarks = read_settings(SETTINGS_FILE, checkpoints.header)
-    yield from _prepare_all(settings, remarks, checkpoints)
-    training, report, checkpoints = current
+    training, report, checkpoints = prepare(settings, remarks, checkpoints)
     if checkpoints.locked:
         remark(
             "%s: it is left alone, and this run is not saved; make reset-training removes it"

@@ -34,13 +34,9 @@ def has_fpu():
     return not (ON_HARDWARE and "S2" in MACHINE.rpartition(" with ")[2])
 
 
-# The WebAssembly build counts as free what its heap may grow by; large buffers never get that.
-_GROWTH = 128 << 20 if IN_BROWSER else 0
-
-
 def free_memory():
     """Return the free heap in bytes; 0 in CPython, where it is not known."""
-    return gc.mem_free() - _GROWTH if NAME != "cpython" else 0
+    return gc.mem_free() if NAME != "cpython" else 0
 
 
 def memory_pieces():
@@ -57,11 +53,6 @@ def memory_pieces():
 
 def hardware_seed():
     """Return a seed, 1 to 2**32 - 1, from the hardware's random numbers."""
-    if IN_BROWSER:  # without os.urandom; each call of seed() asks the browser's own generator
-        import random
-
-        random.seed()
-        return random.getrandbits(32) or 1
     return int.from_bytes(os.urandom(4), "little") or 1
 
 

@@ -6,7 +6,6 @@ there is never a buffer for all gradients.
 
 from . import ops
 from .layout import (
-    GRADIENTS,
     Sizes,
     activations,
     allocate_state,
@@ -123,16 +122,9 @@ class Model:
 
     def initialise(self, rng):
         """Draw all parameters, in flat order, from N(0, 1) scaled by INIT_STD."""
-        for _ in self.initialise_all(rng):
-            pass
-
-    def initialise_all(self, rng):
-        """Do what `initialise` does, as a generator: it pauses after each GRADIENTS parameters."""
         params = self.params
-        for first in range(0, len(params), GRADIENTS):
-            for i in range(first, min(first + GRADIENTS, len(params))):
-                params[i] = INIT_STD * rng.gauss()
-            yield
+        for i in range(len(params)):
+            params[i] = INIT_STD * rng.gauss()
 
     def forward(self, first, n):
         """Compute the logits of positions first to n - 1, as rows 0 to n - 1 - first of `logits`.

@@ -35,11 +35,10 @@ class Training:
     again or saved; then `updating` stays true.
     """
 
-    def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, model=None, drawn=True):
+    def __init__(self, dataset, seed=42, steps=1000, lr=0.01, kernels=ops, model=None):
         """Begin a run of `model`, whose weights and moments are lost.
 
         Without one it is a new model on `kernels`, of the sizes that the list of documents needs.
-        Unless `drawn`, its weights are still to be drawn, by `draw_all`.
         """
         self.dataset = dataset
         self.seed = seed
@@ -53,16 +52,11 @@ class Training:
         self.adam = Adam(model)
         self.adam.clear()
         board.collect_every(-1)  # the large buffers are allocated
+        model.initialise(self.rng)
         self.step = 0  # the next step
+        self.rng_state = self.rng.state
         self.updating = False
         self.origin = MIXED  # more bits of `checkpoint` follow if it is resumed
-        if drawn:
-            exhaust(self.draw_all())
-
-    def draw_all(self):
-        """Draw the initial weights; a generator, as `Model.initialise_all`."""
-        yield from self.model.initialise_all(self.rng)
-        self.rng_state = self.rng.state
 
     def lr_at(self, step):
         """Return the learning rate of `step`, which falls linearly to 0 after the last step."""

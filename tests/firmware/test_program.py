@@ -7,7 +7,6 @@ from binascii import crc32
 
 from ugpt import app, board, checkpoint
 from ugpt.dataset import ALIGNMENT, HEADER, MAGIC, VERSION
-from ugpt.layout import GRADIENTS
 
 from tests.support.micropython.arrays import raises
 from tests.support.micropython.checkpoints import state
@@ -37,14 +36,12 @@ def removed():
     app.give_up()
 
 
-def test_the_program_pauses_while_it_draws_then_after_each_step_and_name():
+def test_the_program_pauses_before_training_then_after_each_step_and_name():
     prepared()
     steps = []
     for _ in app.program():
-        steps.append(app.current[0].step if app.current else None)
-    pieces = -(-len(app.current[0].model.params) // GRADIENTS)
-    names = board.NAMES_TO_MAKE
-    assert steps == [None] * pieces + list(range(STEPS + 1)) + [STEPS] * names, steps
+        steps.append(app.current[0].step)
+    assert steps == list(range(STEPS + 1)) + [STEPS] * board.NAMES_TO_MAKE, steps
     removed()
 
 

@@ -88,7 +88,7 @@ def test_the_command(chat_folder: Path, names_folder: Path) -> None:
     assert facts["special_tokens"] == []
     text = said(names_folder)
     assert f"memory: {needed(Sizes()):,} bytes to train on a board\n" in text
-    assert "ESP32_GENERIC: it fits, 142,623 bytes are free\n" in text
+    assert "ESP32_GENERIC: it fits, 144,000 bytes are free\n" in text
     assert "make push takes it: yes\n" in text
     assert "special tokens: none\n" in text
     facts = json.loads(said(chat_folder, "--json"))

@@ -17,6 +17,7 @@ class Page:
         self.driver = driver
         self.url = url
         self.size(1280, 900)
+        driver.get("about:blank")  # or the page of the test before could still ask for something
         driver.get_log("browser")
         driver.get_log("performance")
         driver.get(url)

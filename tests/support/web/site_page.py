@@ -18,7 +18,8 @@ class SitePage(Page):
 
     def check(self, host: str) -> None:
         """Assert that the page asked only this host, and that the browser complained of nothing."""
-        assert self.hosts() <= {host}
+        others = self.hosts() - {host}
+        assert not others, f"asked {', '.join(others)}, not only {host}"
         # "rendering": advice about reading a canvas back, which is a test's doing
         log = [entry for entry in self.driver.get_log("browser") if entry["source"] != "rendering"]
         assert log == []

@@ -7,6 +7,7 @@ in MicroPython's memory, by their address.
 
 import gc
 import json
+import random
 from time import ticks_diff, ticks_ms
 
 from uctypes import addressof
@@ -14,6 +15,7 @@ from ugpt import app, board, checkpoint, memory
 from ugpt.dataset import open_dataset
 from ugpt.generator import Generator
 from ugpt.layout import SIZES, Sizes, parameter_count, parameter_table
+from ugpt.model import INIT_STD, Model
 from ugpt.report import remark
 from ugpt.rng import Rng
 
@@ -23,7 +25,40 @@ STACK = addressof(_stack)
 SAMPLE = 5  # names
 LARGEST = 1e30  # loss that JSON can have: not an infinite one
 
+GROWTH = 128 << 20  # bytes, which gc.mem_free() of this build counts as free
+PIECE = 256  # parameters drawn at a time; each leaves some 500 bytes of garbage
+
 _run = None
+
+
+class PiecewiseModel(Model):
+    """A model that leaves its initial weights to be drawn in pieces, over several calls."""
+
+    def initialise(self, rng):
+        self.pieces = self._draw(rng)
+
+    def _draw(self, rng):
+        params = self.params
+        for first in range(0, len(params), PIECE):
+            for i in range(first, min(first + PIECE, len(params))):
+                params[i] = INIT_STD * rng.gauss()
+            yield
+
+
+def free_memory():
+    """Return the free heap in bytes, without what it may grow by: large buffers never get that."""
+    return gc.mem_free() - GROWTH
+
+
+def hardware_seed():
+    """Return a seed, 1 to 2**32 - 1; each call of random.seed() asks the browser's generator."""
+    random.seed()
+    return random.getrandbits(32) or 1
+
+
+app.Model = PiecewiseModel
+board.free_memory = free_memory
+board.hardware_seed = hardware_seed  # this build has no os.urandom
 
 
 class Run:
@@ -35,16 +70,18 @@ class Run:
     def prepare(self, ms):
         """Draw initial weights, for `ms` milliseconds; return whether the run is ready."""
         begin = ticks_ms()
-        while not app.current:
+        if not app.current:
             next(self.program)
+        training = app.current[0]
+        for _ in training.model.pieces:
             if ticks_diff(ticks_ms(), begin) >= ms:
-                break
-        if app.current:
-            self._ready()
-        return app.current
+                return False
+        training.rng_state = training.rng.state
+        self._ready(training)
+        return True
 
-    def _ready(self):
-        self.training = app.current[0]
+    def _ready(self, training):
+        self.training = training
         self.losses = []  # of the steps that the page does not know of yet
         report = app.current[1]
         logged = report.step
