@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
+# What the install reads besides Python: when it changes, the install and engine native are made again.
+INSTALLED := pyproject.toml setup.py firmware/ugpt/version.py tools/setup.sh $(wildcard host/native/*)
 # A setting that is not given has the default of microgpt-board. PORT reaches it in the environment.
 IMAGE_FLAGS = $(BOARD_FLAGS) $(if $(FIRMWARE),--firmware "$(FIRMWARE)") $(NAMES_FLAGS) $(SIZES_FLAGS)
 BOARD_FLAG = $(if $(BOARD),--board $(BOARD))
@@ -35,11 +37,11 @@ help: ## this list
 	@echo "  LIST:  NAMES=list.txt FOLD=1 CUT=1 MAX_CHARACTERS=254"
 	@echo "  SIZES: N_EMBD=16 N_HEAD=4 N_LAYER=1 BLOCK_SIZE=16 TIE_LM_HEAD=0 INPUT_RMSNORM=1"
 
-$(READY): pyproject.toml firmware/ugpt/version.py tools/setup.sh
+$(READY): $(INSTALLED)
 	@sh tools/setup.sh $(PYTHON) board,plot
 	@touch $@
 
-$(READY_DEV): pyproject.toml firmware/ugpt/version.py tools/setup.sh
+$(READY_DEV): $(INSTALLED)
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
 	@touch $@ $(READY)
 

@@ -1,0 +1,22 @@
+"""Builds engine native from host/native, where there is a C compiler; the rest is in pyproject.toml.
+
+The extension is for Python's stable ABI: one wheel serves every Python from 3.11. It is optional:
+without a compiler or Python.h the install succeeds, and the engine says how to get it.
+"""
+
+from glob import glob
+
+from setuptools import Extension, setup
+
+NATIVE = Extension(
+    "microgpt.engines._native",
+    sorted(glob("host/native/*.c")),
+    depends=sorted(glob("host/native/*.h")),  # rebuilt when they change, and in the sdist
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    py_limited_api=True,
+    optional=True,
+    # Not -ffast-math: a NaN must be seen, and the order of a sum must stay.
+    extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"],
+)
+
+setup(ext_modules=[NATIVE], options={"bdist_wheel": {"py_limited_api": "cp311"}})
