@@ -5,7 +5,6 @@ full, the oldest turns are dropped. Positions are learned and absolute, so that 
 remain have to be computed again.
 """
 
-import random
 from collections.abc import Callable, Iterator
 
 from microgpt.chat.conversations import Conversation, Message, can_chat, message_tokens
@@ -13,7 +12,7 @@ from microgpt.config import check_seed
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import Array
-from microgpt.sampling import Decoder, check_temperature, draw
+from microgpt.sampling import Decoder, Draws, check_temperature, draw
 
 
 def longest_message(model: Model) -> int:
@@ -67,9 +66,9 @@ class Chat:
         self._temperature = value
 
     def reset(self) -> None:
-        """Start a new conversation, with the random generator at the seed again."""
+        """Start a new conversation, with the seed's first random number."""
         self.messages: Conversation = []
-        self._rng = random.Random(self._seed)
+        self._draws = Draws(self._seed)
         self._turns: list[list[int]] = []  # the messages in the block, as tokens
         self._decoder.restart()
 
@@ -92,7 +91,7 @@ class Chat:
         self._turns.append(turn)
         try:
             while (logits := self._logits()) is not None:
-                token = draw(logits, self._temperature, self._rng)
+                token = draw(logits, self._temperature, self._draws)
                 if not tokenizer.is_character(token):
                     break
                 turn.append(token)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from ugpt.layout import parameter_count, parameter_table
 
 from microgpt import model_io
@@ -172,6 +173,24 @@ class Model(ABC):
         It has a KV cache, so that each call computes one position. It can be called block_size
         times.
         """
+
+    def generate_documents(
+        self,
+        prompt: Tokens,
+        documents: range,
+        seed: int,
+        temperature: float,
+        check: Callable[[], None],
+    ) -> NDArray[np.int32] | None:
+        """Return the tokens of documents, all one after another, each with BOS at its end.
+
+        Each document begins with `prompt`, BOS and at most block_size - 1 tokens, which are not
+        returned. Its random numbers are those of `sampling.Draws`, `seed` being 64 bits.
+        `check` is called every few milliseconds; it may raise an error to stop. Returns None if the
+        engine computes one document at a time, with `decoder`. Raises FloatingPointError if a logit
+        is not finite.
+        """
+        return None
 
     def save(self, folder: str | Path) -> None:
         """Write the model to `folder`; see `microgpt.model_io.save`."""

@@ -1,10 +1,9 @@
 """The HTTP service: generate, chat, recorded runs, and the page.
 
 The model computes in a bounded pool of threads, so that the event loop never waits for it. Every
-request has its own random generator and KV cache, so that its answer depends on its seed only.
+request has its own random numbers and KV cache, so that its answer depends on its seed only.
 """
 
-import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +15,12 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from microgpt import info
+from microgpt import info, sampling
 from microgpt.chat import conversations
 from microgpt.chat.session import Chat
 from microgpt.engines.base import Model
 from microgpt.runs.folder import RUNS
-from microgpt.sampling import SamplingError, stream_document
+from microgpt.sampling import SamplingError
 from microgpt.service.events import EVENT, OUT_OF_TIME, EventStream
 from microgpt.service.hosts import Hosts
 from microgpt.service.middleware import Limits, ServiceMiddleware
@@ -116,11 +115,14 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
         request: AnyGenerateRequest = body
 
         def work() -> list[str]:
-            rng = random.Random(request.seed)
-            return [
-                "".join(stream_document(model, request.temperature, rng, request.prompt, check))
-                for _ in range(request.num_samples)
-            ]
+            return sampling.generate(
+                model,
+                request.num_samples,
+                request.temperature,
+                request.seed,
+                request.prompt,
+                check,
+            )
 
         return Samples(samples=await pool.run(work))
 
