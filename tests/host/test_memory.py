@@ -9,7 +9,7 @@ from pathlib import Path
 import microgpt
 import pytest
 from microgpt import ConfigError, ModelConfig, TrainConfig, memory
-from microgpt.lab.ablation import check_memory, trainings
+from microgpt.lab.ablation import check_here, trainings
 from microgpt.memory import Work
 from microgpt.training import work_of
 
@@ -174,9 +174,9 @@ def test_trainings_at_once_need_the_memory_of_all(monkeypatch: pytest.MonkeyPatc
     jobs = trainings(ModelConfig(), TrainConfig(), {"n_embd": [64, 128]}, 2)
     of_large = memory.to_train(work_of(jobs[2].model, 5, "tensor", "float32", docs, jobs[2].train))
     monkeypatch.setattr(memory, "of_machine", lambda: 2 * of_large)
-    check_memory(jobs, docs, 2)
+    check_here(jobs, docs, 2)
     with pytest.raises(ConfigError, match="^3 trainings at once need .* take fewer workers$"):
-        check_memory(jobs, docs, 3)
+        check_here(jobs, docs, 3)
 
 
 def test_a_model_that_fits_the_machine_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:

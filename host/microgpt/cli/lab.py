@@ -27,7 +27,7 @@ from microgpt.cli.options import (
 )
 from microgpt.config import FORMER_NAMES, ModelConfig, TrainConfig, field_names
 from microgpt.errors import UserError
-from microgpt.lab.ablation import ABLATION, Setting, Vary, check_memory, trainings
+from microgpt.lab.ablation import ABLATION, Setting, Vary, check_here, trainings
 from microgpt.lab.bench import Bench, Minibatch, bench, bench_chat_sized
 from microgpt.lab.comparison import Settings, cells, headings, write_comparison
 from microgpt.lab.statistics import summary
@@ -136,11 +136,11 @@ def ablate_command(
     sha256 = data.sha256_of(path)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     if not scheduler:
-        check_memory(jobs, docs, workers)
+        check_here(jobs, docs, workers)
     with executor(workers, scheduler) as run_on, _progress(len(jobs)) as progress:
         results = sweep(jobs, docs, sha256, TRAININGS, run_on, last, progress)
     settings = Settings(
-        engine=engine,
+        engine=", ".join(dict.fromkeys(job.engine for job in jobs)),
         dtype=dtype,
         model=model,
         train=config,

@@ -25,6 +25,7 @@ from microgpt.cli.options import (
     temperature_option,
 )
 from microgpt.config import ModelConfig, TrainConfig
+from microgpt.engines import NOT_BUILT, native_is_here
 from microgpt.lab.gradcheck import TOLERANCE, gradcheck, relative_errors
 from microgpt.training import check_step
 
@@ -71,7 +72,9 @@ def info_command(folder: Path, as_json: bool) -> None:
     for name, value in dataclasses.asdict(model.config).items():
         say(f"{name}: {str(value).lower()}")
     board = facts["board"]
+    missing = "" if native_is_here() else f"; {NOT_BUILT}"
     lines = [
+        f"engine auto takes {model.engine}{missing}",
         f"vocabulary: {facts['vocab_size']} tokens, BOS is {facts['bos']}, "
         f"characters {facts['charset']!r}",
         f"special tokens: {' '.join(facts['special_tokens']) or 'none'}",

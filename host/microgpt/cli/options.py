@@ -24,7 +24,7 @@ from microgpt.config import (
     check_seed,
     field_names,
 )
-from microgpt.engines import DTYPES, ENGINES
+from microgpt.engines import AUTO, DTYPES, ENGINES
 from microgpt.errors import ConfigError
 from microgpt.runs.plan import Plan, PlanError
 
@@ -145,10 +145,10 @@ def _collected(
 
 engine_option = click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice((AUTO, *ENGINES)),
     default=Plan.engine,
     show_default=True,
-    help="What computes.",
+    help="What computes; auto: the quickest of native and tensor.",
 )
 dtype_option = click.option(
     "--dtype",

@@ -1,9 +1,12 @@
 """Create and load models: the engines are implementations of `engines.base.Model`.
 
-This is the only module that imports all of them.
+This is the only module that imports all of them, and the one place that decides what "auto" is.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -19,52 +22,110 @@ from microgpt.model_io import Matrices
 from microgpt.tokenizer import Tokenizer
 
 DTYPES = tuple(STORED)
-ENGINES = ("scalar", "tensor", "torch")
+ENGINES = ("native", "tensor", "scalar", "torch")
+AUTO = "auto"  # the quickest of "native" and "tensor", see `resolve`
+# Wider models are matrix products above all, in which the BLAS library of "tensor" is the quicker.
+WIDEST_NATIVE = 64
+NOT_BUILT = (
+    "engine native was not built here: install a C compiler (apt install gcc), then "
+    ".venv/bin/pip install -e ."
+)
+
+
+def resolve(engine: str, config: ModelConfig, dtype: str) -> str:
+    """Return `engine`, or what "auto" is for a model of these sizes: "native" or "tensor".
+
+    It is "native" where that was built and was measured to be the quicker of the two.
+    """
+    if engine != AUTO:
+        return engine
+    fits = dtype == "float32" and config.n_embd <= WIDEST_NATIVE
+    return "native" if fits and native_is_here() else "tensor"
+
+
+def native_is_here() -> bool:
+    """Return whether engine "native" was built where this package is installed."""
+    try:
+        import microgpt.engines.native  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def native_build() -> str | None:
+    """Return the instruction set of engine "native" and a hash of its machine code; None without.
+
+    Another compiler, or another instruction set, rounds in another way.
+    """
+    if not native_is_here():
+        return None
+    code = import_module("microgpt.engines._native")
+    digest = hashlib.sha256(Path(str(code.__file__)).read_bytes()).hexdigest()
+    return f"{code.isa} {digest[:16]}"
 
 
 def build(
     config: ModelConfig, tokenizer: Tokenizer, weights: Matrices, engine: str, dtype: str
 ) -> Model:
-    """Return a model of an engine with a copy of `weights`.
+    """Return a model of an engine, or of "auto", with a copy of `weights`.
 
-    Raises ConfigError if the engine or the dtype is unknown, or not available here.
+    Raises ConfigError as `find` does.
     """
     _check_dtype(dtype)
+    return find(resolve(engine, config, dtype), dtype)(config, tokenizer, weights)
+
+
+def find(engine: str, dtype: str) -> Callable[[ModelConfig, Tokenizer, Matrices], Model]:
+    """Return what makes a model of an engine.
+
+    Raises ConfigError if the engine is unknown, not available here, or does not have the dtype.
+    """
     if engine == "torch":
         try:
             from microgpt.engines.torch import TorchModel
         except ImportError:
             raise ConfigError("no PyTorch here: .venv/bin/pip install -e '.[torch]'") from None
 
-        return TorchModel(config, tokenizer, weights, dtype)
+        return partial(TorchModel, dtype=dtype)
     if dtype == "bfloat16":
         raise ConfigError("dtype bfloat16 is for engine torch")
     if engine == "scalar":
         from microgpt.engines.scalar import ScalarModel
 
-        return ScalarModel(config, tokenizer, weights)
+        return ScalarModel
+    if engine == "native":
+        if dtype != "float32":
+            raise ConfigError(f"engine native computes in float32: for {dtype} take tensor")
+        try:
+            from microgpt.engines.native import NativeModel
+        except ImportError:
+            raise ConfigError(NOT_BUILT) from None
+
+        return NativeModel
     if engine == "tensor":
         from microgpt.engines.tensor import TensorModel
 
-        return TensorModel(config, tokenizer, weights, dtype)
-    raise ConfigError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+        return partial(TensorModel, dtype=dtype)
+    names = ", ".join((AUTO, *ENGINES))
+    raise ConfigError(f"engine must be one of {names}, not {engine!r}")
 
 
 def create(
     config: ModelConfig,
     charset: str = "abcdefghijklmnopqrstuvwxyz",
     seed: int = 42,
-    engine: str = "tensor",
+    engine: str = AUTO,
     dtype: str = "float32",
     special_tokens: Sequence[str] = (),
 ) -> Model:
     """Return a new model with weights drawn from N(0, 0.08) in flat order; the seed fixes them.
 
-    `dtype` is for the engines "tensor" and "torch"; "scalar" computes in float64. Raises
-    ConfigError for a negative seed, if it is too large for this machine and as `build` does,
-    VocabularyError for an impossible charset.
+    `dtype` is for the engines "tensor" and "torch"; "native" computes in float32, "scalar" in
+    float64. Raises ConfigError for a negative seed, if it is too large for this machine and as
+    `build` does, VocabularyError for an impossible charset.
     """
     check_seed(seed)
+    engine = resolve(engine, config, dtype)
     tokenizer = Tokenizer(charset, special_tokens=special_tokens)
     check_memory(Work(config, tokenizer.vocab_size, engine, dtype))
     rng = np.random.default_rng(seed)
@@ -73,7 +134,7 @@ def create(
     return build(config, tokenizer, weights, engine, dtype)
 
 
-def load(folder: str | Path, engine: str = "tensor", dtype: str = "float32") -> Model:
+def load(folder: str | Path, engine: str = AUTO, dtype: str = "float32") -> Model:
     """Return the model in `folder`, or in its sub-folder `model` if it is a run's.
 
     Raises ModelFolderError if a file is missing or malformed, or a matrix is missing, of another
@@ -81,6 +142,7 @@ def load(folder: str | Path, engine: str = "tensor", dtype: str = "float32") -> 
     """
     _check_dtype(dtype)
     config, tokenizer, weights = model_io.read(folder, STORED[dtype])
+    engine = resolve(engine, config, dtype)
     work = Work(config, tokenizer.vocab_size, engine, dtype)
     reason = memory.refusal(work.parameters, memory.to_create(work), f"in engine {engine}")
     if reason:

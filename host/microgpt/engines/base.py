@@ -43,6 +43,7 @@ class Model(ABC):
 
     engine: str
     dtype: str
+    threads: int = 1  # of a step, where the engine has threads of its own
 
     def __init__(self, config: ModelConfig, tokenizer: Tokenizer) -> None:
         self.config = config

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from microgpt import engines, memory
 from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.data import charset_of
-from microgpt.engines import create
+from microgpt.engines import AUTO, create, resolve
 from microgpt.errors import ConfigError
 from microgpt.plots.sweep import Losses
 from microgpt.runs.environment import Computation, computation, processor
@@ -43,7 +43,7 @@ class Training:
     variant: str
     model: ModelConfig
     train: TrainConfig
-    engine: str = "tensor"
+    engine: str
     dtype: str = "float32"
 
     def key(self, data_sha256: str, computed_with: Computation) -> str:
@@ -81,7 +81,7 @@ def trainings(
     config: TrainConfig,
     vary: Vary,
     seeds: int,
-    engine: str = "tensor",
+    engine: str = AUTO,
     dtype: str = "float32",
 ) -> list[Training]:
     """Return a training for each combination of the values in `vary`, with each of the seeds.
@@ -107,15 +107,18 @@ def trainings(
         varied = dataclasses.replace(model, **in_model)
         for seed in range(config.seed, config.seed + seeds):
             seeded = dataclasses.replace(config, **in_train | {"seed": seed})
-            result.append(Training(variant, varied, seeded, engine, dtype))
+            named = resolve(engine, varied, dtype)
+            result.append(Training(variant, varied, seeded, named, dtype))
     return result
 
 
-def check_memory(jobs: Sequence[Training], docs: list[str], workers: int) -> None:
-    """Raise ConfigError, with figures, if the trainings need more memory than this machine has.
+def check_here(jobs: Sequence[Training], docs: list[str], workers: int) -> None:
+    """Raise ConfigError if this machine lacks an engine, or the memory for the trainings.
 
-    Each of them, and `workers` of them at once.
+    For each of them, and for `workers` of them at once; the message has the figures.
     """
+    for engine, dtype in {(job.engine, job.dtype) for job in jobs}:
+        engines.find(engine, dtype)
     vocab_size = len(charset_of(docs)) + 1
     needs = []
     for job in jobs:

@@ -13,6 +13,7 @@ from typing import TypedDict
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from microgpt.engines import native_build
 from microgpt.system import files
 
 Environment = TypedDict(
@@ -22,6 +23,7 @@ Environment = TypedDict(
         "python": str,
         "numpy": str,
         "blas": str | None,
+        "native": str | None,
         "commit": str | None,
         "dirty": bool,
         "system": str,
@@ -35,13 +37,14 @@ Environment = TypedDict(
 class Computation(TypedDict):
     """What computes: with the same settings and documents it gives the same losses.
 
-    `sources` is a hash, `torch` is None for the other engines.
+    `sources` is a hash; `native` and `torch` are None for the other engines.
     """
 
     sources: str
     python: str
     numpy: str
     blas: str | None
+    native: str | None
     torch: str | None
 
 
@@ -52,6 +55,7 @@ def computation(engine: str) -> Computation:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
+        "native": native_build() if engine == "native" else None,
         "torch": _torch() if engine == "torch" else None,
     }
 
@@ -87,6 +91,7 @@ def environment() -> Environment:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
+        "native": native_build(),
         "commit": commit(),
         "dirty": bool(_git("status", "--porcelain")),
         "system": f"{platform.system()} {platform.machine()}",

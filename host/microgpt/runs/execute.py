@@ -72,13 +72,14 @@ def execute(
         content["from"] = resumed.start
         content["resumed"] = {"run": str(resumed.run), "step": first}
         earlier = log.read_steps(resumed.run)[:first]
+    model.threads = plan.threads
     records = train(model, docs, plan.train, first, processes.world)
     with threadpool_limits(plan.threads):
         if processes.rank > 0:
             with suppress(TrainingError):  # rank 0 raises the same error, and reports it
                 deque(records, maxlen=0)
             return None
-        path = folder or default_folder(plan.engine)
+        path = folder or default_folder(model.engine)
         with RunFolder(path, content, numbered=folder is None) as run:
             for step in earlier:
                 run.log(step)

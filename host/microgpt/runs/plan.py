@@ -8,7 +8,7 @@ from typing import TypeVar
 from microgpt import data
 from microgpt.chat import conversations
 from microgpt.config import ModelConfig, TrainConfig, from_json
-from microgpt.engines import create, distributed, load
+from microgpt.engines import AUTO, create, distributed, load
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import weights_file
@@ -30,7 +30,7 @@ class Plan:
     """The settings of a run: the file of its documents, its model, its training, its engine.
 
     `start`: the folder of the model to start from; `model` is then not used.
-    `threads`: the threads of a matrix product; results repeat to the last bit with 1.
+    `threads`: the threads of a step; results repeat to the last bit with 1.
     `chat`: `data` is a file of conversations. `strict`: a malformed line in it is an error.
     `assistant_only`: see `conversations.conversation_document`.
     `checkpoint_every`: the steps between two checkpoints.
@@ -39,7 +39,7 @@ class Plan:
     data: Path
     model: ModelConfig
     train: TrainConfig
-    engine: str = "tensor"
+    engine: str = AUTO
     dtype: str = "float32"
     start: Path | None = None
     threads: int = 1
@@ -139,7 +139,7 @@ class Plan:
         if self.start:
             start = {**fingerprint(weights_file(self.start)), "folder": str(self.start)}
         return {
-            "engine": self.engine,
+            "engine": model.engine,
             "dtype": model.dtype,
             "threads": self.threads,
             "chat": self.chat,

@@ -12,6 +12,7 @@ from pathlib import Path
 import microgpt
 import pytest
 from microgpt.cli.train import train_command
+from microgpt.engines import resolve
 
 from tests.support.commands import read_terminal, run, without_modules
 
@@ -25,7 +26,7 @@ def test_train_leaves_a_run_and_generate_uses_it(tmp_path: Path) -> None:
     assert "\x1b" not in output
     (folder,) = (tmp_path / "runs").iterdir()
     about = json.loads((folder / "run.json").read_text())
-    assert about["engine"] == "tensor"
+    assert about["engine"] == resolve("auto", microgpt.ModelConfig(), "float32")
     assert about["seed"] == 3
     assert about["train"]["steps"] == 60
     assert about["data"]["documents"] == 32469

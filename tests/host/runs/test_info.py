@@ -77,7 +77,7 @@ def test_a_host_s_run(tmp_path: Path) -> None:
     assert dataclasses.replace(about, content={}) == info.RunInfo(
         content={},
         started=content["started"],
-        engine="tensor",
+        engine=model.engine,
         board=None,
         seed=3,
         parameters=model.parameter_count,
@@ -87,7 +87,8 @@ def test_a_host_s_run(tmp_path: Path) -> None:
     (tmp_path / "run" / "log.jsonl").write_text('{"step": 0, "loss": 3}\n' * 5)
     # What is recorded is the plan again, for as many steps as the log has.
     again = read_plan(tmp_path / "run")
-    assert again == dataclasses.replace(plan, train=dataclasses.replace(plan.train, stop_after=5))
+    train = dataclasses.replace(plan.train, stop_after=5)
+    assert again == dataclasses.replace(plan, train=train, engine=model.engine)
 
 
 def test_a_board_s_run(tmp_path: Path) -> None:
