@@ -108,7 +108,7 @@ check: lint ## lint, format, types, import contracts, quick tests: for every sav
 test: lint ## lint, and all tests [PYTEST_FLAGS=]
 	@$(BIN)/pytest $(PARALLEL) $(PYTEST_FLAGS)
 
-bench: $(READY) ## time of a training step: scalar, tensor, virtual board
+bench: $(READY) ## time of a training step: engines, virtual board
 	@$(BIN)/microgpt-board bench $(NAMES_FLAGS)
 
 bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core [SIZES]

@@ -5,6 +5,7 @@ import os
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import click
@@ -26,9 +27,10 @@ from microgpt.cli.options import (
     train_options,
 )
 from microgpt.config import FORMER_NAMES, ModelConfig, TrainConfig, field_names
+from microgpt.engines import NOT_BUILT, native_is_here
 from microgpt.errors import UserError
 from microgpt.lab.ablation import ABLATION, Setting, Vary, check_here, trainings
-from microgpt.lab.bench import Bench, Minibatch, bench, bench_chat_sized
+from microgpt.lab.bench import WORK, Bench, Work, bench, bench_chat_sized
 from microgpt.lab.comparison import Settings, cells, headings, write_comparison
 from microgpt.lab.statistics import summary
 from microgpt.lab.sweep import executor, sweep
@@ -267,7 +269,7 @@ def show_command(folder: Path, text: str, out: Path | None) -> None:
 def bench_command(
     path: Path | None, config: TrainConfig, repeats: int, chat_sized: bool, as_json: bool
 ) -> None:
-    """Time a training step of scalar and tensor, on one thread.
+    """Time training, generation and validation in scalar, tensor and native, on one thread.
 
     Example: microgpt bench --repeats 9 --no-chat-sized
     """
@@ -275,28 +277,30 @@ def bench_command(
     large = None
     with Console(stderr=True).status("warming up") as status:
         charset, seed = data.charset_of(docs), config.seed
-        small, minibatch = bench(docs, charset, config.steps, repeats, seed, status.update)
+        small, work = bench(docs, charset, config.steps, repeats, seed, status.update)
         if chat_sized:
             large = bench_chat_sized(docs, repeats, seed, status.update)
     machine = environment()
     if as_json:
-        result = {"environment": machine, **small.as_json(), "minibatch": minibatch}
+        result = {"environment": machine, **small.as_json(), "work": work}
         if large:
             result["chat_sized"] = large.as_json()
         click.echo(json.dumps(result, indent=2))
         return
-    say(f"{machine['processor']}, {machine['system']}, one thread")
-    for measured in (small, large):
-        if measured:
-            console.print(_bench_table(measured))
-    say(_minibatch_line(minibatch))
+    say(f"{machine['processor']}, {machine['system']}, one thread, {date.today()}")
+    console.print(_bench_table(small))
+    console.print(_work_table(work))
+    if large:
+        console.print(_bench_table(large))
+    if not native_is_here():
+        say(NOT_BUILT)
 
 
 def _bench_table(measured: Bench) -> Table:
     table = Table(
         box=None,
         title=f"{measured.parameters:,} parameters, a document a step, medians of "
-        f"{measured.repeats} repeats of {measured.steps} steps",
+        f"{measured.repeats} repeats over {measured.steps} documents",
         title_justify="left",
         title_style="",
     )
@@ -311,12 +315,17 @@ def _bench_table(measured: Bench) -> Table:
     return table
 
 
-def _minibatch_line(minibatch: Minibatch) -> str:
-    one, many = minibatch["documents_per_s"].values()
-    return (
-        f"engine tensor, minibatches of {minibatch['documents']}: {many:,.0f} documents a second, "
-        f"one at a time {one:,.0f}: {minibatch['speedup']:.1f} times as many"
-    )
+def _work_table(work: Work) -> Table:
+    engines = list(work["validation_ms"])
+    table = Table(box=None)
+    table.add_column("the same model")
+    for engine in engines:
+        table.add_column(engine, justify="right")
+    for name, title in WORK.items():
+        if row := work.get(name):
+            cells = [_figure(row[engine]) if engine in row else "-" for engine in engines]
+            table.add_row(title, *cells)
+    return table
 
 
 def _figure(value: float) -> str:

@@ -1,42 +1,56 @@
-"""The benchmark: the time of a training step in the engines scalar and tensor, on one thread.
+"""The benchmark: a training step in the engines scalar, tensor and native, and what else takes time.
 
-Every engine has the same documents, the same initial weights and the same sizes. The figures are
-medians over the repeats; see `lab.timing`.
+Every engine has the same documents, the same initial weights and the same sizes, and must give the
+same results before it is timed. The figures are medians over the repeats, on one thread but where
+it says otherwise; see `lab.timing`.
 """
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from microgpt.config import ModelConfig
+from microgpt.config import ModelConfig, TrainConfig
 from microgpt.data import charset_of
-from microgpt.engines import create
+from microgpt.engines import create, native_is_here
+from microgpt.engines.base import Model
 from microgpt.lab.extrapolation import extrapolated
 from microgpt.lab.timing import (
     FIRST,
     Figures,
     Progress,
+    Repeated,
     Turn,
+    check_losses,
+    check_samples,
     figures,
     long_documents,
     medians_of_turns,
     spread,
 )
+from microgpt.sampling import generate
+from microgpt.training import train
 
-ENGINES = ("scalar", "tensor")
-BATCH = 32
+ENGINES = ("scalar", "tensor", "native")
+ROUNDS = 20  # tensor and native train on the same documents so many times in a repeat
+TEMPERATURE = 0.5
+GENERATED = {"tensor": 200, "native": 10_000}  # documents in a repeat
+HELD_OUT = 3200  # documents of a validation loss: a tenth of the names
 CHAT_SIZED = ModelConfig(n_embd=128, n_layer=6, block_size=512)
 
-
-class Minibatch(TypedDict):
-    """Documents a second of engine tensor, `one` a step and in a `batch` of `documents`."""
-
-    documents: int
-    documents_per_s: dict[str, float]
-    speedup: float
+# {name in JSON: title, with the unit}
+WORK = {
+    "us_per_document_in_16": "minibatches of 16, µs a document",
+    "us_per_document_in_32": "minibatches of 32, µs a document",
+    "us_per_document_in_64": "minibatches of 64, µs a document",
+    "us_per_document_in_64_on_2_threads": "minibatches of 64, two threads, µs a document",
+    "generated_tokens_per_s": "generation, tokens/s",
+    "validation_ms": f"validation loss of {HELD_OUT:,} documents, ms",
+}
+Work = dict[str, dict[str, float]]  # {name in WORK: {engine: figure}}
 
 
 @dataclass(frozen=True)
@@ -79,40 +93,37 @@ def bench(
     repeats: int = 5,
     seed: int = 42,
     progress: Progress = lambda text: None,
-) -> tuple[Bench, Minibatch]:
-    """Time a step of the default model, with one document in both engines and with a minibatch.
+) -> tuple[Bench, Work]:
+    """Time a step of the default model, one document a step; then minibatches and so on.
 
-    The documents are `steps` of the first FIRST of `docs`, evenly spread.
+    The documents are `steps` of the first FIRST of `docs`, evenly spread. Engine scalar trains on
+    each once; the others are timed through `train`, with its records, ROUNDS times as long.
     """
-    models = {engine: create(ModelConfig(), charset, seed, engine) for engine in ENGINES}
-    tensor = models["tensor"]
-    encoded = [tensor.tokenizer.encode(doc) for doc in spread(docs[:FIRST], steps)]
-    enough = [tensor.tokenizer.encode(doc) for doc in spread(docs[:FIRST], 10 * BATCH)]
-    batches = [enough[start : start + BATCH] for start in range(0, len(enough), BATCH)]
+    models = _checked_models(ModelConfig(), charset, seed, docs)
+    few = spread(docs[:FIRST], steps)
+    encoded = [models["tensor"].tokenizer.encode(doc) for doc in few]
+    turns: dict[str, Callable[[], float]] = {"scalar": Turn(models["scalar"].train_step, encoded)}
+    config = TrainConfig(steps=ROUNDS * len(few), order="sequential")
+    quick = {engine: model for engine, model in models.items() if engine != "scalar"}
+    for engine, model in quick.items():
+        turns[engine] = Repeated(partial(_train, model, few, config))
     with threadpool_limits(1):
-        turns = {engine: Turn(model.train_step, encoded) for engine, model in models.items()}
         medians = medians_of_turns(turns, repeats, progress)
-        # More repeats: a turn is short, and the ratio of two short times is noisy.
-        both: dict[str, Callable[[], float]] = {
-            "one": Turn(tensor.train_step, enough),
-            "batch": Turn(tensor.train_batch, batches),
-        }
-        seconds = medians_of_turns(both, 4 * repeats, progress)
-    positions = sum(map(tensor.positions, encoded))
+        work = _other_work(quick, docs, repeats, progress)
+    positions = sum(map(models["tensor"].positions, encoded))
+    rounds = {engine: 1 if engine == "scalar" else ROUNDS for engine in models}
     measured = Bench(
-        tensor.parameter_count,
+        models["tensor"].parameter_count,
         len(encoded),
         repeats,
         seed,
-        {"dtype": {engine: model.dtype for engine, model in models.items()}},
-        {engine: figures(median, len(encoded), positions) for engine, median in medians.items()},
+        {"dtype": {engine: model.dtype for engine, model in models.items()}, "rounds": rounds},
+        {
+            engine: figures(median, rounds[engine] * len(few), rounds[engine] * positions)
+            for engine, median in medians.items()
+        },
     )
-    minibatch: Minibatch = {
-        "documents": BATCH,
-        "documents_per_s": {name: len(enough) / median for name, median in seconds.items()},
-        "speedup": seconds["one"] / seconds["batch"],
-    }
-    return measured, minibatch
+    return measured, work
 
 
 def bench_chat_sized(
@@ -129,20 +140,89 @@ def bench_chat_sized(
     config = CHAT_SIZED
     long = long_documents(docs, config.block_size, 2)
     charset = charset_of(long)
-    tensor = create(config, charset, seed, "tensor")
-    encoded = [tensor.tokenizer.encode(doc) for doc in long]
+    models = _models(config, charset, seed, ENGINES[1:])
+    encoded = [models["tensor"].tokenizer.encode(doc) for doc in long]
+    check_losses(models, encoded)
     with threadpool_limits(1):
-        turns = {"tensor": Turn(tensor.train_step, encoded)}
-        seconds = medians_of_turns(turns, repeats, progress)["tensor"] / len(encoded)
+        turns = {engine: Turn(model.train_step, encoded) for engine, model in models.items()}
+        medians = medians_of_turns(turns, repeats, progress)
     progress("scalar, a few positions of one layer")
     slow = extrapolated(config, charset, encoded[0], seed, scalar_seconds)
-    scalar = figures(slow, 1, config.block_size)
-    scalar["extrapolated"] = True
+    rows = {"scalar": figures(slow, 1, config.block_size)}
+    rows["scalar"]["extrapolated"] = True
+    for engine, median in medians.items():
+        rows[engine] = figures(median, len(encoded), len(encoded) * config.block_size)
     return Bench(
-        tensor.parameter_count,
+        models["tensor"].parameter_count,
         len(encoded),
         repeats,
         seed,
         dataclasses.asdict(config),
-        {"scalar": scalar, "tensor": figures(seconds, 1, config.block_size)},
+        rows,
     )
+
+
+def _models(
+    config: ModelConfig, charset: str, seed: int, engines: Sequence[str]
+) -> dict[str, Model]:
+    """Return {engine: new model}, without engine native where it was not built."""
+    there = [engine for engine in engines if engine != "native" or native_is_here()]
+    return {engine: create(config, charset, seed, engine) for engine in there}
+
+
+def _checked_models(
+    config: ModelConfig, charset: str, seed: int, docs: Sequence[str]
+) -> dict[str, Model]:
+    """Return {engine: new model}; exit with an error unless all compute the same."""
+    models = _models(config, charset, seed, ENGINES)
+    encoded = [models["tensor"].tokenizer.encode(doc) for doc in spread(docs[:FIRST], 10)]
+    check_losses(models, encoded)
+    check_samples({name: model for name, model in models.items() if name != "scalar"})
+    return _models(config, charset, seed, ENGINES)
+
+
+def _train(model: Model, docs: Sequence[str], config: TrainConfig) -> None:
+    deque(train(model, docs, config), maxlen=0)
+
+
+def _other_work(
+    models: Mapping[str, Model], docs: Sequence[str], repeats: int, progress: Progress
+) -> Work:
+    """Return the figures of WORK, for each engine that can do it."""
+    work: Work = {}
+    enough = spread(docs[:FIRST], 640)
+    for batch in (16, 32, 64):
+        steps = max(1, 4 * len(enough) // batch)
+        config = TrainConfig(steps=steps, batch=batch, order="sequential")
+        turns = {
+            engine: Repeated(partial(_train, model, enough, config))
+            for engine, model in models.items()
+        }
+        seconds = medians_of_turns(turns, repeats, progress)
+        scale = 1e6 / (steps * batch)
+        name = f"us_per_document_in_{batch}"
+        work[name] = {engine: scale * median for engine, median in seconds.items()}
+    if "native" in models:
+        two = {"native": Repeated(partial(_train_on_2_threads, models["native"], enough, config))}
+        seconds = medians_of_turns(two, repeats, progress)
+        work["us_per_document_in_64_on_2_threads"] = {"native": scale * seconds["native"]}
+    work["generated_tokens_per_s"] = {}
+    for engine, model in models.items():
+        sample = partial(generate, model, GENERATED[engine], TEMPERATURE)
+        seconds = medians_of_turns({engine: Repeated(sample)}, repeats, progress)
+        # The end of a document is a token too, but for one that fills the block.
+        tokens = sum(min(len(doc) + 1, model.config.block_size) for doc in sample())
+        work["generated_tokens_per_s"][engine] = tokens / seconds[engine]
+    held_out = [next(iter(models.values())).tokenizer.encode(doc) for doc in docs[:HELD_OUT]]
+    losses = {
+        engine: Repeated(partial(model.mean_loss, held_out)) for engine, model in models.items()
+    }
+    seconds = medians_of_turns(losses, repeats, progress)
+    work["validation_ms"] = {engine: 1e3 * median for engine, median in seconds.items()}
+    return work
+
+
+def _train_on_2_threads(model: Model, docs: Sequence[str], config: TrainConfig) -> None:
+    model.threads = 2
+    _train(model, docs, config)
+    model.threads = 1

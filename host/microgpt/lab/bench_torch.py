@@ -8,7 +8,7 @@ on the CPU. Before anything is timed, the losses of both engines are compared.
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 from threadpoolctl import threadpool_limits
@@ -16,14 +16,16 @@ from threadpoolctl import threadpool_limits
 from microgpt import data
 from microgpt.config import ModelConfig
 from microgpt.engines import create
-from microgpt.engines.base import Model
 from microgpt.lab.bench import CHAT_SIZED
-from microgpt.lab.timing import FIRST, Turn, long_documents, medians_of_turns, spread
+from microgpt.lab.timing import (
+    FIRST,
+    Turn,
+    check_losses,
+    long_documents,
+    medians_of_turns,
+    spread,
+)
 from microgpt.runs.environment import environment
-
-# At the usual learning rate the loss of the large model oscillates, and rounding errors grow.
-LR_COMPARED = 1e-4
-MOST_DIFFERENCE = 1e-3  # of two losses
 
 
 class EngineTimes(TypedDict):
@@ -64,17 +66,6 @@ def time_engines(
         "us_per_step": {name: median / len(encoded) * 1e6 for name, median in medians.items()},
         "speedup": medians["torch"] / medians["tensor"],
     }
-
-
-def check_losses(models: Mapping[str, Model], encoded: Sequence[Sequence[int]]) -> None:
-    """Exit with an error unless all models have the same losses in the first ten steps.
-
-    The steps change the models.
-    """
-    for step, tokens in enumerate(encoded[:10]):
-        losses = {name: it.train_step(tokens, step, LR_COMPARED) for name, it in models.items()}
-        if max(losses.values()) - min(losses.values()) > MOST_DIFFERENCE:
-            sys.exit(f"error: the models differ, losses at step {step}: {losses}")
 
 
 def main() -> None:

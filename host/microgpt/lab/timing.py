@@ -1,4 +1,4 @@
-"""How the benchmarks measure: documents of known length, turns, and medians over the turns.
+"""How the benchmarks measure: equal results first, then turns, and medians over the turns.
 
 Whatever is compared is timed in turns, one after the other and then again, so that a moment in
 which the machine is busy affects all of it alike.
@@ -6,16 +6,24 @@ which the machine is busy affects all of it alike.
 
 import itertools
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NotRequired, TypedDict, TypeVar
 
 from microgpt.config import TrainConfig
+from microgpt.engines.base import Model
+from microgpt.sampling import generate
 
 FIRST = 1000  # the documents timed are spread over the first of the file
 WARM_UP_S = 0.2
 LR = TrainConfig().lr
+# At the usual learning rate the loss of a large model oscillates, and rounding errors grow.
+LR_COMPARED = 1e-4
+MOST_DIFFERENCE = 1e-3  # of two losses
+SAMPLES = 100  # documents that are compared
+LEAST_EQUAL = 95  # of them: a draw can fall between two engines' roundings
 
 Work = TypeVar("Work")
 Progress = Callable[[str], None]
@@ -57,6 +65,43 @@ class Turn(Generic[Work]):
         for step, item in enumerate(self.work):
             self.learn(item, step, LR)
         return time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A turn: `work` as often as fits into WARM_UP_S, which fills the caches, and once timed."""
+
+    work: Callable[[], object]
+
+    def __call__(self) -> float:
+        """Return the seconds of the last call."""
+        warm = time.perf_counter() + WARM_UP_S
+        self.work()
+        while time.perf_counter() < warm:
+            self.work()
+        start = time.perf_counter()
+        self.work()
+        return time.perf_counter() - start
+
+
+def check_losses(models: Mapping[str, Model], encoded: Sequence[Sequence[int]]) -> None:
+    """Exit with an error unless all models have the same losses in the first ten steps.
+
+    The steps change the models.
+    """
+    for step, tokens in enumerate(encoded[:10]):
+        losses = {name: it.train_step(tokens, step, LR_COMPARED) for name, it in models.items()}
+        if max(losses.values()) - min(losses.values()) > MOST_DIFFERENCE:
+            sys.exit(f"error: the models differ, losses at step {step}: {losses}")
+
+
+def check_samples(models: Mapping[str, Model]) -> None:
+    """Exit with an error unless nearly all documents that the models generate are the same."""
+    first, *others = (generate(model, SAMPLES) for model in models.values())
+    for engine, samples in zip(list(models)[1:], others, strict=True):
+        equal = sum(map(str.__eq__, first, samples))
+        if equal < LEAST_EQUAL:
+            sys.exit(f"error: {engine} generates only {equal} of {SAMPLES} documents as it should")
 
 
 def medians_of_turns(

@@ -1,23 +1,29 @@
 """The benchmarks: what they report, and how they extrapolate; not how fast anything is."""
 
 import json
+import re
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import microgpt
 import pytest
 from microgpt.data import NAMES, charset_of, read_docs
-from microgpt.engines import scalar
+from microgpt.engines import native_is_here, scalar
 from microgpt.lab import bench_torch, extrapolation, timing
+from microgpt.lab.bench import WORK
 from ugpt.layout import parameter_table
 
 from tests.support.commands import run
+
+NATIVE = ["native"] if native_is_here() else []
 
 
 @pytest.fixture(autouse=True)
 def no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "WARM_UP_S", 0)
+    monkeypatch.setattr("microgpt.lab.bench.GENERATED", {"tensor": 2, "native": 2})
 
 
 def test_json(tmp_path: Path) -> None:
@@ -25,21 +31,27 @@ def test_json(tmp_path: Path) -> None:
     result = json.loads(run(*words, cwd=tmp_path).stdout)
     assert result["protocol"]["parameters"] == 4192
     assert result["environment"]["processor"]
-    scalar, tensor = result["engines"]["scalar"], result["engines"]["tensor"]
-    for row in (scalar, tensor):
+    rows = result["engines"]
+    assert list(rows) == ["scalar", "tensor", *NATIVE]
+    for row in rows.values():
         assert row["steps_per_s"] == pytest.approx(1e6 / row["us_per_step"])
         assert row["tokens_per_s"] > row["steps_per_s"]
-    ratio = scalar["us_per_step"] / tensor["us_per_step"]
-    assert result["speedup"] == {"scalar": 1, "tensor": pytest.approx(ratio)}
-    one, many = result["minibatch"]["documents_per_s"].values()
-    assert result["minibatch"]["speedup"] == pytest.approx(many / one)
+    ratios = {name: rows["scalar"]["us_per_step"] / row["us_per_step"] for name, row in rows.items()}
+    assert result["speedup"] == pytest.approx(ratios)
+    work = result["work"]
+    assert list(work) == [name for name in WORK if NATIVE or "threads" not in name]
+    for name, figures in work.items():
+        assert list(figures) == (["native"] if "threads" in name else ["tensor", *NATIVE])
+        assert all(figure > 0 for figure in figures.values())
 
 
 def test_a_table_for_people(tmp_path: Path) -> None:
     words = ["bench", "--steps", "1", "--repeats", "1", "--no-chat-sized"]
     output = run(*words, cwd=tmp_path).stdout
-    assert "4,192 parameters, a document a step, medians of 1 repeats of 1 steps" in output
-    assert "minibatches of 32: " in output
+    assert f", one thread, {date.today()}" in output
+    assert "4,192 parameters, a document a step, medians of 1 repeats over 1 documents" in output
+    assert re.search(r"minibatches of 16, µs a document +\d", output)
+    assert ("engine native was not built here" in output) == (not NATIVE)
 
 
 def test_the_chat_sized_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,8 +63,9 @@ def test_the_chat_sized_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert result["protocol"]["block_size"] == 24
     assert result["engines"]["scalar"]["us_per_step"] == pytest.approx(100e6)
     assert result["engines"]["scalar"]["extrapolated"]
+    assert list(result["engines"]) == ["scalar", "tensor", *NATIVE]
     ratio = 100e6 / result["engines"]["tensor"]["us_per_step"]
-    assert result["speedup"] == {"scalar": 1, "tensor": pytest.approx(ratio)}
+    assert result["speedup"]["tensor"] == pytest.approx(ratio)
     assert "scalar (extrapolated)" in run(*words, cwd=tmp_path).stdout
 
 
@@ -135,4 +148,6 @@ def test_models_that_differ_are_not_compared() -> None:
     models = {str(seed): microgpt.create(microgpt.ModelConfig(), seed=seed) for seed in (1, 2)}
     encoded = [models["1"].tokenizer.encode("emma")]
     with pytest.raises(SystemExit, match="error: the models differ, losses at step 0"):
-        bench_torch.check_losses(models, encoded)
+        timing.check_losses(models, encoded)
+    with pytest.raises(SystemExit, match="error: 2 generates only . of 100 documents as it should"):
+        timing.check_samples(models)

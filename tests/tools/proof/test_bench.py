@@ -16,14 +16,16 @@ def test_a_step_on_the_host_and_on_the_virtual_board(
     monkeypatch.chdir(tmp_path)  # it builds a virtual board here
     monkeypatch.setattr(bench, "BOARD_REPEATS", 1)
     monkeypatch.setattr(bench, "LARGE_STEPS", {"portable": 1, "native": 3})
-    host = bench.HostBench({"scalar": 50_000.0, "tensor": 100.0}, "a processor")
+    host = bench.HostBench({"scalar": 50_000.0, "tensor": 100.0, "native": 4.26}, "a processor")
     monkeypatch.setattr(bench, "host_bench", lambda: host)
     output = microgpt_board("bench").stdout
     rows = {
         name: float(times.replace(",", ""))
-        for name, times in re.findall(r"^ *(.+?) +[\d,]+ +([\d,.]+) *$", output, re.MULTILINE)
+        for name, times in re.findall(r"^ *(.+?) +[\d,.]+ +([\d,.]+) *$", output, re.MULTILINE)
     }
-    assert (rows["scalar"], rows["tensor"]) == (1, 500)
+    assert (rows["engine scalar"], rows["engine tensor"]) == (1, 500)
+    assert rows["engine native"] == pytest.approx(11_737, abs=1)
+    assert re.search(r"^ *engine native +4\.3 ", output, re.MULTILINE)
     portable = rows["virtual board, portable kernels"]
     assert portable > 0
     if native := rows.get("virtual board, native kernels"):

@@ -1,4 +1,4 @@
-"""Time a training step: engines scalar and tensor, both backends on the virtual board.
+"""Time a training step: the engines of the host, both backends on the virtual board.
 
 On the virtual board a larger model too, as a board with 8 MB of PSRAM can hold it.
 """
@@ -62,7 +62,7 @@ class HostBench:
 
 
 def host_bench() -> HostBench:
-    """Return what `microgpt bench --json` says of scalar and tensor; raise ToolError."""
+    """Return what `microgpt bench --json` says of a step in each engine; raise ToolError."""
     command = [sys.executable, "-m", "microgpt", "bench", "--no-chat-sized", "--json"]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if result.returncode:
@@ -109,10 +109,15 @@ def write_lines(names: Path, target: Path, longest: int) -> None:
     files.write(target, "\n".join(textwrap.wrap(words, longest)))
 
 
+def _short(us: float) -> str:
+    """Return microseconds without decimals, or with one where they are few."""
+    return f"{us:,.0f}" if us >= 10 else f"{us:.1f}"
+
+
 @click.command("bench")
 @names_options
 def bench_command(names: Source) -> None:
-    """Time a training step: scalar, tensor, virtual board.
+    """Time a training step: engines, virtual board.
 
     Example: microgpt-board bench
     """
@@ -120,13 +125,14 @@ def bench_command(names: Source) -> None:
     build_virtual(FLASH, names_bin.read(names))
     host = host_bench()
     board = board_bench(FLASH, HEAP, {}, STEPS, BOARD_REPEATS)
-    us = host.us | {f"virtual board, {name} kernels": figure for name, figure in board.us.items()}
+    us = {f"engine {name}": figure for name, figure in host.us.items()}
+    us |= {f"virtual board, {name} kernels": figure for name, figure in board.us.items()}
     table = Table(box=None)
     table.add_column("a step of training")
     table.add_column("µs", justify="right")
     table.add_column("times as fast as scalar", justify="right")
     for name, figure in us.items():
-        table.add_row(name, f"{figure:,.0f}", f"{us['scalar'] / figure:,.1f}")
+        table.add_row(name, _short(figure), f"{us['engine scalar'] / figure:,.1f}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     if "native" in board.us:
