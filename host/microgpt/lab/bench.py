@@ -1,4 +1,4 @@
-"""The benchmark: a training step in the engines scalar, tensor and native, and what else takes time.
+"""The benchmark: a training step in scalar, tensor and native, minibatches, generation and so on.
 
 Every engine has the same documents, the same initial weights and the same sizes, and must give the
 same results before it is timed. The figures are medians over the repeats, on one thread but where
