@@ -6,6 +6,7 @@ process takes.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -104,6 +105,17 @@ def to_train(work: Work) -> int:
     return max(to_create(work), held + ENCODED * encoded)
 
 
+def most_to_train(work: Work) -> int:
+    """Return a number of bytes that `to_train` does not exceed, whatever documents there are."""
+    block_size = work.model.block_size
+    most = 0
+    for longest in (block_size, min(block_size, SHORT)):
+        for masks in (False, True):
+            of_length = dataclasses.replace(work, lengths=[longest], masks=masks)
+            most = max(most, to_train(of_length))
+    return most + work.itemsize * MAX_HELD
+
+
 def multiply_adds(config: ModelConfig, vocab_size: int, n: int) -> int:
     """Return the multiply-adds of the matrices and of attention in a forward pass, n positions."""
     sizes = config.sizes(vocab_size)
@@ -147,6 +159,7 @@ def _torch(work: Work) -> int:
     return 24 * model.n_layer * model.n_embd + 4 * model.n_embd + 6 * work.vocab_size
 
 
+@functools.cache
 def of_machine() -> int | None:
     """Return the bytes of memory that this machine, or the container, has; None if unknown."""
     try:

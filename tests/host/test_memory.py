@@ -8,6 +8,8 @@ from pathlib import Path
 
 import microgpt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from microgpt import ConfigError, ModelConfig, TrainConfig, memory
 from microgpt.lab.ablation import check_here, trainings
 from microgpt.memory import Work
@@ -189,6 +191,30 @@ def test_a_model_that_fits_the_machine_is_not_refused(monkeypatch: pytest.Monkey
         memory.check(work, "to train", memory.to_train)
     monkeypatch.setattr(memory, "of_machine", lambda: None)  # on Windows
     memory.check(work, "to train", memory.to_train)
+
+
+@given(
+    engine=st.sampled_from(["tensor", "scalar", "torch", "native"]),
+    block_size=st.integers(1, 300),
+    n_embd=st.integers(1, 8).map(lambda n: 4 * n),
+    batch=st.integers(1, 100),
+    parts=st.integers(1, 5),
+    lengths=st.lists(st.integers(1, 400), min_size=1),
+    masks=st.booleans(),
+)
+def test_documents_that_are_not_looked_at_are_estimated_at_their_most(
+    engine: str,
+    block_size: int,
+    n_embd: int,
+    batch: int,
+    parts: int,
+    lengths: list[int],
+    masks: bool,
+) -> None:
+    model = ModelConfig(n_embd=n_embd, block_size=block_size)
+    work = Work(model, 27, engine, "float32", batch, parts, lengths, masks)
+    unknown = Work(model, 27, engine, "float32", batch, parts)
+    assert memory.to_train(work) <= memory.most_to_train(unknown)
 
 
 def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:

@@ -126,3 +126,30 @@ def test_a_large_vocabulary_is_named_in_part() -> None:
 def test_what_cannot_be(charset: str, bos: int) -> None:
     with pytest.raises(ValueError, match="must be"):
         Tokenizer(charset, bos)
+
+
+ANY = st.characters()  # surrogates too
+
+
+@given(
+    st.lists(ANY, min_size=1, unique=True).map("".join),
+    st.booleans(),
+    st.lists(st.text(ANY), min_size=1),
+    st.data(),
+)
+def test_many_documents_at_once(
+    charset: str, last: bool, strange: list[str], draw: st.DataObject
+) -> None:
+    tokenizer = Tokenizer(charset, len(charset) if last else 0, ["<|user|>"])
+    texts = draw.draw(st.lists(st.text(charset), min_size=1))
+    tokens, starts = tokenizer.encode_documents(texts)
+    assert (tokens.dtype, starts.dtype, starts[0], starts[-1]) == ("i4", "i4", 0, len(tokens))
+    for text, start, end in zip(texts, starts[:-1], starts[1:], strict=True):
+        assert tokens[start:end].tolist() == tokenizer.encode(text)
+    unknown = [text for text in strange if set(text) - set(charset)]
+    for text in unknown[:1]:
+        with pytest.raises(VocabularyError) as alone:
+            tokenizer.encode(text)
+        with pytest.raises(VocabularyError) as together:
+            tokenizer.encode_documents([*texts, *strange])
+        assert str(together.value) == str(alone.value)

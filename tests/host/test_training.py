@@ -1,14 +1,17 @@
 """The training loop and sampling: order, records, errors, repeatability."""
 
+import itertools
+import random
+from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
 import microgpt
 import numpy as np
 import pytest
-from microgpt import data
+from microgpt import data, training
 from microgpt.engines import build
-from microgpt.training import VALIDATIONS, TrainingError, document_order, split
+from microgpt.training import VALIDATIONS, Document, TrainingError, document_order, split
 
 NAMES = data.read_docs(data.NAMES)
 DOCS = ["emma", "olivia", "ava", "isabella", "sophia"]
@@ -26,6 +29,88 @@ def test_orders() -> None:
     assert order("shuffled", seed=1) != order("shuffled", seed=2)
     assert order("random") == order("random")
     assert set(order("random", count=100)) == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 255, 256, 257, 1000, 32033])
+@pytest.mark.parametrize("native", [True, False])
+def test_the_shuffled_order_is_that_of_random_shuffle(
+    count: int, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not native:
+        monkeypatch.setattr(training, "native_code", lambda: None)
+    for seed in (0, 42, 2**70):
+        expected = list(range(count))
+        random.Random(seed).shuffle(expected)
+        found = training.shuffled(count, seed)
+        assert list(found) == expected
+        assert all(type(index) is int for index in found)
+
+
+def before(
+    model: microgpt.Model, docs: Sequence[str | Document], config: microgpt.TrainConfig
+) -> list[tuple[float, float]]:
+    """Return losses and rates of a training as it reads: one document after another."""
+    order = list(range(len(docs)))
+    random.Random(config.seed).shuffle(order)
+    cycle = itertools.cycle(order)
+    count = config.batch * config.gradient_accumulation
+    result = []
+    for step in range(config.steps):
+        chosen = [docs[next(cycle)] for _ in range(count)]
+        tokens = [
+            d.tokens if isinstance(d, Document) else model.tokenizer.encode(d) for d in chosen
+        ]
+        masks = [d.mask if isinstance(d, Document) else None for d in chosen]
+        lr = config.lr * (1 - step / config.steps)
+        if count == 1:
+            loss = model.train_step(tokens[0], step, lr, masks[0])
+        else:
+            loss = model.train_batch(tokens, step, lr, masks, config.gradient_accumulation)
+        result.append((loss, lr))
+    return result
+
+
+@pytest.mark.parametrize("block", [(1, 1 << 20), (7, 1 << 20), (256, 30), (256, 1 << 20)])
+@pytest.mark.parametrize(("batch", "parts"), [(1, 1), (3, 1), (2, 3)])
+@pytest.mark.parametrize("chat", [False, True])
+def test_documents_at_once_are_learned_as_one_after_another(
+    block: tuple[int, int], batch: int, parts: int, chat: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "BLOCK_STEPS", block[0])
+    monkeypatch.setattr(training, "BLOCK_CHARACTERS", block[1])
+    model, same = (microgpt.create(microgpt.ModelConfig(n_embd=4), engine="tensor") for _ in "ab")
+    docs: list[str | Document] = [*NAMES[:37], "", "a" * 40]
+    if chat:
+        docs[:3] = [Document([0, 5, 3, 0]), Document([0, 1, 0], [False, True])]
+    config = microgpt.TrainConfig(steps=20, batch=batch, gradient_accumulation=parts, seed=7)
+    records = list(microgpt.train(model, docs, config))
+    assert [(record.loss, record.lr) for record in records] == before(same, docs, config)
+    for name, matrix in model.weights.items():
+        assert np.array_equal(matrix, same.weights[name])
+
+
+@pytest.mark.parametrize("bad", ["Emma", Document([0, 99, 0]), Document([0, 2**40, 0])])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_document_that_cannot_be_encoded_is_an_error_when_its_turn_comes(
+    bad: str | Document, batch: int
+) -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4))
+    docs = [*NAMES[:9], bad, *NAMES[9:12]]
+    config = microgpt.TrainConfig(steps=20, batch=batch, order="sequential")
+    records = microgpt.train(model, docs, config)
+    assert [next(records).step for _ in range(9 // batch)] == list(range(9 // batch))
+    message = "^document 10: 'E' in 'Emma'" if bad == "Emma" else "^tokens must be 0 to 26"
+    with pytest.raises(ValueError, match=message):
+        next(records)
+
+
+def test_what_is_written_to_the_weights_between_two_steps_counts() -> None:
+    model = microgpt.create(microgpt.ModelConfig(), seed=1)
+    records = microgpt.train(model, ["emma"], microgpt.TrainConfig(steps=9))
+    assert next(records).loss > 2
+    for matrix in model.weights.values():
+        matrix[...] = 0
+    assert next(records).loss == pytest.approx(np.log(27), rel=1e-6)
 
 
 @pytest.mark.parametrize("engine", ["tensor", "scalar"])
@@ -211,7 +296,7 @@ def test_the_split_is_the_texts_own() -> None:
         "ellie",
         "lillian",
     ]
-    assert split(NAMES, 0) == (list(range(len(NAMES))), [])
+    assert [list(part) for part in split(NAMES, 0)] == [list(range(len(NAMES))), []]
     with pytest.raises(TrainingError, match="take more documents"):
         split(["emma"], 0.5)
 
@@ -266,7 +351,7 @@ def test_memorising_shows() -> None:
 
 def test_a_batch_is_so_many_documents() -> None:
     tokens = []
-    model = microgpt.create(microgpt.ModelConfig(n_embd=4))
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4), engine="tensor")
     batch = model.train_batch
     model.train_batch = lambda documents, *rest: tokens.extend(documents) or batch(documents, *rest)
     config = microgpt.TrainConfig(steps=3, batch=4, order="sequential")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from ugpt.layout import parameter_table
@@ -52,14 +53,19 @@ def native_is_here() -> bool:
     return True
 
 
+def native_code() -> ModuleType | None:
+    """Return the compiled part of engine "native"; None where it was not built."""
+    return import_module("microgpt.engines._native") if native_is_here() else None
+
+
 def native_build() -> str | None:
     """Return the instruction set of engine "native" and a hash of its machine code; None without.
 
     Another compiler, or another instruction set, rounds in another way.
     """
-    if not native_is_here():
+    code = native_code()
+    if code is None:
         return None
-    code = import_module("microgpt.engines._native")
     digest = hashlib.sha256(Path(str(code.__file__)).read_bytes()).hexdigest()
     return f"{code.isa} {digest[:16]}"
 

@@ -6,7 +6,9 @@ This module knows no engine; `microgpt.engines` builds them.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +26,25 @@ Masks = Sequence[Mask | None] | None  # of several documents; None if none has a
 Pairs = Sequence[tuple[Tokens, Mask | None]]  # documents with their masks
 Moments = tuple[Matrices, Matrices]  # Adam's first and second moments
 DecodeStep = Callable[[int], Array]  # takes the next token, returns the logits after it
+# Takes the first document, how many, the step, the learning rate, the parts; returns the loss.
+BlockStep = Callable[[int, int, int, float, int], float]
 
 
 # {dtype of the arithmetic: dtype of the parameters, their gradients and Adam's moments}
 STORED = {"float32": "float32", "float64": "float64", "bfloat16": "float32"}
+
+
+class Block(NamedTuple):
+    """Documents as one array: that of number i is tokens[starts[i] : starts[i + 1]]."""
+
+    tokens: NDArray[np.int32]  # (total,)
+    starts: NDArray[np.int32]  # (documents + 1,)
+    masks: Masks = None
+
+    def documents(self) -> list[Tokens]:
+        """Return the tokens of each document."""
+        tokens, starts = self.tokens.tolist(), self.starts.tolist()
+        return [tokens[start:end] for start, end in pairwise(starts)]
 
 
 class DivergedError(UserError):
@@ -137,6 +154,27 @@ class Model(ABC):
             raise DivergedError(f"the squared norm of the gradient at step {step} is {squared}")
         self._update(step, lr)
         return loss
+
+    def block_step(self, block: Block) -> BlockStep:
+        """Return what takes a step of training on some documents of `block`: see `train_batch`.
+
+        The training loop calls it once a step. An engine whose step is short does without lists of
+        tokens.
+        """
+        documents = block.documents()
+        masks: Sequence[Mask | None] = block.masks or [None] * len(documents)
+
+        def take(first: int, count: int, step: int, lr: float, parts: int) -> float:
+            if count == 1:
+                return self.train_step(documents[first], step, lr, masks[first])
+            some = slice(first, first + count)
+            return self.train_batch(documents[some], step, lr, masks[some], parts)
+
+        return take
+
+    def block_loss(self, block: Block) -> float:
+        """Return the mean of the losses of all documents of `block`."""
+        return self.mean_loss(block.documents(), block.masks)
 
     @abstractmethod
     def _backward(self, pairs: Pairs, parts: int) -> float:
