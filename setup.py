@@ -1,4 +1,4 @@
-"""Builds engine native from host/native, where there is a C compiler; the rest is in pyproject.toml.
+"""Builds engine native, where there is a C compiler; everything else is in pyproject.toml.
 
 The extension is for Python's stable ABI: one wheel serves every Python from 3.11. It is optional:
 without a compiler or Python.h the install succeeds, and the engine says how to get it.
