@@ -64,6 +64,7 @@ MARKS = {
         "packaging/",
         "firmware/test_checks.py::test_selftest_runs_at_each_call_and_unloads_its_modules",
         "firmware/test_model.py::test_every_17th_gradient_is_the_slope",
+        "host/engines/test_native_state.py::test_100_000_steps",
         "host/engines/test_tensor.py::test_finite_differences",
         "host/engines/test_tensor.py::test_gradcheck_steps_around_the_kink_of_a_relu",
         "host/engines/test_tensor.py::test_weights_after_20_steps",

@@ -3,10 +3,11 @@
 What it needs is fetched as anybody's would be; with PIP_CONSTRAINT, as in CI, in locked versions.
 """
 
-import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,11 +15,9 @@ from zipfile import ZipFile
 import pytest
 from microgpt_board.image import boards
 
+from tests.support.packaging import ISAS, PIP, ROOT, copy_of_sources, native_tests, run
 from tests.support.release import release
 
-ROOT = Path(__file__).parents[2]
-SOURCES = ("data", "firmware", "host", "tools", "pyproject.toml", "README.md", "LICENSE")
-NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "node_modules")
 STEPS = 50
 BOARD_STEPS = 20
 FLASH = 4 * 2**20
@@ -38,24 +37,15 @@ FILES = (
 )
 
 
-def run(*words: str | Path, cwd: Path) -> str:
-    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    result = subprocess.run(words, cwd=cwd, env=outside, capture_output=True, text=True)
-    assert result.returncode == 0, f"{words}\n{result.stdout}{result.stderr}"
-    return result.stdout
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a copy of the sources: built in place, it would take in what build/ has left."""
+    """The wheel, built of the source distribution: that has all it takes, the C too."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / "sources" / name, ignore=NOT_SOURCES)
-        else:
-            shutil.copy(ROOT / name, folder / "sources" / name)
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, folder / "sources", cwd=folder)
+    sources = copy_of_sources(folder / "sources")
+    sdist = "from setuptools.build_meta import build_sdist; build_sdist('..')"
+    run(sys.executable, "-c", sdist, cwd=sources)
+    (archive,) = folder.glob("*.tar.gz")
+    run(*PIP, "wheel", "--no-deps", "--wheel-dir", folder, archive, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -96,6 +86,23 @@ def test_the_wheel_has_every_file(wheel: Path) -> None:
         "microgpt_board",
         "ugpt",
     }
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc: apt install gcc libc6-dev")
+def test_the_wheel_has_engine_native_for_every_python(wheel: Path) -> None:
+    assert "microgpt/engines/_native.abi3.so" in ZipFile(wheel).namelist()
+    platform = re.sub(r"\W", "_", sysconfig.get_platform())  # such as linux_x86_64
+    assert wheel.name.endswith(f"-cp311-abi3-{platform}.whl")
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc: apt install gcc libc6-dev")
+def test_engine_native_in_the_wheel(commands: Path, tmp_path: Path) -> None:
+    run(commands / "python", "-m", "pip", "install", "pytest", "hypothesis", cwd=tmp_path)
+    tests = native_tests(tmp_path)
+    words = (commands / "python", "-m", "pytest", "-q", "-k", "not 100_000")
+    for isa in run(commands / "python", "-c", ISAS, cwd=tmp_path).split():
+        said = run(*words, cwd=tests, MICROGPT_ISA=isa, NATIVE_MODELS="50")
+        assert " passed" in said and "skipped" not in said
 
 
 def test_without_a_checkout_there_is_no_site_to_build(commands: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 # Patterns of the whole reasons for which a test may be skipped: what no CI machine has.
 ALLOWED = (
     r"needs a CUDA device",
+    r"needs a processor with avx(2|512)",
     r"needs a board: pytest --device PORT",
     # microgpt's own list, for its published figures: it is not part of the repository.
     r"needs make names-makemore",
