@@ -269,7 +269,7 @@ def show_command(folder: Path, text: str, out: Path | None) -> None:
 def bench_command(
     path: Path | None, config: TrainConfig, repeats: int, chat_sized: bool, as_json: bool
 ) -> None:
-    """Time training, generation and validation in scalar, tensor and native, on one thread.
+    """Time training and sampling in scalar, tensor and native.
 
     Example: microgpt bench --repeats 9 --no-chat-sized
     """
