@@ -19,3 +19,5 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     }
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+# No compiler is no error: the rest works without engine native. Say so once, with what to do.
+.venv/bin/python -c 'from microgpt import engines; engines.native_is_here() or print(engines.NOT_BUILT)'

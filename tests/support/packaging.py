@@ -40,7 +40,7 @@ def copy_of_sources(folder: Path) -> Path:
 
 def native_tests(folder: Path) -> Path:
     """Copy the tests of engine native, which need nothing but a few packages, to `folder`."""
-    for pattern in ("support/native.py", "host/engines/test_native*.py"):
+    for pattern in ("support/engines.py", "host/engines/test_native*.py"):
         for path in (ROOT / "tests").glob(pattern):
             copy = folder / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)

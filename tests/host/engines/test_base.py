@@ -1,12 +1,15 @@
 """What all engines have in common: a step is taken or not, in parts, and its state can be kept."""
 
 import tracemalloc
+from functools import partial
 
 import microgpt
 import numpy as np
 import pytest
 from microgpt.engines import build
 from microgpt.engines.base import DivergedError, Matrices
+
+from tests.support.engines import assert_equal, built, state
 
 DOCS = ["emma", "olivia", "ava", "isabella"]
 CONFIG = microgpt.ModelConfig(n_embd=4, block_size=6)
@@ -20,6 +23,7 @@ in_every_engine = pytest.mark.parametrize(
     ("engine", "dtype"),
     [
         ("scalar", "float64"),
+        ("native", "float32"),
         ("tensor", "float32"),
         ("tensor", "float64"),
         of_torch("float32"),
@@ -33,7 +37,10 @@ def create(engine: str, dtype: str, weights: Matrices | None = None) -> microgpt
     if engine == "torch":
         pytest.importorskip("torch", reason="needs PyTorch: .venv/bin/pip install -e '.[torch]'")
     fresh = microgpt.create(CONFIG, dtype="float64")
-    return build(CONFIG, fresh.tokenizer, weights or fresh.weights, engine, dtype)
+    made = partial(build, engine=engine, dtype=dtype)
+    if engine == "native":
+        made = built
+    return made(CONFIG, fresh.tokenizer, weights or fresh.weights)
 
 
 def overflowing(where: str, dtype: str) -> Matrices:
@@ -50,19 +57,6 @@ def overflowing(where: str, dtype: str) -> Matrices:
         return {name: matrix * most**0.6 for name, matrix in weights.items()}
     weights["lm_head"] = np.where(weights["lm_head"] > 0, most, -most)
     return weights
-
-
-def state(model: microgpt.Model) -> list[Matrices]:
-    """Return a copy of the weights and of Adam's moments."""
-    parts = (model.weights, *model.moments)
-    return [{name: np.array(matrix) for name, matrix in part.items()} for part in parts]
-
-
-def assert_equal(state: list[Matrices], same: list[Matrices]) -> None:
-    for part, other in zip(state, same, strict=True):
-        assert part.keys() == other.keys()
-        for name, matrix in part.items():
-            assert np.array_equal(matrix, other[name]), name
 
 
 @in_every_engine
@@ -82,7 +76,9 @@ def test_a_step_that_overflows_changes_nothing(engine: str, dtype: str, where: s
     assert_equal(state(model), before)
 
 
-@pytest.mark.parametrize(("engine", "dtype"), [("tensor", "float32"), of_torch("float32")])
+@pytest.mark.parametrize(
+    ("engine", "dtype"), [("native", "float32"), ("tensor", "float32"), of_torch("float32")]
+)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_training_that_diverges_leaves_the_weights_of_its_last_step(
     engine: str, dtype: str, batch: int

@@ -7,7 +7,7 @@ from microgpt.engines import build
 from microgpt.engines.base import Matrices, Model
 from microgpt.lab.gradcheck import gradcheck
 
-from tests.support.native import LIMIT, assert_close, built, documents, pair
+from tests.support.engines import LIMIT, assert_close, built, documents, pair
 
 # {sizes and switches: (config, vocabulary)}; the engine has code of its own for the default sizes.
 SIZES = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from microgpt.engines.base import Model
 
-from tests.support.native import documents, pair
+from tests.support.engines import documents, pair
 
 GOOD = [0, 5, 13, 13, 1, 0]
 HUGE = 2**70

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.support.native import LIMIT, assert_close, documents, is_smooth, pair
+from tests.support.engines import LIMIT, assert_close, documents, is_smooth, pair
 
 # (n_embd, n_head). Not of widths 1 to 3: there RMSNorm leaves little more than rounding errors.
 SHAPES = st.sampled_from([(h * d, h) for h in range(1, 5) for d in range(1, 10) if h * d > 3])

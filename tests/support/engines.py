@@ -1,4 +1,4 @@
-"""Models of engine native beside the same models of engine tensor, for link 9."""
+"""Models of engine native, also beside the same of engine tensor; the state of any model."""
 
 import microgpt
 import numpy as np
@@ -74,3 +74,16 @@ def assert_close(found: Matrices, expected: Matrices, limit: float = LIMIT) -> N
     assert found.keys() == expected.keys()
     errors = relative_errors(found, expected)
     assert all(error <= limit for error in errors.values()), errors  # False for NaN
+
+
+def state(model: Model) -> list[Matrices]:
+    """Return a copy of the weights and of Adam's moments."""
+    parts = (model.weights, *model.moments)
+    return [{name: np.array(matrix) for name, matrix in part.items()} for part in parts]
+
+
+def assert_equal(state: list[Matrices], same: list[Matrices]) -> None:
+    for part, other in zip(state, same, strict=True):
+        assert part.keys() == other.keys()
+        for name, matrix in part.items():
+            assert np.array_equal(matrix, other[name]), name
