@@ -21,6 +21,19 @@ from tests.support.release import release
 STEPS = 50
 BOARD_STEPS = 20
 FLASH = 4 * 2**20
+QEMU = "qemu-x86_64"
+
+# A program that trains a model of engine native and one of engine tensor, and compares them.
+COMPARISON = """
+import microgpt, numpy
+from microgpt.engines import _native
+both = [microgpt.create(microgpt.ModelConfig(), engine=e) for e in ("native", "tensor")]
+for model in both:
+    list(microgpt.train(model, ["emma", "olivia"], microgpt.TrainConfig(steps=20)))
+for name, matrix in both[0].weights.items():
+    assert numpy.allclose(matrix, both[1].weights[name], atol=1e-4), name
+print(_native.isa)
+"""
 
 FILES = (
     "microgpt/datasets/names.txt",
@@ -103,6 +116,17 @@ def test_engine_native_in_the_wheel(commands: Path, tmp_path: Path) -> None:
     for isa in run(commands / "python", "-c", ISAS, cwd=tmp_path).split():
         said = run(*words, cwd=tests, MICROGPT_ISA=isa, NATIVE_MODELS="50")
         assert " passed" in said and "skipped" not in said
+
+
+@pytest.mark.skipif(not shutil.which(QEMU), reason=f"needs {QEMU}: apt install qemu-user")
+@pytest.mark.parametrize(("processor", "isa"), [("Nehalem", "plain"), ("Haswell", "avx2")])
+def test_it_runs_on_other_processors(
+    commands: Path, tmp_path: Path, processor: str, isa: str
+) -> None:
+    """On emulated ones of 2008, without AVX, and of 2013."""
+    words = (QEMU, "-cpu", processor, commands / "python", "-c", COMPARISON)
+    # OpenBLAS takes the emulated processor for a later one.
+    assert run(*words, cwd=tmp_path, OPENBLAS_CORETYPE=processor) == f"{isa}\n"
 
 
 def test_without_a_checkout_there_is_no_site_to_build(commands: Path, tmp_path: Path) -> None:
