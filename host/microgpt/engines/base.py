@@ -147,11 +147,7 @@ class Model(ABC):
         the memory that one part needs. Raises ConfigError if they do not divide so.
         """
         loss = self._backward(with_masks(documents, masks), gradient_accumulation)
-        if not math.isfinite(loss):
-            raise DivergedError(f"the loss at step {step} is {loss}")
-        squared = self._squared_norm()
-        if not math.isfinite(squared):
-            raise DivergedError(f"the squared norm of the gradient at step {step} is {squared}")
+        check_finite(step, loss, self._squared_norm())
         self._update(step, lr)
         return loss
 
@@ -234,6 +230,14 @@ class Model(ABC):
     def save(self, folder: str | Path) -> None:
         """Write the model to `folder`; see `microgpt.model_io.save`."""
         model_io.save(self.config, self.tokenizer, self.weights, folder)
+
+
+def check_finite(step: int, loss: float, squared: float) -> None:
+    """Raise DivergedError unless a step's loss and the squared norm of its gradient are finite."""
+    if not math.isfinite(loss):
+        raise DivergedError(f"the loss at step {step} is {loss}")
+    if not math.isfinite(squared):
+        raise DivergedError(f"the squared norm of the gradient at step {step} is {squared}")
 
 
 def with_masks(documents: Sequence[Tokens], masks: Masks) -> list[tuple[Tokens, Mask | None]]:
