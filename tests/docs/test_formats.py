@@ -197,7 +197,7 @@ def test_the_header_of_a_checkpoint_of_the_host(tmp_path: Path) -> None:
     header = json.loads(EXAMPLES["checkpoint.safetensors header"])
     facts = json.loads(header["__metadata__"]["microgpt"])
     charset, _, _ = facts["tokenizer"]
-    model = microgpt.create(ModelConfig(**facts["model"]), charset)
+    model = microgpt.create(ModelConfig(**facts["model"]), charset, engine=facts["engine"])
     run_checkpoint.save(tmp_path, model, TrainConfig(**facts["train"]), facts["step"])
     written = (tmp_path / run_checkpoint.FILE).read_bytes()
     (size,) = struct.unpack("<Q", written[:8])
