@@ -17,6 +17,7 @@ NATIVE = Extension(
     optional=True,
     # Not -ffast-math: a NaN must be seen, and the order of a sum must stay.
     extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"],
+    extra_link_args=["-pthread", "-lm"],  # parts of the C library, but for older ones
 )
 
 setup(ext_modules=[NATIVE], options={"bdist_wheel": {"py_limited_api": "cp311"}})
