@@ -3,6 +3,7 @@
    Compiled once for each instruction set, by the files that include it after defining LANES, the
    floats of a vector, TILE_ROWS, and ISA, the name of the table that it defines. All widths are
    multiples of PAD with zeros between, so that no loop has a rest. */
+#include "generation.h"
 #include "native.h"
 #include "vectors.h"
 
@@ -114,8 +115,6 @@ INLINE void norm_backward(const Model *m, int64_t rows, const float *dy, const f
 }
 
 /* Attention. A document's rows follow each other, so that a query's keys are the rows above. */
-
-#define LOG2E 1.44269504f
 
 /* A short document: for heads that lie within one vector, the product q * k is summed over each
    group of head_dim lanes, and the score is then in all lanes of the group. exp is so computed
@@ -528,4 +527,6 @@ static void maps(const Model *m, const Thread *w, float *attention, float *logit
         memcpy(logits + t * m->s.vocab_size, w->logits + t * m->vocab, sizeof(float) * m->s.vocab_size);
 }
 
-const Isa ISA = {ISA_NAME, pack, pass, gather, adam, maps};
+#include "generate.h"
+
+const Isa ISA = {ISA_NAME, pack, pass, gather, adam, maps, decode, generate};

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "generation.h"
 #include "native.h"
 
 /* Arithmetic shorter than this many multiply-adds, some 50 microseconds, keeps the GIL: others get
@@ -380,6 +381,17 @@ static PyObject *model_adam(PyObject *self, PyObject *const *args, Py_ssize_t co
     return Py_NewRef(Py_None);
 }
 
+/* See generation.c. */
+static PyObject *model_decode(PyObject *self, PyObject *args) {
+    return python_decode(&((ModelObject *)self)->m, isa, args);
+}
+static PyObject *model_generate(PyObject *self, PyObject *args) {
+    return python_generate(&((ModelObject *)self)->m, isa, args);
+}
+static PyObject *model_generation_size(PyObject *self, PyObject *alone) {
+    return PyLong_FromSize_t(generation_size(&((ModelObject *)self)->m, PyObject_IsTrue(alone)));
+}
+
 /* shuffle(order, words): the swaps of random.shuffle in `order`, int32, with the 32-bit words of
    its generator; False if they are too few. */
 static PyObject *shuffle(PyObject *module, PyObject *const *args, Py_ssize_t count) {
@@ -412,7 +424,11 @@ static PyObject *shuffle(PyObject *module, PyObject *const *args, Py_ssize_t cou
 static PyType_Slot model_slots[] = {
     {Py_tp_new, new_model},
     {Py_tp_dealloc, free_model},
-    {Py_tp_methods, (PyMethodDef[]){{"adam", FAST(model_adam), NULL}, {NULL, NULL, 0, NULL}}},
+    {Py_tp_methods, (PyMethodDef[]){{"adam", FAST(model_adam), NULL},
+                                    {"decode", model_decode, METH_VARARGS, NULL},
+                                    {"generate", model_generate, METH_VARARGS, NULL},
+                                    {"generation_size", model_generation_size, METH_O, NULL},
+                                    {NULL, NULL, 0, NULL}}},
     {0, NULL}};
 static PyType_Slot block_slots[] = {
     {Py_tp_new, new_block},

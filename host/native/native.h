@@ -61,7 +61,11 @@ typedef struct {
     int64_t total, count;
 } Documents;
 
-/* The arithmetic for one instruction set: see model.h. */
+typedef struct Generation Generation; /* documents that are being generated: generation.h */
+
+#define LOG2E 1.44269504f
+
+/* The arithmetic for one instruction set: see model.h and generate.h. */
 typedef struct {
     const char *name;
     void (*pack)(const Model *);
@@ -70,6 +74,8 @@ typedef struct {
     float (*gather)(const Model *, int threads, int64_t from, int64_t to);
     void (*adam)(const Model *, int64_t from, int64_t to, float rate, float eps);
     void (*maps)(const Model *, const Thread *, float *attention, float *logits);
+    void (*decode)(const Model *, float *work, int32_t token, int32_t position, float *logits);
+    int (*generate)(Generation *, int64_t steps);
 } Isa;
 
 /* Round up to a multiple of PAD. */

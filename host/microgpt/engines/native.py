@@ -5,7 +5,7 @@ Adam's sums are NumPy arrays, the same as those of engine "tensor", and C works 
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import chain
 from typing import Any
@@ -17,6 +17,7 @@ from ugpt.adam import EPS as EPS_ADAM
 from ugpt.layout import Sizes
 from ugpt.ops import EPS as EPS_RMSNORM
 
+from microgpt import memory
 from microgpt.config import ModelConfig
 from microgpt.engines.base import (
     Block,
@@ -42,6 +43,7 @@ except ValueError as error:  # of MICROGPT_ISA
     raise ConfigError(str(error)) from None
 
 MOST_THREADS = 64
+LARGE = 2**23  # bytes of KV cache for a document among others
 LANES = 16  # the width of a matrix in memory is a multiple of this
 
 
@@ -173,7 +175,41 @@ class NativeModel(Model):
         return weights, probabilities / probabilities.sum(1, keepdims=True)
 
     def decoder(self) -> DecodeStep:
-        raise NotImplementedError
+        core, vocab_size = self._core_with(1), self.tokenizer.vocab_size
+        work = np.zeros(core.generation_size(True), np.uint8)
+        t = 0
+
+        def step(token: int) -> Array:
+            nonlocal t
+            logits = np.empty(vocab_size, np.float32)
+            core.decode(token, t, work, logits)
+            t += 1
+            return logits
+
+        return step
+
+    def generate_documents(
+        self,
+        prompt: Tokens,
+        documents: range,
+        seed: int,
+        temperature: float,
+        check: Callable[[], None],
+    ) -> NDArray[np.int32] | None:
+        core, count = self._core_with(1), len(documents)
+        size = core.generation_size(False)
+        # A document at a time has a 16th of this KV cache. Where it is larger than the processor's
+        # cache, that is the quicker way to a few documents.
+        if size > LARGE * count or size > (memory.of_machine() or 4 * size) // 4:
+            return None
+        room = self.config.block_size - len(prompt) + 2
+        tokens, lengths = np.empty((count, room), np.int32), np.empty(count, np.int32)
+        begin, work = np.array(prompt, np.int32).tobytes(), np.empty(size, np.uint8)
+        core.generate(
+            begin, documents.start, count, seed, temperature, check, work, tokens, lengths
+        )
+        generated: NDArray[np.int32] = tokens[np.arange(room) < lengths[:, None]]
+        return generated
 
 
 def as_block(documents: Sequence[Tokens], masks: Masks | Sequence[Mask | None]) -> Block:
