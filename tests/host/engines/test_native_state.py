@@ -137,6 +137,10 @@ def test_threads_give_the_gradient_of_one(config: microgpt.ModelConfig, threads:
         assert loss == pytest.approx(expected_loss, rel=1e-5)
         assert_close(grads, expected, 1e-5)
         assert many.mean_loss(texts) == pytest.approx(expected_loss, rel=1e-5)
+    # Documents of which the longest is the last: a thread may have none.
+    texts = sorted(documents(one, 3), key=len)
+    many.batch_loss_and_grads(texts[::-1])
+    assert_close(many.batch_loss_and_grads(texts)[1], one.batch_loss_and_grads(texts)[1], 1e-5)
     many.threads = 1
     assert_equal([many.batch_loss_and_grads(texts)[1]], [one.batch_loss_and_grads(texts)[1]])
 
