@@ -300,7 +300,7 @@ def _bench_table(measured: Bench) -> Table:
     table = Table(
         box=None,
         title=f"{measured.parameters:,} parameters, a document a step, medians of "
-        f"{measured.repeats} repeats over {measured.steps} documents",
+        f"{measured.repeats} repeats",
         title_justify="left",
         title_style="",
     )

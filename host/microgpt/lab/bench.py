@@ -6,6 +6,7 @@ it says otherwise; see `lab.timing`.
 """
 
 import dataclasses
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,10 +33,11 @@ from microgpt.lab.timing import (
     spread,
 )
 from microgpt.sampling import generate
-from microgpt.training import train
+from microgpt.training import document_order, train
 
 ENGINES = ("scalar", "tensor", "native")
-ROUNDS = 20  # tensor and native train on the same documents so many times in a repeat
+MORE = 20  # the steps of tensor and native for one of scalar
+BATCHED = 2560  # documents of a training in minibatches
 TEMPERATURE = 0.5
 GENERATED = {"tensor": 200, "native": 10_000}  # documents in a repeat
 HELD_OUT = 3200  # documents of a validation loss: a tenth of the names
@@ -96,32 +98,36 @@ def bench(
 ) -> tuple[Bench, Work]:
     """Time a step of the default model, one document a step; then minibatches and so on.
 
-    The documents are `steps` of the first FIRST of `docs`, evenly spread. Engine scalar trains on
-    each once; the others are timed through `train`, with its records, ROUNDS times as long.
+    The engines tensor and native are timed through `train`, with its records, over MORE * `steps`
+    steps; engine scalar takes `steps` of the same documents, evenly spread.
     """
     models = _checked_models(ModelConfig(), charset, seed, docs)
-    few = spread(docs[:FIRST], steps)
-    encoded = [models["tensor"].tokenizer.encode(doc) for doc in few]
-    turns: dict[str, Callable[[], float]] = {"scalar": Turn(models["scalar"].train_step, encoded)}
-    config = TrainConfig(steps=ROUNDS * len(few), order="sequential")
     quick = {engine: model for engine, model in models.items() if engine != "scalar"}
+    config = TrainConfig(steps=MORE * steps)
+    order = itertools.islice(document_order(len(docs), config), config.steps)
+    encoded = [models["scalar"].tokenizer.encode(docs[index]) for index in order]
+    few = encoded[::MORE]
+    turns: dict[str, Callable[[], float]] = {"scalar": Turn(models["scalar"].train_step, few)}
     for engine, model in quick.items():
-        turns[engine] = Repeated(partial(_train, model, few, config))
+        turns[engine] = Repeated(partial(_train, model, docs, config))
     with threadpool_limits(1):
         medians = medians_of_turns(turns, repeats, progress)
         work = _other_work(quick, docs, repeats, progress)
-    positions = sum(map(models["tensor"].positions, encoded))
-    rounds = {engine: 1 if engine == "scalar" else ROUNDS for engine in models}
+    trained = {engine: few if engine == "scalar" else encoded for engine in models}
+    rows = {}
+    for engine, model in models.items():
+        positions = sum(map(model.positions, trained[engine]))
+        rows[engine] = figures(medians[engine], len(trained[engine]), positions)
     measured = Bench(
         models["tensor"].parameter_count,
-        len(encoded),
+        steps,
         repeats,
         seed,
-        {"dtype": {engine: model.dtype for engine, model in models.items()}, "rounds": rounds},
         {
-            engine: figures(median, rounds[engine] * len(few), rounds[engine] * positions)
-            for engine, median in medians.items()
+            "dtype": {engine: model.dtype for engine, model in models.items()},
+            "steps_of": {engine: len(documents) for engine, documents in trained.items()},
         },
+        rows,
     )
     return measured, work
 
@@ -190,20 +196,18 @@ def _other_work(
 ) -> Work:
     """Return the figures of WORK, for each engine that can do it."""
     work: Work = {}
-    enough = spread(docs[:FIRST], 640)
+    scale = 1e6 / BATCHED
     for batch in (16, 32, 64):
-        steps = max(1, 4 * len(enough) // batch)
-        config = TrainConfig(steps=steps, batch=batch, order="sequential")
+        config = TrainConfig(steps=BATCHED // batch, batch=batch)
         turns = {
-            engine: Repeated(partial(_train, model, enough, config))
+            engine: Repeated(partial(_train, model, docs, config))
             for engine, model in models.items()
         }
         seconds = medians_of_turns(turns, repeats, progress)
-        scale = 1e6 / (steps * batch)
         name = f"us_per_document_in_{batch}"
         work[name] = {engine: scale * median for engine, median in seconds.items()}
     if "native" in models:
-        two = {"native": Repeated(partial(_train_on_2_threads, models["native"], enough, config))}
+        two = {"native": Repeated(partial(_train_on_2_threads, models["native"], docs, config))}
         seconds = medians_of_turns(two, repeats, progress)
         work["us_per_document_in_64_on_2_threads"] = {"native": scale * seconds["native"]}
     work["generated_tokens_per_s"] = {}

@@ -50,7 +50,7 @@ def test_a_table_for_people(tmp_path: Path) -> None:
     words = ["bench", "--steps", "1", "--repeats", "1", "--no-chat-sized"]
     output = run(*words, cwd=tmp_path).stdout
     assert f", one thread, {date.today()}" in output
-    assert "4,192 parameters, a document a step, medians of 1 repeats over 1 documents" in output
+    assert "4,192 parameters, a document a step, medians of 1 repeats" in output
     assert re.search(r"minibatches of 16, µs a document +\d", output)
     assert ("engine native was not built here" in output) == (not NATIVE)
 
