@@ -366,8 +366,11 @@ INLINE void cross_entropy(const Model *m, Thread *w, int with_gradient) {
                 store(logits + i, load(logits + i) * (weight / total));
             logits[w->targets[t]] -= weight;
         }
-        w->loss += weight * (logf(total) + largest - target);
+        w->losses[t] = largest - target;
+        w->totals[t] = total;
     }
+    for (int64_t t = 0; t < w->rows; t++)
+        w->loss += w->weights[t] * (logf(w->totals[t]) + w->losses[t]);
 }
 
 /* Compute all gradients from that of the logits, or add to them if `add`. */
@@ -430,6 +433,7 @@ static int64_t take_documents(const Model *m, Thread *w, const Documents *d, int
             continue;
         }
         if (w->rows + n > max_rows) break;
+        const float equal = share / n;
         for (int64_t t = 0; t < n; t++) {
             const int64_t row = w->rows + t;
             const uint32_t token = d->tokens[start + t], target = d->tokens[start + t + 1];
@@ -437,7 +441,7 @@ static int64_t take_documents(const Model *m, Thread *w, const Documents *d, int
             w->tokens[row] = token < m->s.vocab_size ? token : 0;
             w->targets[row] = target < m->s.vocab_size ? target : 0;
             w->positions[row] = t;
-            w->weights[row] = (d->weights ? d->weights[start + t] : 1.0 / n) * share;
+            w->weights[row] = d->weights ? d->weights[start + t] * share : equal;
         }
         w->rows += n;
     }
@@ -481,33 +485,34 @@ static void pack(const Model *m) {
 /* Sum the gradients of all threads into those of the first; return the sum of their squares. */
 static float gather(const Model *m, int threads, int64_t from, int64_t to) {
     float *grads = m->thread[0].grads;
-    vec sums[4] = {{0}};
-    for (int64_t i = from; i < to; i += LANES) {
-        vec g = load(grads + i);
-        for (int other = 1; other < threads; other++) g += load(m->thread[other].grads + i);
-        if (threads > 1) store(grads + i, g);
-        sums[i / LANES % 4] += g * g;
-    }
+    vec sums[4] = {{0}}; /* independent, so that none waits for the one before */
+    for (int64_t i = from; i < to; i += 4 * LANES)
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) {
+            const int64_t at = i + k * LANES;
+            if (LANES * 4 > PAD && at >= to) break;
+            vec g = load(grads + at);
+            for (int other = 1; other < threads; other++) g += load(m->thread[other].grads + at);
+            if (threads > 1) store(grads + at, g);
+            sums[k] += g * g;
+        }
     return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-/* Adam (Kingma & Ba, 2015) on LANES numbers, with its constant factors combined into `rate` and
-   `eps` as in engines/adam.py. */
-INLINE void adam_of(const Model *m, float rate, float eps, const float *grads, float *sum_m,
-                    float *sum_v, float *params) {
-    const vec g = load(grads);
-    const vec first = load(sum_m) * (float)m->beta1 + g;
-    const vec second = load(sum_v) * (float)m->beta2 + g * g;
-    /* A moment of 0, and the numbers too small for the estimate, give a root of about 0. */
-    const vec root = second * rsqrt(larger(all(FLT_MIN), second));
-    store(sum_m, first);
-    store(sum_v, second);
-    store(params, load(params) - rate * first / (root + eps));
-}
-
+/* Adam (Kingma & Ba, 2015), with its constant factors combined into `rate` and `eps` as in
+   engines/adam.py. A moment of 0, or one too small for the estimate, has a root of about 0. */
 static void adam(const Model *m, int64_t from, int64_t to, float rate, float eps) {
-    for (int64_t i = from; i < to; i += LANES)
-        adam_of(m, rate, eps, m->grads + i, m->sum_m + i, m->sum_v + i, m->params + i);
+    /* In local variables: the compiler must assume that a store changes what m points to. */
+    float *const grads = m->grads, *sum_m = m->sum_m, *sum_v = m->sum_v, *params = m->params;
+    const vec beta1 = all(m->beta1), beta2 = all(m->beta2);
+    for (int64_t i = from; i < to; i += LANES) {
+        const vec g = load(grads + i);
+        const vec first = load(sum_m + i) * beta1 + g, second = load(sum_v + i) * beta2 + g * g;
+        const vec root = second * rsqrt(larger(all(FLT_MIN), second));
+        store(sum_m + i, first);
+        store(sum_v + i, second);
+        store(params + i, load(params + i) - rate * first * reciprocal(root + eps));
+    }
 }
 
 /* Copy the attention weights, (n_layer, n_head, n, n), and what a pass without gradient left of

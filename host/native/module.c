@@ -79,6 +79,8 @@ static double lay_out(Model *m, float *work, double there, Layer *layers) {
         TAKE(w->targets, rows);
         TAKE(w->positions, rows);
         TAKE(w->weights, rows);
+        TAKE(w->losses, rows);
+        TAKE(w->totals, rows);
         TAKE(w->scale, rows);
         TAKE(w->logits, rows * vocab);
         TAKE(w->dhidden, rows * hidden);

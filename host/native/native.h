@@ -29,7 +29,7 @@ typedef struct {
 /* The buffers of one thread. A row is a position; the rows of a document follow each other. */
 typedef struct {
     float *grads;                              /* all gradients */
-    float *weights;                            /* (rows,): of each position in the loss */
+    float *weights, *losses, *totals;          /* (rows,): of each position in the loss */
     float *x, *dx, *branch;                    /* (rows, width): the stream and what is added */
     float *embedded, *scale;                   /* of the RMSNorm after the embedding */
     float *logits, *dhidden, *dqkv, *dmix;     /* (rows, their width) */

@@ -62,6 +62,12 @@ INLINE vec rsqrt(vec x) {
     return y * (1.5f - 0.5f * x * y * y);
 }
 
+/* 1 / x the same way, the square of 1 / sqrt(x): a division takes longer than all of this. */
+INLINE vec reciprocal(vec x) {
+    vec root = rsqrt_estimate(x), y = root * root;
+    return y * (2 - x * y);
+}
+
 /* Sums over groups of `size` neighbouring lanes, a power of 2, in each lane of the group. */
 INLINE vec group_sum(vec v, int64_t size) {
     if (size > 1) v += SHUFFLE(v, v, XOR1);
