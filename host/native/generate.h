@@ -17,7 +17,7 @@ INLINE void product(vec *y, const float *w, const vec *x, int64_t out, int64_t i
 INLINE void norm_lanes(const Model *m, const vec *x, vec *y) {
     vec squares = {0};
     for (int64_t i = 0; i < m->s.width; i++) squares += x[i] * x[i];
-    vec scale = rsqrt(squares / (float)m->s.n_embd + m->norm_eps);
+    vec scale = rsqrt(squares / (float)m->s.n_embd + (float)m->norm_eps);
     for (int64_t i = 0; i < m->s.width; i++) y[i] = x[i] * scale;
 }
 

@@ -68,18 +68,15 @@ INLINE void weight_gradient(int64_t rows, int64_t out, int64_t dy_width, int64_t
     multiply(out, rows, in, dy, 1, dy_width, x, in, dw, in, add);
 }
 
-/* to (columns, to_row) = the transpose of from (rows, columns); zeros up to `padded(rows)`. */
-static void transpose_matrix(int64_t rows, int64_t columns, const float *from, int64_t from_row,
-                             float *to, int64_t to_row) {
-    for (int64_t i = 0; i < padded(rows); i += LANES)
+/* to (columns, to_row) = the transpose of from (rows, columns); zeros from `rows` to `end`. */
+static void transpose_matrix(int64_t rows, int64_t end, int64_t columns, const float *from,
+                             int64_t from_row, float *to, int64_t to_row) {
+    for (int64_t i = 0; i < end; i += LANES)
         for (int64_t j = 0; j < columns; j += LANES) {
             vec block[LANES];
-            if (i + LANES <= rows) {
 #pragma GCC unroll 16
-                for (int r = 0; r < LANES; r++) block[r] = load(from + (i + r) * from_row + j);
-            } else
-                for (int r = 0; r < LANES; r++)
-                    block[r] = i + r < rows ? load(from + (i + r) * from_row + j) : (vec){0};
+            for (int r = 0; r < LANES; r++)
+                block[r] = i + r < rows ? load(from + (i + r) * from_row + j) : (vec){0};
             transpose(block);
 #pragma GCC unroll 16
             for (int r = 0; r < LANES; r++) store(to + (j + r) * to_row + i, block[r]);
@@ -94,7 +91,7 @@ INLINE void norm(const Model *m, int64_t rows, const float *x, float *y, float *
     for (int64_t t = 0; t < rows; t++, x += width, y += width) {
         vec squares = {0};
         for (int64_t i = 0; i < width; i += LANES) squares += load(x + i) * load(x + i);
-        scale[t] = 1 / sqrtf(sum_of(squares) / m->s.n_embd + m->norm_eps);
+        scale[t] = 1 / sqrtf(sum_of(squares) / m->s.n_embd + (float)m->norm_eps);
         for (int64_t i = 0; i < width; i += LANES) store(y + i, load(x + i) * scale[t]);
     }
 }
@@ -177,147 +174,115 @@ INLINE void attend_short_backward(const Model *m, int64_t n, const float *qkv, c
     }
 }
 
-/* Copy one head's columns of a matrix (n, row), times `scale`, with zeros up to head_width; or add
-   nothing and copy back. */
-static void take_head(const Model *m, int64_t n, const float *from, int64_t row, float scale,
-                      float *head) {
-    for (int64_t t = 0; t < n; t++)
-        for (int64_t i = 0; i < padded(m->head_dim); i++)
-            head[t * padded(m->head_dim) + i] = i < m->head_dim ? from[t * row + i] * scale : 0;
-}
-static void put_head(const Model *m, int64_t n, const float *head, float scale, float *to,
-                     int64_t row) {
-    for (int64_t t = 0; t < n; t++)
-        for (int64_t i = 0; i < m->head_dim; i++)
-            to[t * row + i] = head[t * padded(m->head_dim) + i] * scale;
-}
-
-/* Any document: matrix products for a head at a time, QUERIES queries at once with the keys up
-   to the last of them. p is (n_head, n, padded n). */
+/* Any document: LANES queries at once, one in each lane, so that softmax needs no sum across a
+   vector; their products with keys and values are matrix products for each head. p is (queries /
+   LANES, n_head, padded n, LANES). Rows after the document's own are written too: the next document
+   writes them again. */
 static void attend_long(const Model *m, Thread *w, int64_t n, const float *qkv, float *p,
                         float *mix) {
-    const int64_t row = 3 * m->s.width, hw = padded(m->head_dim), keys = padded(n);
-    float *q = w->head[0], *k = w->head[1], *v = w->head[2], *kt = w->head[3], *out = w->head[4];
-    for (int64_t h = 0; h < m->s.n_head; h++, p += n * keys) {
-        const float *from = qkv + h * m->head_dim;
-        take_head(m, n, from, row, LOG2E / sqrtf((float)m->head_dim), q);
-        take_head(m, n, from + m->s.width, row, 1, k);
-        take_head(m, n, from + 2 * m->s.width, row, 1, v);
-        transpose_matrix(n, hw, k, hw, kt, keys);
-        for (int64_t first = 0; first < n; first += QUERIES) {
-            int64_t rows = first + QUERIES < n ? QUERIES : n - first, end = first + rows;
-            float *some = p + first * keys;
-            multiply(rows, hw, padded(end), q + first * hw, hw, 1, kt, keys, some, keys, 0);
-            for (int64_t t = first; t < end; t++) {
-                float *score = p + t * keys;
-                for (int64_t s = t + 1; s < padded(end); s++) score[s] = -INFINITY;
-                vec most = load(score), sum = {0};
-                for (int64_t s = LANES; s <= t; s += LANES) most = larger(most, load(score + s));
-                most = all(largest_of(most));
-                for (int64_t s = 0; s <= t; s += LANES) {
-                    vec e = exp2_of(load(score + s) - most);
-                    sum += e;
-                    store(score + s, e);
-                }
-                sum = all(1 / sum_of(sum));
-                for (int64_t s = 0; s <= t; s += LANES) store(score + s, load(score + s) * sum);
-                for (int64_t s = t + 1; s < padded(end); s++) score[s] = 0;
+    const int64_t width = m->s.width, row = 3 * width, dim = m->head_dim;
+    const float scale = LOG2E / sqrtf((float)dim);
+    memset(w->out_lanes, 0, sizeof(float) * width * LANES); /* also what belongs to no head */
+    for (int64_t first = 0; first < n; first += LANES) {
+        const int64_t rows = first + LANES < n ? LANES : n - first, keys = first + rows;
+        transpose_matrix(rows, LANES, width, qkv + first * row, row, w->q_lanes, LANES);
+        for (int64_t h = 0; h < m->s.n_head; h++, p += padded(n) * LANES) {
+            multiply(keys, dim, LANES, qkv + width + h * dim, row, 1,
+                     w->q_lanes + h * dim * LANES, LANES, p, LANES, 0);
+            vec most = all(-INFINITY), sum = {0};
+            for (int64_t s = 0; s < keys; s++) {
+                ivec later = LANE < (int32_t)(s - first); /* the lanes of queries before the key */
+                vec score = load(p + s * LANES) * scale + (vec)(later & (ivec)all(-1e30f));
+                most = larger(most, score);
+                store(p + s * LANES, score);
             }
-            multiply(rows, end, hw, some, keys, 1, v, hw, out + first * hw, hw, 0);
+            for (int64_t s = 0; s < keys; s++) {
+                vec e = exp2_of(load(p + s * LANES) - most);
+                sum += e;
+                store(p + s * LANES, e);
+            }
+            sum = 1 / sum;
+            for (int64_t s = 0; s < keys; s++) store(p + s * LANES, load(p + s * LANES) * sum);
+            multiply(dim, keys, LANES, qkv + 2 * width + h * dim, 1, row, p, LANES,
+                     w->out_lanes + h * dim * LANES, LANES, 0);
         }
-        put_head(m, n, out, 1, mix + h * m->head_dim, m->s.width);
+        transpose_matrix(width, width, LANES, w->out_lanes, LANES, mix + first * width, width);
     }
+}
+
+/* Copy columns `from` to `to` of some rows, with zeros in the rest of their vectors. */
+INLINE void copy_head(int64_t rows, const float *x, int64_t row, int64_t from, int64_t to,
+                      float *head, int64_t head_row) {
+    for (int64_t t = 0; t < rows; t++, x += row, head += head_row)
+        for (int64_t i = 0, at = from / LANES * LANES; i < head_row; i++, at++)
+            head[i] = at >= from && at < to ? x[at] : 0;
 }
 
 static void attend_long_backward(const Model *m, Thread *w, int64_t n, const float *qkv,
                                  const float *p, const float *dmix, float *dqkv) {
-    const int64_t row = 3 * m->s.width, hw = padded(m->head_dim), keys = padded(n);
-    const float scale = 1 / sqrtf((float)m->head_dim);
-    float *q = w->head[0], *k = w->head[1], *v = w->head[2], *vt = w->head[3];
-    float *dout = w->head[4], *dq = w->head[5], *dk = w->head[6], *dv = w->head[7], *dp = w->dp;
-    for (int64_t h = 0; h < m->s.n_head; h++, p += n * keys) {
-        const float *from = qkv + h * m->head_dim;
-        float *to = dqkv + h * m->head_dim;
-        take_head(m, n, from, row, scale, q);
-        take_head(m, n, from + m->s.width, row, scale, k);
-        take_head(m, n, from + 2 * m->s.width, row, 1, v);
-        take_head(m, n, dmix + h * m->head_dim, m->s.width, 1, dout);
-        transpose_matrix(n, hw, v, hw, vt, keys);
-        memset(dk, 0, sizeof *dk * n * hw);
-        memset(dv, 0, sizeof *dv * n * hw);
-        for (int64_t first = 0; first < n; first += QUERIES) {
-            int64_t rows = first + QUERIES < n ? QUERIES : n - first, end = first + rows;
-            const float *some = p + first * keys, *these = dout + first * hw;
-            multiply(rows, hw, padded(end), these, hw, 1, vt, keys, dp, keys, 0);
-            for (int64_t t = 0; t < rows; t++) {
-                vec products = {0};
-                for (int64_t s = 0; s < padded(end); s += LANES)
-                    products += load(some + t * keys + s) * load(dp + t * keys + s);
-                vec mean = all(sum_of(products));
-                for (int64_t s = 0; s < padded(end); s += LANES)
-                    store(dp + t * keys + s,
-                          load(some + t * keys + s) * (load(dp + t * keys + s) - mean));
-            }
-            multiply(rows, end, hw, dp, keys, 1, k, hw, dq + first * hw, hw, 0);
-            multiply(end, rows, hw, dp, 1, keys, q + first * hw, hw, dk, hw, 1);
-            multiply(end, rows, hw, some, 1, keys, these, hw, dv, hw, 1);
+    const int64_t width = m->s.width, row = 3 * width, dim = m->head_dim;
+    float *dq_lanes = w->q_lanes, *dout_lanes = w->out_lanes, *dp = w->dp;
+    const vec scale = all(1 / sqrtf((float)dim));
+    memset(dqkv, 0, sizeof(float) * n * row);
+    memset(dq_lanes, 0, sizeof(float) * width * LANES);
+    for (int64_t first = 0; first < n; first += LANES) {
+        const int64_t rows = first + LANES < n ? LANES : n - first, keys = first + rows;
+        transpose_matrix(rows, LANES, width, dmix + first * width, width, dout_lanes, LANES);
+        for (int64_t h = 0; h < m->s.n_head; h++, p += padded(n) * LANES) {
+            const int64_t from = h * dim, to = from + dim, begin = from / LANES * LANES;
+            const int64_t columns = (to + LANES - 1) / LANES * LANES - begin;
+            multiply(keys, dim, LANES, qkv + 2 * width + from, row, 1, dout_lanes + from * LANES,
+                     LANES, dp, LANES, 0);
+            vec mean = {0};
+            for (int64_t s = 0; s < keys; s++) mean += load(p + s * LANES) * load(dp + s * LANES);
+            for (int64_t s = 0; s < keys; s++)
+                store(dp + s * LANES,
+                      load(p + s * LANES) * (load(dp + s * LANES) - mean) * scale);
+            multiply(dim, keys, LANES, qkv + width + from, 1, row, dp, LANES,
+                     dq_lanes + from * LANES, LANES, 0);
+            copy_head(rows, qkv + first * row, row, from, to, w->q_head, columns);
+            copy_head(rows, dmix + first * width, width, from, to, w->dout_head, columns);
+            multiply(keys, rows, columns, dp, LANES, 1, w->q_head, columns, dqkv + width + begin,
+                     row, 1);
+            multiply(keys, rows, columns, p, LANES, 1, w->dout_head, columns,
+                     dqkv + 2 * width + begin, row, 1);
         }
-        put_head(m, n, dq, 1, to, row);
-        put_head(m, n, dk, 1, to + m->s.width, row);
-        put_head(m, n, dv, 1, to + 2 * m->s.width, row);
+        transpose_matrix(width, width, LANES, dq_lanes, LANES, dqkv + first * row, row);
     }
 }
 
 /* Whether `attend_short` computes a document of n positions. */
 INLINE int is_short(const Model *m, int64_t n) {
-    return n <= SHORT && m->head_dim <= 8 && (m->head_dim & (m->head_dim - 1)) == 0 &&
-           m->head_dim <= LANES;
+    return n <= SHORT && m->head_dim <= 8 && LANES % m->head_dim == 0;
 }
 
-/* The numbers that the attention weights of n positions take. */
-INLINE int64_t attention_size(const Model *m, int64_t n) {
-    return is_short(m, n) ? n * (n + 1) / 2 * m->s.width : m->s.n_head * n * padded(n);
-}
-
-/* The positions of the document that begins in row `first`. */
-INLINE int64_t length_from(const Thread *w, int64_t first) {
-    int64_t n = 1;
-    while (first + n < w->rows && w->positions[first + n]) n++;
-    return n;
-}
-
-/* Compute layer->mix from layer->qkv, a document after another. */
-INLINE void attend(const Model *m, Thread *w, Layer *layer) {
-    float *p = layer->p;
-    for (int64_t t = 0, n; t < w->rows; t += n) {
-        n = length_from(w, t);
-        const float *qkv = layer->qkv + t * 3 * m->s.width;
-        float *mix = layer->mix + t * m->s.width;
-        if (is_short(m, n)) attend_short(m, n, qkv, p, mix);
-        else attend_long(m, w, n, qkv, p, mix);
-        p += attention_size(m, n);
-    }
-}
-
-INLINE void attend_backward(const Model *m, Thread *w, const Layer *layer) {
-    const float *p = layer->p;
-    for (int64_t t = 0, n; t < w->rows; t += n) {
-        n = length_from(w, t);
-        const float *qkv = layer->qkv + t * 3 * m->s.width, *dmix = w->dmix + t * m->s.width;
-        float *dqkv = w->dqkv + t * 3 * m->s.width;
-        if (is_short(m, n)) attend_short_backward(m, n, qkv, p, dmix, dqkv);
-        else attend_long_backward(m, w, n, qkv, p, dmix, dqkv);
-        p += attention_size(m, n);
+/* Compute a layer's `mix` from its `qkv` or, if `backward`, the gradient of qkv from that of mix: a
+   document after another. */
+INLINE void attend(const Model *m, Thread *w, int64_t layer, const int backward) {
+    const int64_t width = m->s.width, row = 3 * width;
+    const float *qkv = w->qkv + layer * m->s.room * row, *dmix = w->dmix;
+    float *mix = w->mix + layer * m->s.room * width, *p = w->p + layer * m->p_size;
+    float *dqkv = w->dqkv;
+    for (int64_t t = 0, n; t < w->used; t += n) {
+        for (n = 1; t + n < w->used && w->positions[t + n];) n++;
+        if (!is_short(m, n)) {
+            if (backward) attend_long_backward(m, w, n, qkv, p, dmix, dqkv);
+            else attend_long(m, w, n, qkv, p, mix);
+            p += m->s.n_head * padded(n) * padded(n);
+        } else {
+            if (backward) attend_short_backward(m, n, qkv, p, dmix, dqkv);
+            else attend_short(m, n, qkv, p, mix);
+            p += n * (n + 1) / 2 * width;
+        }
+        qkv += n * row, mix += n * width, dmix += n * width, dqkv += n * row;
     }
 }
 
 /* The model. */
 
-/* Compute the logits after each row from its token and position. `mix` is the attention: it
-   computes layer->mix from layer->qkv. */
-INLINE void forward(const Model *m, Thread *w,
-                    void (*mix)(const Model *, Thread *, Layer *)) {
-    const int64_t rows = w->rows, width = m->s.width;
+/* Compute the logits after each row from its token and position. */
+INLINE void forward(const Model *m, Thread *w) {
+    const int64_t rows = w->used, width = m->s.width, hidden = m->s.hidden, room = m->s.room;
     const float *wte = m->params + m->s.wte, *wpe = m->params + m->s.wpe;
     for (int64_t t = 0; t < rows; t++)
         for (int64_t i = 0; i < width; i += LANES)
@@ -328,84 +293,84 @@ INLINE void forward(const Model *m, Thread *w,
         memcpy(w->x, w->embedded, sizeof *w->x * rows * width);
     }
     for (int64_t l = 0; l < m->s.n_layer; l++) {
-        Layer *layer = w->layers + l;
         const float *t = m->packed + l * m->s.layer;
-        norm(m, rows, w->x, layer->norm1, layer->scale1);
-        linear(rows, width, 3 * width, layer->norm1, t + m->s.qkv, layer->qkv, 0);
-        mix(m, w, layer);
-        linear(rows, width, width, layer->mix, t + m->s.wo, w->x, 1);
-        norm(m, rows, w->x, layer->norm2, layer->scale2);
-        linear(rows, width, m->hidden, layer->norm2, t + m->s.fc1, layer->hidden, 0);
-        for (int64_t i = 0; i < rows * m->hidden; i += LANES)
-            store(layer->hidden + i, larger((vec){0}, load(layer->hidden + i)));
-        linear(rows, m->hidden, width, layer->hidden, t + m->s.fc2, w->x, 1);
+        float *norm1 = w->norm1 + l * room * width, *mix = w->mix + l * room * width;
+        float *norm2 = w->norm2 + l * room * width, *units = w->hidden + l * room * hidden;
+        norm(m, rows, w->x, norm1, w->scale1 + l * room);
+        linear(rows, width, 3 * width, norm1, t + m->s.qkv, w->qkv + l * room * 3 * width, 0);
+        attend(m, w, l, 0);
+        linear(rows, width, width, mix, t + m->s.wo, w->x, 1);
+        norm(m, rows, w->x, norm2, w->scale2 + l * room);
+        linear(rows, width, hidden, norm2, t + m->s.fc1, units, 0);
+        for (int64_t i = 0; i < rows * hidden; i += LANES)
+            store(units + i, larger((vec){0}, load(units + i)));
+        linear(rows, hidden, width, units, t + m->s.fc2, w->x, 1);
     }
-    linear(rows, width, m->vocab, w->x, m->packed_head, w->logits, 0);
+    linear(rows, width, m->s.vocab, w->x, m->packed_head, w->logits, 0);
 }
 
 /* Add the rows' cross-entropy to the thread's loss; replace the logits by its gradient or, without,
    by numbers in the ratio of the probabilities. */
 INLINE void cross_entropy(const Model *m, Thread *w, int with_gradient) {
-    for (int64_t t = 0; t < w->rows; t++) {
-        float *logits = w->logits + t * m->vocab;
+    for (int64_t t = 0; t < w->used; t++) {
+        float *logits = w->logits + t * m->s.vocab;
         vec most = all(-INFINITY), sum = {0};
-        for (int64_t i = 0; i < m->vocab; i += LANES) {
+        for (int64_t i = 0; i < m->s.vocab; i += LANES) {
             vec logit = load(logits + i) + load(m->vocab_bias + i);
             most = larger(most, logit);
             store(logits + i, logit);
         }
         const float largest = largest_of(most), target = logits[w->targets[t]];
-        for (int64_t i = 0; i < m->vocab; i += LANES) {
+        for (int64_t i = 0; i < m->s.vocab; i += LANES) {
             vec e = exp2_of((load(logits + i) - largest) * LOG2E);
             sum += e;
             store(logits + i, e);
         }
         const float total = sum_of(sum), weight = w->weights[t];
         if (with_gradient) {
-            for (int64_t i = 0; i < m->vocab; i += LANES)
+            for (int64_t i = 0; i < m->s.vocab; i += LANES)
                 store(logits + i, load(logits + i) * (weight / total));
             logits[w->targets[t]] -= weight;
         }
         w->losses[t] = largest - target;
         w->totals[t] = total;
     }
-    for (int64_t t = 0; t < w->rows; t++)
+    for (int64_t t = 0; t < w->used; t++)
         w->loss += w->weights[t] * (logf(w->totals[t]) + w->losses[t]);
 }
 
 /* Compute all gradients from that of the logits, or add to them if `add`. */
 INLINE void backward(const Model *m, Thread *w, int add) {
-    const int64_t rows = w->rows, width = m->s.width, hidden = m->hidden;
+    const int64_t rows = w->used, width = m->s.width, hidden = m->s.hidden, room = m->s.room;
     const Sizes *place = &m->s;
     if (!add) memset(w->grads + place->wpe, 0, sizeof(float) * m->s.block_size * width);
     if (!add && !m->s.tied) memset(w->grads + place->wte, 0, sizeof(float) * m->s.vocab_size * width);
     /* A tied head is wte: its gradient is written first, that of the tokens added at the end. */
-    weight_gradient(rows, m->s.vocab_size, m->vocab, width, w->logits, w->x,
+    weight_gradient(rows, m->s.vocab_size, m->s.vocab, width, w->logits, w->x,
                     w->grads + place->head, add);
-    multiply(rows, m->s.vocab_size, width, w->logits, m->vocab, 1, m->params + place->head, width,
+    multiply(rows, m->s.vocab_size, width, w->logits, m->s.vocab, 1, m->params + place->head, width,
              w->dx, width, 0);
     for (int64_t l = m->s.n_layer; l-- > 0;) {
-        const Layer *layer = w->layers + l;
         const float *weights = m->params + l * place->layer;
+        const float *norm1 = w->norm1 + l * room * width, *mix = w->mix + l * room * width;
+        const float *norm2 = w->norm2 + l * room * width, *units = w->hidden + l * room * hidden;
         float *grads = w->grads + l * place->layer;
-        weight_gradient(rows, width, width, hidden, w->dx, layer->hidden, grads + place->fc2, add);
+        weight_gradient(rows, width, width, hidden, w->dx, units, grads + place->fc2, add);
         linear(rows, width, hidden, w->dx, weights + place->fc2, w->dhidden, 0);
         for (int64_t i = 0; i < rows * hidden; i += LANES) {
-            ivec positive = load(layer->hidden + i) > (vec){0};
+            ivec positive = load(units + i) > (vec){0};
             store(w->dhidden + i, (vec)((ivec)load(w->dhidden + i) & positive));
         }
-        weight_gradient(rows, hidden, hidden, width, w->dhidden, layer->norm2, grads + place->fc1,
-                        add);
+        weight_gradient(rows, hidden, hidden, width, w->dhidden, norm2, grads + place->fc1, add);
         linear(rows, hidden, width, w->dhidden, weights + place->fc1, w->branch, 0);
-        norm_backward(m, rows, w->branch, layer->norm2, layer->scale2, w->dx, 1);
+        norm_backward(m, rows, w->branch, norm2, w->scale2 + l * room, w->dx, 1);
 
-        weight_gradient(rows, width, width, width, w->dx, layer->mix, grads + place->wo, add);
+        weight_gradient(rows, width, width, width, w->dx, mix, grads + place->wo, add);
         linear(rows, width, width, w->dx, weights + place->wo, w->dmix, 0);
-        attend_backward(m, w, layer);
-        weight_gradient(rows, 3 * width, 3 * width, width, w->dqkv, layer->norm1,
-                        grads + place->qkv, add);
+        attend(m, w, l, 1);
+        weight_gradient(rows, 3 * width, 3 * width, width, w->dqkv, norm1, grads + place->qkv, add);
         linear(rows, 3 * width, width, w->dqkv, weights + place->qkv, w->branch, 0);
-        norm_backward(m, rows, w->branch, layer->norm1, layer->scale1, w->dx, 1);
+        norm_backward(m, rows, w->branch, norm1, w->scale1 + l * room, w->dx, 1);
     }
     if (m->s.input_norm) norm_backward(m, rows, w->dx, w->embedded, w->scale, w->dx, 0);
     for (int64_t t = 0; t < rows; t++)
@@ -421,65 +386,61 @@ INLINE void backward(const Model *m, Thread *w, int add) {
 /* Copy documents from number `first` on into the rows, as many as fit; return the next number. */
 static int64_t take_documents(const Model *m, Thread *w, const Documents *d, int64_t first,
                               int64_t end, double share) {
-    const int64_t max_rows = m->s.longest > ROWS ? m->s.longest : ROWS;
-    w->rows = 0;
+    w->used = 0;
     for (; first < end; first++) {
         /* Read once: another thread of Python may write to the arrays while this one reads. */
         const int64_t start = d->starts[first], stop = d->starts[first + 1];
         int64_t n = stop - start - 1;
         if (n > m->s.block_size) n = m->s.block_size;
         if (start < 0 || stop > d->total || n < 1 || n > m->s.longest) {
-            w->bad = 1;
+            w->bad |= BAD_LENGTH;
             continue;
         }
-        if (w->rows + n > max_rows) break;
+        if (w->used + n > m->s.rows) break;
         const float equal = share / n;
         for (int64_t t = 0; t < n; t++) {
-            const int64_t row = w->rows + t;
+            const int64_t row = w->used + t;
             const uint32_t token = d->tokens[start + t], target = d->tokens[start + t + 1];
-            w->bad |= token >= m->s.vocab_size || target >= m->s.vocab_size;
-            w->tokens[row] = token < m->s.vocab_size ? token : 0;
-            w->targets[row] = target < m->s.vocab_size ? target : 0;
+            const int valid = token < m->s.vocab_size && target < m->s.vocab_size;
+            w->tokens[row] = valid ? token : 0;
+            w->targets[row] = valid ? target : 0;
+            w->bad |= valid ? 0 : BAD_TOKEN;
             w->positions[row] = t;
             w->weights[row] = d->weights ? d->weights[start + t] * share : equal;
         }
-        w->rows += n;
+        w->used += n;
     }
     return first;
 }
 
-INLINE void pass_of(const Model *m, Thread *w, const Documents *d, int64_t first, int64_t count,
-                    double share, int with_gradient) {
-    const int64_t end = first + count;
-    w->loss = 0;
-    w->bad = 0;
+/* Compute documents from number `first` to `end` - 1: the thread's loss is `share` times the sum of
+   theirs, and with_gradient its gradients are those of that. */
+static void pass(const Model *m, Thread *w, const Documents *d, int64_t first, int64_t end,
+                 double share, int with_gradient) {
+    w->loss = w->bad = 0;
+    if (first == end && with_gradient) memset(w->grads, 0, sizeof(float) * m->s.parameters);
     for (int add = 0; first < end; add = 1) {
         first = take_documents(m, w, d, first, end, share);
-        forward(m, w, attend);
+        forward(m, w);
         cross_entropy(m, w, with_gradient);
         if (with_gradient) backward(m, w, add);
     }
 }
 
-static void pass(const Model *m, Thread *w, const Documents *d, int64_t first, int64_t count,
-                 double share, int with_gradient) {
-    pass_of(m, w, d, first, count, share, with_gradient);
-}
-
+/* Copy the weights into the form that the forward pass reads: transposed, at the same places. */
 static void pack(const Model *m) {
-    const int64_t width = m->s.width, hidden = m->hidden;
-    for (int64_t i = 0; i < m->vocab; i++) m->vocab_bias[i] = i < m->s.vocab_size ? 0 : -1e30f;
+    const int64_t width = m->s.width, hidden = m->s.hidden;
+    for (int64_t i = 0; i < m->s.vocab; i++) m->vocab_bias[i] = i < m->s.vocab_size ? 0 : -1e30f;
     for (int64_t l = 0; l < m->s.n_layer; l++) {
         const float *w = m->params + l * m->s.layer;
         float *t = m->packed + l * m->s.layer;
-        const Sizes *at = &m->s;
-        transpose_matrix(3 * width, width, w + at->qkv, width, t + at->qkv, 3 * width);
-        transpose_matrix(width, width, w + at->wo, width, t + at->wo, width);
-        transpose_matrix(hidden, width, w + at->fc1, width, t + at->fc1, hidden);
-        transpose_matrix(width, hidden, w + at->fc2, hidden, t + at->fc2, width);
+        transpose_matrix(3 * width, 3 * width, width, w + m->s.qkv, width, t + m->s.qkv, 3 * width);
+        transpose_matrix(width, width, width, w + m->s.wo, width, t + m->s.wo, width);
+        transpose_matrix(hidden, hidden, width, w + m->s.fc1, width, t + m->s.fc1, hidden);
+        transpose_matrix(width, width, hidden, w + m->s.fc2, hidden, t + m->s.fc2, width);
     }
-    transpose_matrix(m->s.vocab_size, width, m->params + m->s.head, width,
-                     m->packed_head, m->vocab);
+    transpose_matrix(m->s.vocab_size, m->s.vocab, width, m->params + m->s.head, width,
+                     m->packed_head, m->s.vocab);
 }
 
 /* Sum the gradients of all threads into those of the first; return the sum of their squares. */
@@ -503,7 +464,7 @@ static float gather(const Model *m, int threads, int64_t from, int64_t to) {
    engines/adam.py. A moment of 0, or one too small for the estimate, has a root of about 0. */
 static void adam(const Model *m, int64_t from, int64_t to, float rate, float eps) {
     /* In local variables: the compiler must assume that a store changes what m points to. */
-    float *const grads = m->grads, *sum_m = m->sum_m, *sum_v = m->sum_v, *params = m->params;
+    float *const grads = m->thread->grads, *sum_m = m->sum_m, *sum_v = m->sum_v, *params = m->params;
     const vec beta1 = all(m->beta1), beta2 = all(m->beta2);
     for (int64_t i = from; i < to; i += LANES) {
         const vec g = load(grads + i);
@@ -516,20 +477,17 @@ static void adam(const Model *m, int64_t from, int64_t to, float rate, float eps
 }
 
 /* Copy the attention weights, (n_layer, n_head, n, n), and what a pass without gradient left of
-   the logits, (n, vocab_size), for the document in the thread's rows. */
-static void maps(const Model *m, const Thread *w, float *attention, float *logits) {
-    const int64_t n = w->rows;
-    for (int64_t l = 0; l < m->s.n_layer; l++)
-        for (int64_t h = 0; h < m->s.n_head; h++)
-            for (int64_t t = 0; t < n; t++)
-                for (int64_t s = 0; s < n; s++) {
-                    int64_t place = is_short(m, n)
-                                        ? (t * (t + 1) / 2 + s) * m->s.width + h * m->head_dim
-                                        : (h * n + t) * padded(n) + s;
-                    *attention++ = s > t ? 0 : w->layers[l].p[place];
-                }
-    for (int64_t t = 0; t < n; t++)
-        memcpy(logits + t * m->s.vocab_size, w->logits + t * m->vocab, sizeof(float) * m->s.vocab_size);
+   the logits, (n, vocab_size), for the document in the first thread's rows. */
+static void maps(const Model *m, float *attention, float *logits) {
+    const int64_t n = m->thread->used, heads = m->s.n_head;
+    for (int64_t i = 0; i < m->s.n_layer * heads * n * n; i++) {
+        const int64_t s = i % n, t = i / n % n, h = i / n / n % heads, layer = i / n / n / heads;
+        int64_t place = (t * (t + 1) / 2 + s) * m->s.width + h * m->head_dim;
+        if (!is_short(m, n)) place = ((t / LANES * heads + h) * padded(n) + s) * LANES + t % LANES;
+        attention[i] = s > t ? 0 : m->thread->p[layer * m->p_size + place];
+    }
+    for (int64_t i = 0; i < n * m->s.vocab_size; i++)
+        logits[i] = m->thread->logits[i / m->s.vocab_size * m->s.vocab + i % m->s.vocab_size];
 }
 
 #include "generate.h"

@@ -1,56 +1,57 @@
-/* What the Python binding and the arithmetic share: a model's sizes and where its numbers are. */
+/* What the Python binding and the arithmetic share: the sizes of a model and where its numbers are.
+
+   engines/native.py fills these structs, field by field in this order, 8 bytes each. */
 #ifndef NATIVE_H
 #define NATIVE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define PAD 16       /* widths are multiples of it: the lanes of the widest vector */
-#define MOST 64      /* threads */
-#define ROWS 256     /* rows computed at once, or those of one longer document */
-#define QUERIES 16   /* queries that attention computes at once */
-#define SHORT 16     /* positions up to which a document can have the quicker attention */
+#define PAD 16   /* widths are multiples of it: the lanes of the widest vector */
+#define MOST 64  /* threads */
+#define SHORT 16 /* positions up to which a document can have the quicker attention */
+#define BAD_LENGTH 1
+#define BAD_TOKEN 2
+#define LOG2E 1.44269504f
 
-/* As Python hands it over, in this order. `width` is n_embd rounded up to PAD; parameters, their
+/* width, hidden and vocab are n_embd, 4 * width and vocab_size rounded up to PAD. Parameters, their
    gradients and Adam's sums are laid out for that width, with zeros in the lanes between.
    wte to head: where the matrices begin, `layer` the distance to the next layer's; wq, wk and wv
-   are adjacent: one matrix, qkv. `longest`: positions of the longest document. */
+   are adjacent: one matrix, qkv. `rows` are computed at once; buffers have `room` rows, and a
+   document has at most `longest`. */
 typedef struct {
-    int64_t vocab_size, n_embd, n_head, n_layer, block_size, tied, input_norm;
-    int64_t width, parameters, wte, wpe, qkv, wo, fc1, fc2, layer, head, longest, threads;
+    int64_t vocab_size, n_embd, n_head, n_layer, block_size, tied, input_norm, threads;
+    int64_t width, hidden, vocab, parameters, wte, wpe, qkv, wo, fc1, fc2, layer, head;
+    int64_t rows, room, longest;
 } Sizes;
-
-/* One layer's activations. norm1 and norm2 are the inputs of attention and MLP, scale1 and scale2
-   what RMSNorm multiplied their rows by, p the attention weights. */
-typedef struct {
-    float *norm1, *scale1, *qkv, *mix, *norm2, *scale2, *hidden, *p;
-} Layer;
 
 /* The buffers of one thread. A row is a position; the rows of a document follow each other. */
 typedef struct {
-    float *grads;                              /* all gradients */
-    float *weights, *losses, *totals;          /* (rows,): of each position in the loss */
-    float *x, *dx, *branch;                    /* (rows, width): the stream and what is added */
-    float *embedded, *scale;                   /* of the RMSNorm after the embedding */
-    float *logits, *dhidden, *dqkv, *dmix;     /* (rows, their width) */
-    float *head[8];                            /* (longest, padded head_dim): one head's matrices */
-    float *dp;                                 /* (QUERIES, longest) */
-    int32_t *tokens, *targets, *positions;     /* (rows,) */
-    Layer *layers;
-    int64_t rows;                              /* in use */
+    float *grads;                                        /* all gradients */
+    int32_t *tokens, *targets, *positions;               /* (room,) */
+    float *weights, *losses, *totals;                    /* (room,): of a position in the loss */
+    float *x, *dx, *branch;                              /* (room, width): the stream, its gradient
+                                                            and what is added to that */
+    float *embedded, *scale;                             /* of the RMSNorm after the embedding */
+    float *logits, *dhidden, *dqkv, *dmix;               /* (room, their width) */
+    /* (n_layer, room, their width): the inputs of attention and MLP, what RMSNorm multiplied
+       their rows by, and what is between; p: the attention weights. */
+    float *norm1, *scale1, *qkv, *mix, *norm2, *scale2, *hidden, *p;
+    float *q_lanes, *out_lanes, *dp, *q_head, *dout_head; /* see attend_long */
+    int64_t used;                                        /* rows in use */
     double loss;
-    int bad;                                   /* a document or a token is not as it must be */
+    int64_t bad;                                         /* BAD_LENGTH, BAD_TOKEN or both */
 } Thread;
 
 typedef struct {
     Sizes s;
-    int64_t hidden, vocab, head_dim;           /* vocab: vocab_size rounded up to PAD */
-    float *params, *grads, *sum_m, *sum_v;     /* arrays of Python */
-    float *packed, *packed_head;               /* the matrices transposed, at the same places */
-    float *vocab_bias;                         /* 0 for a token, very negative for the padding */
-    float norm_eps;
-    double beta1, beta2, eps;                  /* Adam's */
-    Thread thread[MOST];
+    int64_t head_dim, p_size;                            /* p_size: numbers of a layer's p */
+    float *params, *sum_m, *sum_v;                       /* arrays of Python */
+    float *packed, *packed_head;                         /* the matrices transposed */
+    float *vocab_bias;                                   /* 0; very negative for the padding */
+    int64_t *busy;                                       /* the buffers are in use */
+    Thread *thread;
+    double norm_eps, beta1, beta2, eps;
 } Model;
 
 /* Document i is tokens[starts[i]] to tokens[starts[i + 1] - 1]. The weight of each position in its
@@ -63,17 +64,15 @@ typedef struct {
 
 typedef struct Generation Generation; /* documents that are being generated: generation.h */
 
-#define LOG2E 1.44269504f
-
 /* The arithmetic for one instruction set: see model.h and generate.h. */
 typedef struct {
     const char *name;
     void (*pack)(const Model *);
-    void (*pass)(const Model *, Thread *, const Documents *, int64_t first, int64_t count,
+    void (*pass)(const Model *, Thread *, const Documents *, int64_t first, int64_t end,
                  double share, int with_gradient);
     float (*gather)(const Model *, int threads, int64_t from, int64_t to);
     void (*adam)(const Model *, int64_t from, int64_t to, float rate, float eps);
-    void (*maps)(const Model *, const Thread *, float *attention, float *logits);
+    void (*maps)(const Model *, float *attention, float *logits);
     void (*decode)(const Model *, float *work, int32_t token, int32_t position, float *logits);
     int (*generate)(Generation *, int64_t steps);
 } Isa;

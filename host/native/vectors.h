@@ -19,6 +19,7 @@ typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 #else
 #define EACH(F) EACH4(F, 0)
 #endif
+#define SAME(i) (i)
 #define LOW(i) ((i) / 2 + (i) % 2 * LANES)
 #define HIGH(i) (LOW(i) + LANES / 2)
 #define XOR1(i) ((i) ^ 1)
@@ -26,6 +27,8 @@ typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 #define XOR4(i) (((i) ^ 4) % LANES)
 #define XOR8(i) (((i) ^ 8) % LANES)
 #define SHUFFLE(a, b, F) __builtin_shufflevector(a, b, EACH(F))
+
+static const ivec LANE = {EACH(SAME)};
 
 INLINE vec load(const float *p) { return *(const loose *)p; }
 INLINE void store(float *p, vec v) { *(loose *)p = v; }

@@ -180,13 +180,15 @@ class Model(ABC):
     def _gradients(self) -> Matrices:
         """Return a copy of the gradient that `_backward` computed."""
 
-    @abstractmethod
+    # An engine that has a `train_batch` of its own needs neither of these two.
+
     def _squared_norm(self) -> float:
         """Return the sum of the squares of that gradient, which Adam's second moments take in."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _update(self, step: int, lr: float) -> None:
         """Take a step of Adam with that gradient."""
+        raise NotImplementedError
 
     @abstractmethod
     def reset_optimizer(self) -> None:

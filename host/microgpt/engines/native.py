@@ -4,6 +4,7 @@ The arithmetic is in host/native, the loop and the records stay in Python. Param
 Adam's sums are NumPy arrays, the same as those of engine "tensor", and C works on them in place.
 """
 
+import math
 from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -31,6 +32,7 @@ from microgpt.engines.base import (
     Tokens,
     check_finite,
     equal_parts,
+    with_masks,
 )
 from microgpt.engines.flat import FlatParameters, aligned_zeros
 from microgpt.errors import ConfigError
@@ -44,6 +46,9 @@ except ValueError as error:  # of MICROGPT_ISA
 
 MOST_THREADS = 64
 LARGE = 2**23  # bytes of KV cache for a document among others
+ROWS = 256  # computed at once; a longer document takes more
+NO_DOCUMENTS = Block(np.zeros(0, np.int32), np.zeros(1, np.int32))
+LAYER = ("attn_wq", "attn_wo", "mlp_fc1", "mlp_fc2")  # attn_wk and attn_wv follow attn_wq
 LANES = 16  # the width of a matrix in memory is a multiple of this
 
 
@@ -60,14 +65,15 @@ class NativeModel(Model):
         """Copy `weights`, which have the names and shapes of `ugpt.layout`."""
         super().__init__(config, tokenizer)
         own = self.sizes
-        self._width = -(-own.n_embd // LANES) * LANES
+        self._width = _round_up(own.n_embd)
         stored = Sizes(own.vocab_size, self._width, 1, own.n_layer, own.block_size, own.tie_lm_head)
         self._flat = FlatParameters(own, weights, self.dtype, stored)
         size = self._flat.params.size
         self._sum_m, self._sum_v = (aligned_zeros(size, self.dtype) for _ in range(2))
-        self._core: Any = None
-        self._core_for = (0, 0)  # the longest document and the threads that it has memory for
-        self._work = np.empty(0, np.float32)  # all its memory
+        self._fits = (0, 0)  # the longest document and the threads that there are buffers for
+        self._work: list[Array] = []  # the buffers of a step: nothing in them outlives it
+        self._busy = np.zeros(1, np.int64)
+        self._struct = self._thread_structs = np.zeros(0, np.int64)
 
     @property
     def weights(self) -> Matrices:
@@ -88,42 +94,87 @@ class NativeModel(Model):
             for name, matrix in self._flat.by_name(part).items():
                 matrix[...] = then[name]
 
-    def _core_with(self, longest: int) -> Any:
-        """Return the compiled part, with memory for documents of `longest` positions."""
-        had, threads = self._core_for
-        if self._core is None or longest > had or threads != self.threads:
-            self._core_for = (max(longest, had), self.threads)
-            sizes = self._native_sizes(*self._core_for)
-            self._work = aligned_zeros(int(_native.work_size(sizes)), self.dtype)
-            arrays = (self._flat.params, self._flat.grads, self._sum_m, self._sum_v, self._work)
-            constants = (EPS_RMSNORM, BETA1, BETA2, EPS_ADAM)
-            self._core = _native.Model(sizes, constants, check_finite, *arrays)
-        return self._core
+    def _make_buffers(self, longest: int) -> None:
+        """Make the buffers for documents of `longest` positions, and the struct `Model` in C."""
+        threads = max(1, min(self.threads, MOST_THREADS))
+        if longest <= self._fits[0] and threads == self._fits[1]:
+            return
+        self._fits = (max(longest, self._fits[0]), threads)
+        self._work = []
+        self._struct = self._model_struct(*self._fits)
 
-    def _native_sizes(self, longest: int, threads: int) -> NDArray[np.int64]:
-        """Return what the struct `Sizes` of host/native/native.h has, in its order."""
-        own, offsets = self.sizes, self._flat.offsets
-        layers = [f"layer0.{name}" for name in ("attn_wq", "attn_wo", "mlp_fc1", "mlp_fc2")]
-        start = offsets[layers[0]]
-        values = [
+    def _buffer(self, *shape: int) -> int:
+        """Make a buffer of float32, or of int32; return its address."""
+        self._work.append(aligned_zeros(math.prod(shape), self.dtype))
+        return self._work[-1].ctypes.data
+
+    def _model_struct(self, longest: int, threads: int) -> NDArray[np.int64]:
+        """Return what the struct `Model` of host/native/native.h has, in its order."""
+        own, flat, width = self.sizes, self._flat, self._width
+        vocab, rows = _round_up(own.vocab_size), max(longest, ROWS)
+        room = rows + LANES  # a block of LANES rows may begin with the last
+        names = ("wte", "wpe", *(f"layer0.{name}" for name in LAYER))
+        start = flat.offsets["layer0.attn_wq"]
+        layer = flat.offsets.get("layer1.attn_wq", start) - start
+        head = flat.offsets["wte" if own.tie_lm_head else "lm_head"]
+        # Of a document of n positions a head has at most round_up(n) ** 2 attention weights, a row
+        # of it so at most these, or (n + 1) / 2 * width in all heads.
+        weights_of_row = max(own.n_head * max(longest + 2 * LANES, LANES * LANES), 9 * width)
+        sizes = [
             *(own.vocab_size, own.n_embd, own.n_head, own.n_layer, own.block_size),
-            *(own.tie_lm_head, own.input_rmsnorm, self._width, self._flat.params.size),
-            *(offsets[name] for name in ("wte", "wpe", *layers)),
-            offsets["layer1.attn_wq"] - start if own.n_layer > 1 else 0,
-            offsets["wte" if own.tie_lm_head else "lm_head"],
-            *(longest, min(threads, MOST_THREADS)),
+            *(own.tie_lm_head, own.input_rmsnorm, threads, width, 4 * width, vocab),
+            *(flat.params.size, *(flat.offsets[name] for name in names), layer, head),
+            *(rows, room, longest),
+        ]
+        each = [self._thread_struct(i, rows, weights_of_row) for i in range(threads)]
+        self._thread_structs = np.array(each, np.int64)
+        numbers = np.array((EPS_RMSNORM, BETA1, BETA2, EPS_ADAM)).view(np.int64)
+        values = [
+            *(*sizes, own.head_dim, rows * weights_of_row),
+            *(array.ctypes.data for array in (flat.params, self._sum_m, self._sum_v)),
+            *(self._buffer(flat.params.size), self._buffer(width, vocab), self._buffer(vocab)),
+            *(self._busy.ctypes.data, self._thread_structs.ctypes.data, *numbers),
         ]
         return np.array(values, np.int64)
 
-    def _native_block(self, block: Block) -> Any:
-        """Return the documents of a block for the compiled part; raise ValueError as `positions`.
+    def _thread_struct(self, thread: int, rows: int, weights_of_row: int) -> list[int]:
+        """Return what the struct `Thread` of host/native/native.h has, in its order."""
+        own, width, room, flat = self.sizes, self._width, rows + LANES, self._flat
+        vocab, new = _round_up(own.vocab_size), self._buffer
+        head = (LANES, _round_up(own.head_dim) + LANES)
+        of_row = (
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            width,
+            width,
+            width,
+            width,
+            1,
+            vocab,
+            4 * width,
+            3 * width,
+            width,
+        )
+        of_layer = (width, 1, 3 * width, width, width, 1, 4 * width)
+        return [
+            new(flat.grads.size) if thread else flat.grads.ctypes.data,
+            *(new(room, size) for size in of_row),
+            *(new(own.n_layer, room, size) for size in of_layer),
+            new(own.n_layer, rows, weights_of_row),
+            *(new(width, LANES), new(width, LANES), new(room, LANES), new(*head), new(*head)),
+            *(0, 0, 0),
+        ]
 
-        Their number must not be 0.
+    def _native(self, block: Block) -> Any:
+        """Return the documents of a block for the compiled part.
+
+        It raises ValueError for those that `positions` refuses, when they are computed.
         """
         lengths = np.diff(block.starts)
-        if lengths.min() < 2:
-            raise ValueError("a document needs at least 2 tokens")
-        self.check_tokens(int(block.tokens.min()), int(block.tokens.max()))
         weights = None
         if block.masks and any(mask is not None for mask in block.masks):
             weights = np.zeros(block.tokens.size, np.float32)
@@ -131,34 +182,49 @@ class NativeModel(Model):
                 n = min(self.config.block_size, int(length) - 1)
                 all_equal = 1 / n if mask is None else self.position_weights(n, mask)
                 weights[start : start + n] = all_equal
-        longest = min(self.config.block_size, int(lengths.max()) - 1)
-        return _native.Block(self._core_with(longest), block.tokens, block.starts, weights)
+        self._make_buffers(max(1, min(self.config.block_size, int(lengths.max(initial=1)) - 1)))
+        arrays = (
+            self._flat,
+            self._sum_m,
+            self._sum_v,
+            self._busy,
+            self._thread_structs,
+            self._work,
+        )
+        tokens, starts = (np.ascontiguousarray(part) for part in (block.tokens, block.starts))
+        return _native.Work(
+            self._struct, (*arrays, self._work), check_finite, tokens, starts, weights
+        )
 
     def block_step(self, block: Block) -> BlockStep:
-        step: BlockStep = self._native_block(block).step
+        step: BlockStep = self._native(block).step
         return step
 
     def block_loss(self, block: Block) -> float:
-        loss: float = self._native_block(block).loss(0, len(block.starts) - 1)
-        return loss
+        return float(self._native(block).loss(0, len(block.starts) - 1, False)[0])
 
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
         return self.block_loss(as_block(documents, masks))
 
+    def train_batch(
+        self,
+        documents: Sequence[Tokens],
+        step: int,
+        lr: float,
+        masks: Masks = None,
+        gradient_accumulation: int = 1,
+    ) -> float:
+        equal_parts(with_masks(documents, masks), gradient_accumulation)
+        take = self.block_step(as_block(documents, masks))
+        return take(0, len(documents), step, lr, gradient_accumulation)
+
     def _backward(self, pairs: Pairs, parts: int) -> float:
         equal_parts(pairs, parts)  # raises; the memory that C needs is the same for any parts
         documents, masks = zip(*pairs, strict=True)
-        loss, self._squared = self._native_block(as_block(documents, masks)).gradient(0, len(pairs))
-        return float(loss)
+        return float(self._native(as_block(documents, masks)).loss(0, len(pairs), True)[0])
 
     def _gradients(self) -> Matrices:
         return self._flat.by_name(self._flat.grads.copy())
-
-    def _squared_norm(self) -> float:
-        return float(self._squared)
-
-    def _update(self, step: int, lr: float) -> None:
-        self._core_with(1).adam(step, lr)
 
     def attention_maps(self, tokens: Tokens) -> tuple[Array, Array]:
         """Return the attention weights and next-token probabilities at each of n `tokens`.
@@ -167,15 +233,15 @@ class NativeModel(Model):
         probabilities (n, vocab_size).
         """
         n, config = len(tokens), self.config
-        block = self._native_block(as_block([[*tokens, 0]], None))
-        block.loss(0, 1)
+        block = self._native(as_block([[*tokens, 0]], None))
+        block.loss(0, 1, False)
         weights = np.empty((config.n_layer, config.n_head, n, n), np.float32)
         probabilities = np.empty((n, self.tokenizer.vocab_size), np.float32)
         block.maps(weights, probabilities)  # not yet divided by their sum
         return weights, probabilities / probabilities.sum(1, keepdims=True)
 
     def decoder(self) -> DecodeStep:
-        core, vocab_size = self._core_with(1), self.tokenizer.vocab_size
+        core, vocab_size = self._native(NO_DOCUMENTS), self.tokenizer.vocab_size
         work = np.zeros(core.generation_size(True), np.uint8)
         t = 0
 
@@ -196,7 +262,7 @@ class NativeModel(Model):
         temperature: float,
         check: Callable[[], None],
     ) -> NDArray[np.int32] | None:
-        core, count = self._core_with(1), len(documents)
+        core, count = self._native(NO_DOCUMENTS), len(documents)
         size = core.generation_size(False)
         # A document at a time has a 16th of this KV cache. Where it is larger than the processor's
         # cache, that is the quicker way to a few documents.
@@ -210,6 +276,10 @@ class NativeModel(Model):
         )
         generated: NDArray[np.int32] = tokens[np.arange(room) < lengths[:, None]]
         return generated
+
+
+def _round_up(number: int) -> int:
+    return -(-number // LANES) * LANES
 
 
 def as_block(documents: Sequence[Tokens], masks: Masks | Sequence[Mask | None]) -> Block:
