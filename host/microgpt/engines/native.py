@@ -4,7 +4,6 @@ The arithmetic is in host/native, the loop and the records stay in Python. Param
 Adam's sums are NumPy arrays, the same as those of engine "tensor", and C works on them in place.
 """
 
-import math
 from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -13,10 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ugpt.adam import BETA1, BETA2
-from ugpt.adam import EPS as EPS_ADAM
-from ugpt.layout import Sizes
-from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt import memory
 from microgpt.config import ModelConfig
@@ -34,6 +29,7 @@ from microgpt.engines.base import (
     equal_parts,
     with_masks,
 )
+from microgpt.engines.buffers import Buffers, stored_sizes
 from microgpt.engines.flat import FlatParameters, aligned_zeros
 from microgpt.errors import ConfigError
 from microgpt.model_io import Array, Matrices
@@ -44,12 +40,8 @@ try:
 except ValueError as error:  # of MICROGPT_ISA
     raise ConfigError(str(error)) from None
 
-MOST_THREADS = 64
 LARGE = 2**23  # bytes of KV cache for a document among others
-ROWS = 256  # computed at once; a longer document takes more
 NO_DOCUMENTS = Block(np.zeros(0, np.int32), np.zeros(1, np.int32))
-LAYER = ("attn_wq", "attn_wo", "mlp_fc1", "mlp_fc2")  # attn_wk and attn_wv follow attn_wq
-LANES = 16  # the width of a matrix in memory is a multiple of this
 
 
 class NativeModel(Model):
@@ -64,110 +56,40 @@ class NativeModel(Model):
     def __init__(self, config: ModelConfig, tokenizer: Tokenizer, weights: Matrices) -> None:
         """Copy `weights`, which have the names and shapes of `ugpt.layout`."""
         super().__init__(config, tokenizer)
-        own = self.sizes
-        self._width = _round_up(own.n_embd)
-        stored = Sizes(own.vocab_size, self._width, 1, own.n_layer, own.block_size, own.tie_lm_head)
-        self._flat = FlatParameters(own, weights, self.dtype, stored)
-        size = self._flat.params.size
-        self._sum_m, self._sum_v = (aligned_zeros(size, self.dtype) for _ in range(2))
-        self._fits = (0, 0)  # the longest document and the threads that there are buffers for
-        self._work: list[Array] = []  # the buffers of a step: nothing in them outlives it
-        self._busy = np.zeros(1, np.int64)
-        self._struct = self._thread_structs = np.zeros(0, np.int64)
+        stored = stored_sizes(self.sizes)
+        self._flat = FlatParameters(self.sizes, weights, self.dtype, stored)
+        self._moments = [aligned_zeros(self._flat.params.size, self.dtype) for _ in range(2)]
+        self._buffers = Buffers(self.sizes, self._flat, self._moments, 1, 1)
 
     @property
     def weights(self) -> Matrices:
         return self._flat.weights
 
     def reset_optimizer(self) -> None:
-        self._sum_m[:] = 0
-        self._sum_v[:] = 0
+        for part in self._moments:
+            part[:] = 0
 
     @property
     def moments(self) -> Moments:
         """Adam's sums: the moments without their constant factors, see `engines.adam`."""
-        first, second = (self._flat.by_name(part.copy()) for part in (self._sum_m, self._sum_v))
+        first, second = (self._flat.by_name(part.copy()) for part in self._moments)
         return first, second
 
     def restore_optimizer(self, moments: Moments, step: int) -> None:
-        for part, then in zip((self._sum_m, self._sum_v), moments, strict=True):
+        for part, then in zip(self._moments, moments, strict=True):
             for name, matrix in self._flat.by_name(part).items():
                 matrix[...] = then[name]
 
-    def _make_buffers(self, longest: int) -> None:
-        """Make the buffers for documents of `longest` positions, and the struct `Model` in C."""
-        threads = max(1, min(self.threads, MOST_THREADS))
-        if longest <= self._fits[0] and threads == self._fits[1]:
-            return
-        self._fits = (max(longest, self._fits[0]), threads)
-        self._work = []
-        self._struct = self._model_struct(*self._fits)
-
-    def _buffer(self, *shape: int) -> int:
-        """Make a buffer of float32, or of int32; return its address."""
-        self._work.append(aligned_zeros(math.prod(shape), self.dtype))
-        return self._work[-1].ctypes.data
-
-    def _model_struct(self, longest: int, threads: int) -> NDArray[np.int64]:
-        """Return what the struct `Model` of host/native/native.h has, in its order."""
-        own, flat, width = self.sizes, self._flat, self._width
-        vocab, rows = _round_up(own.vocab_size), max(longest, ROWS)
-        room = rows + LANES  # a block of LANES rows may begin with the last
-        names = ("wte", "wpe", *(f"layer0.{name}" for name in LAYER))
-        start = flat.offsets["layer0.attn_wq"]
-        layer = flat.offsets.get("layer1.attn_wq", start) - start
-        head = flat.offsets["wte" if own.tie_lm_head else "lm_head"]
-        # Of a document of n positions a head has at most round_up(n) ** 2 attention weights, a row
-        # of it so at most these, or (n + 1) / 2 * width in all heads.
-        weights_of_row = max(own.n_head * max(longest + 2 * LANES, LANES * LANES), 9 * width)
-        sizes = [
-            *(own.vocab_size, own.n_embd, own.n_head, own.n_layer, own.block_size),
-            *(own.tie_lm_head, own.input_rmsnorm, threads, width, 4 * width, vocab),
-            *(flat.params.size, *(flat.offsets[name] for name in names), layer, head),
-            *(rows, room, longest),
-        ]
-        each = [self._thread_struct(i, rows, weights_of_row) for i in range(threads)]
-        self._thread_structs = np.array(each, np.int64)
-        numbers = np.array((EPS_RMSNORM, BETA1, BETA2, EPS_ADAM)).view(np.int64)
-        values = [
-            *(*sizes, own.head_dim, rows * weights_of_row),
-            *(array.ctypes.data for array in (flat.params, self._sum_m, self._sum_v)),
-            *(self._buffer(flat.params.size), self._buffer(width, vocab), self._buffer(vocab)),
-            *(self._busy.ctypes.data, self._thread_structs.ctypes.data, *numbers),
-        ]
-        return np.array(values, np.int64)
-
-    def _thread_struct(self, thread: int, rows: int, weights_of_row: int) -> list[int]:
-        """Return what the struct `Thread` of host/native/native.h has, in its order."""
-        own, width, room, flat = self.sizes, self._width, rows + LANES, self._flat
-        vocab, new = _round_up(own.vocab_size), self._buffer
-        head = (LANES, _round_up(own.head_dim) + LANES)
-        of_row = (
-            1,
-            1,
-            1,
-            1,
-            1,
-            1,
-            width,
-            width,
-            width,
-            width,
-            1,
-            vocab,
-            4 * width,
-            3 * width,
-            width,
-        )
-        of_layer = (width, 1, 3 * width, width, width, 1, 4 * width)
-        return [
-            new(flat.grads.size) if thread else flat.grads.ctypes.data,
-            *(new(room, size) for size in of_row),
-            *(new(own.n_layer, room, size) for size in of_layer),
-            new(own.n_layer, rows, weights_of_row),
-            *(new(width, LANES), new(width, LANES), new(room, LANES), new(*head), new(*head)),
-            *(0, 0, 0),
-        ]
+    def _buffers_for(self, longest: int) -> Buffers:
+        """Return buffers for documents of `longest` positions: those that there are, or larger."""
+        if type(self.threads) is not int or self.threads < 1:
+            raise ConfigError(f"threads must be a whole number from 1 on, not {self.threads!r}")
+        had = self._buffers
+        if longest > had.longest or self.threads != had.threads:
+            self._buffers = had = Buffers(
+                self.sizes, self._flat, self._moments, max(longest, had.longest), self.threads
+            )
+        return had
 
     def _native(self, block: Block) -> Any:
         """Return the documents of a block for the compiled part.
@@ -182,19 +104,9 @@ class NativeModel(Model):
                 n = min(self.config.block_size, int(length) - 1)
                 all_equal = 1 / n if mask is None else self.position_weights(n, mask)
                 weights[start : start + n] = all_equal
-        self._make_buffers(max(1, min(self.config.block_size, int(lengths.max(initial=1)) - 1)))
-        arrays = (
-            self._flat,
-            self._sum_m,
-            self._sum_v,
-            self._busy,
-            self._thread_structs,
-            self._work,
-        )
+        buffers = self._buffers_for(min(self.config.block_size, int(lengths.max(initial=2)) - 1))
         tokens, starts = (np.ascontiguousarray(part) for part in (block.tokens, block.starts))
-        return _native.Work(
-            self._struct, (*arrays, self._work), check_finite, tokens, starts, weights
-        )
+        return _native.Work(buffers.struct, buffers, check_finite, tokens, starts, weights)
 
     def block_step(self, block: Block) -> BlockStep:
         step: BlockStep = self._native(block).step
@@ -276,10 +188,6 @@ class NativeModel(Model):
         )
         generated: NDArray[np.int32] = tokens[np.arange(room) < lengths[:, None]]
         return generated
-
-
-def _round_up(number: int) -> int:
-    return -(-number // LANES) * LANES
 
 
 def as_block(documents: Sequence[Tokens], masks: Masks | Sequence[Mask | None]) -> Block:

@@ -8,7 +8,7 @@ import microgpt
 import numpy as np
 import pytest
 from microgpt import memory
-from microgpt.engines.base import Model
+from microgpt.engines.base import Block, Model
 from microgpt.sampling import Decoder, Draws, SamplingError, stream_document
 
 from tests.support.engines import built, pair
@@ -179,7 +179,7 @@ def test_a_large_seed_and_special_tokens() -> None:
 def test_what_the_compiled_part_refuses(names: tuple[Model, Model]) -> None:
     """Sizes that would let it write elsewhere."""
     native, _ = names
-    core = native._core_with(1)
+    core = native._native(Block(np.zeros(0, np.int32), np.zeros(1, np.int32)))
 
     def generate(**changed: object) -> None:
         arguments = {

@@ -55,7 +55,7 @@ class Poison:
     """
 
     def __init__(self, model: Model) -> None:
-        self.buffers = (model._work, model._flat.grads)
+        self.buffers = (*model._buffers.work, model._flat.grads)
         self.written = [np.zeros(buffer.shape, bool) for buffer in self.buffers]
         self.then = [buffer.copy() for buffer in self.buffers]
 
