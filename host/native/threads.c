@@ -1,9 +1,8 @@
-/* A pool of threads that stay, so that a batch of microseconds can be shared.
+/* A pool of threads that stay, so that even a batch of microseconds can be shared.
 
-   The parts of a job are taken from a counter, by the workers and by the caller, who so computes
-   what no worker has begun: on a busy machine a worker may get no core for a long time. A worker
-   looks for the next job for a while before it sleeps, because waking it takes longer than a step
-   of the small model. One call at a time has the pool; others, and one part alone, do without. */
+   A worker looks for parts for a while before it sleeps: waking it takes longer than a step of the
+   small model. Whoever is free takes the next part, so that the caller does not wait for a worker
+   to which the system gives no core. One call at a time has the pool; others do without. */
 #include "native.h"
 
 #if defined(_WIN32)
@@ -16,87 +15,76 @@ void in_parts(void (*work)(void *, int), void *context, int parts) {
 #include <stdatomic.h>
 #include <unistd.h>
 
-#define SPINS 20000 /* some 50 microseconds */
+#define LOOKS 2000 /* some 100 microseconds */
 
-#if defined(__x86_64__)
-#define PAUSE() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define PAUSE() __asm__ volatile("yield")
-#else
-#define PAUSE() ((void)0)
-#endif
-
-static pthread_mutex_t in_use = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t in_use = PTHREAD_MUTEX_INITIALIZER, lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-static pid_t owner; /* a forked child has none of its parent's threads */
+static pid_t owner;         /* a forked child has none of its parent's threads */
 static int workers;
-static atomic_uint jobs; /* so many were given */
-static atomic_int left;  /* parts that nobody has taken; 0 or less: none */
-static atomic_int busy;  /* parts that are not done */
-static atomic_int asleep;
-static void (*the_work)(void *, int); /* of the job, as the context; read after taking a part */
+static atomic_ullong parts_left; /* how many parts, times 2 ** 32, and the next one */
+static atomic_int asleep, unfinished;
+static void (*the_work)(void *, int);
 static void *the_context;
 
-static void take_parts(void) {
-    for (int part; (part = atomic_fetch_sub(&left, 1)) > 0; atomic_fetch_sub(&busy, 1))
-        the_work(the_context, part);
+/* Compute the next part; return 0 if there is none. */
+static int take_part(void) {
+    unsigned long long left = atomic_load(&parts_left);
+    do
+        if ((uint32_t)left >= left >> 32) return 0;
+    while (!atomic_compare_exchange_weak(&parts_left, &left, left + 1));
+    the_work(the_context, (int)(uint32_t)left);
+    atomic_fetch_sub(&unfinished, 1);
+    return 1;
+}
+
+static void pause_a_little(int looks) {
+    if (looks > LOOKS) sched_yield();
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
 }
 
 static void *worker(void *unused) {
-    for (unsigned seen = atomic_load(&jobs);; seen = atomic_load(&jobs)) {
-        take_parts();
-        for (int spin = 0; spin < SPINS && atomic_load(&jobs) == seen; spin++) PAUSE();
-        if (atomic_load(&jobs) == seen) {
-            pthread_mutex_lock(&lock);
-            atomic_fetch_add(&asleep, 1);
-            while (atomic_load(&jobs) == seen) pthread_cond_wait(&wake, &lock);
-            atomic_fetch_sub(&asleep, 1);
-            pthread_mutex_unlock(&lock);
-        }
+    for (int looks = 0;; looks++) {
+        if (take_part()) looks = 0;
+        pause_a_little(looks);
+        if (looks < LOOKS) continue;
+        pthread_mutex_lock(&lock);
+        atomic_fetch_add(&asleep, 1);
+        for (unsigned long long left; left = atomic_load(&parts_left), (uint32_t)left >= left >> 32;)
+            pthread_cond_wait(&wake, &lock);
+        atomic_fetch_sub(&asleep, 1);
+        pthread_mutex_unlock(&lock);
     }
     return unused;
 }
 
-/* Have `count` workers, or as many as the machine allows. */
-static void hire(int count) {
-    if (owner != getpid()) {
-        static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
-        static const pthread_cond_t fresh_wake = PTHREAD_COND_INITIALIZER;
-        owner = getpid();
-        lock = fresh_lock;
-        wake = fresh_wake;
-        workers = 0;
-        atomic_store(&left, 0);
-        atomic_store(&asleep, 0);
-    }
-    for (pthread_t thread; workers < count; workers++) {
-        if (pthread_create(&thread, NULL, worker, NULL)) break;
-        pthread_detach(thread);
-    }
-}
-
 void in_parts(void (*work)(void *, int), void *context, int parts) {
-    if (parts < 2 || pthread_mutex_trylock(&in_use)) {
+    if (parts == 1 || pthread_mutex_trylock(&in_use)) {
         for (int part = 0; part < parts; part++) work(context, part);
         return;
     }
-    hire(parts - 1);
+    if (owner != getpid()) {
+        owner = getpid();
+        workers = asleep = 0;
+        pthread_mutex_init(&lock, NULL);
+        pthread_cond_init(&wake, NULL);
+    }
+    for (pthread_t thread; workers < parts - 1; workers++) {
+        if (pthread_create(&thread, NULL, worker, NULL)) break; /* fewer do it too */
+        pthread_detach(thread);
+    }
     the_work = work;
     the_context = context;
-    atomic_store(&busy, parts - 1);
-    atomic_store(&left, parts - 1);
-    atomic_fetch_add(&jobs, 1);
+    atomic_store(&unfinished, parts);
+    atomic_store(&parts_left, (unsigned long long)parts << 32);
     if (atomic_load(&asleep)) {
         pthread_mutex_lock(&lock);
         pthread_cond_broadcast(&wake);
         pthread_mutex_unlock(&lock);
     }
-    work(context, 0);
-    take_parts();
-    for (int spin = 0; atomic_load(&busy); spin++)
-        if (spin < SPINS) PAUSE();
-        else sched_yield();
+    while (take_part()) continue;
+    for (int looks = 0; atomic_load(&unfinished); looks++) pause_a_little(looks);
     pthread_mutex_unlock(&in_use);
 }
 #endif
