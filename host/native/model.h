@@ -312,30 +312,31 @@ INLINE void forward(const Model *m, Thread *w) {
 /* Add the rows' cross-entropy to the thread's loss; replace the logits by its gradient or, without,
    by numbers in the ratio of the probabilities. */
 INLINE void cross_entropy(const Model *m, Thread *w, int with_gradient) {
-    for (int64_t t = 0; t < w->used; t++) {
-        float *logits = w->logits + t * m->s.vocab;
+    const int64_t vocab = m->s.vocab, rows = w->used;
+    const float *bias = m->vocab_bias;
+    for (int64_t t = 0; t < rows; t++) {
+        float *logits = w->logits + t * vocab;
+        const int32_t target = w->targets[t];
+        const float target_logit = logits[target], weight = w->weights[t];
         vec most = all(-INFINITY), sum = {0};
-        for (int64_t i = 0; i < m->s.vocab; i += LANES) {
-            vec logit = load(logits + i) + load(m->vocab_bias + i);
-            most = larger(most, logit);
-            store(logits + i, logit);
-        }
-        const float largest = largest_of(most), target = logits[w->targets[t]];
-        for (int64_t i = 0; i < m->s.vocab; i += LANES) {
-            vec e = exp2_of((load(logits + i) - largest) * LOG2E);
+        for (int64_t i = 0; i < vocab; i += LANES)
+            most = larger(most, load(logits + i) + load(bias + i));
+        const float largest = largest_of(most);
+        for (int64_t i = 0; i < vocab; i += LANES) {
+            vec e = exp2_of((load(logits + i) + load(bias + i) - largest) * LOG2E);
             sum += e;
             store(logits + i, e);
         }
-        const float total = sum_of(sum), weight = w->weights[t];
-        if (with_gradient) {
-            for (int64_t i = 0; i < m->s.vocab; i += LANES)
-                store(logits + i, load(logits + i) * (weight / total));
-            logits[w->targets[t]] -= weight;
+        const float total = sum_of(sum);
+        for (int64_t i = 0; i < vocab && with_gradient; i += LANES) {
+            ivec is_target = LANE == target - (int32_t)i;
+            store(logits + i, load(logits + i) * (weight / total) -
+                                  (vec)(is_target & (ivec)all(weight)));
         }
-        w->losses[t] = largest - target;
+        w->losses[t] = largest - target_logit;
         w->totals[t] = total;
     }
-    for (int64_t t = 0; t < w->used; t++)
+    for (int64_t t = 0; t < rows; t++)
         w->loss += w->weights[t] * (logf(w->totals[t]) + w->losses[t]);
 }
 
