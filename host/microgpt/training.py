@@ -20,6 +20,8 @@ from microgpt.errors import UserError
 from microgpt.memory import Work
 from microgpt.tokenizer import VocabularyError
 
+Parts = tuple[Sequence[int], Sequence[int]]  # indices of documents: training, validation
+
 VALIDATIONS = 20  # measurements of the validation loss in a run of at least so many steps
 # Documents are encoded for so many steps at once, unless they are longer than so many characters.
 BLOCK_STEPS = 256
@@ -56,6 +58,7 @@ def train(
     config: TrainConfig | None = None,
     first: int = 0,
     processes: int = 1,
+    parts: Parts | None = None,
 ) -> Iterator[Record]:
     """Train `model` in place on texts or `Document`s, and yield a record of each step.
 
@@ -64,7 +67,8 @@ def train(
     stops iterating or after `config.end` steps. To continue a run at step `first`, the model must
     have the moments of that step. Each of the `processes` that train one model together takes
     `batch` documents a step. The validation loss is measured VALIDATIONS times in `config.steps`
-    steps, evenly spaced, or after every step if there are fewer; and after the last step.
+    steps, evenly spaced, or after every step if there are fewer; and after the last step. `parts`
+    is what `split` returns, if the caller has it already.
 
     Raises TrainingError if there is no document, if a document has a character that is not in the
     vocabulary, or if a loss or its gradient is not finite: the weights are then those after the
@@ -72,13 +76,13 @@ def train(
     """
     config = config or TrainConfig()
     check_step(model, docs, config)
-    training, validation = split(docs, config.validation)
+    training, validation = parts or split(docs, config.validation)
     held = encoded(model, docs, validation) if validation else None
     if first == 0:
         model.reset_optimizer()
     count = config.batch * config.gradient_accumulation * processes
     order = itertools.islice(document_order(len(training), config), first * count, None)
-    steps, decay, parts = config.steps, config.decay, config.gradient_accumulation
+    steps, decay, accumulation = config.steps, config.decay, config.gradient_accumulation
     step = first
     new = tuple.__new__  # in half the time of Record(...)
     for block in _blocks(model, docs, training, order, config.end - first, count):
@@ -86,7 +90,7 @@ def train(
         for document in range(0, len(block.starts) - 1, count):
             lr = config.lr * decayed(step / steps, decay)
             try:
-                loss = take(document, count, step, lr, parts)
+                loss = take(document, count, step, lr, accumulation)
             except DivergedError as error:
                 raise TrainingError(f"{error}: lower lr, it is {config.lr}") from None
             measured = None
@@ -133,9 +137,8 @@ def measured_after(step: int, steps: int) -> bool:
 def check_step(model: Model, docs: Sequence[str | Document], config: TrainConfig) -> None:
     """Raise ConfigError, with figures, if a step needs more memory than this machine has."""
     about = (model.config, model.tokenizer.vocab_size, model.engine, model.dtype)
-    there = memory.of_machine()
     # To read all documents' lengths takes longer than hundreds of steps.
-    if there is None or memory.most_to_train(work_of(*about, (), config)) > there:
+    if memory.most_to_train(work_of(*about, (), config)) > (memory.of_machine() or 0):
         check_memory(work_of(*about, docs, config))
 
 
@@ -170,10 +173,7 @@ def decayed(done: float, decay: Decay) -> float:
     return 1 - done if decay == "linear" else (1 + math.cos(math.pi * done)) / 2
 
 
-def split(
-    docs: Sequence[str | Document],
-    validation: float,
-) -> tuple[Sequence[int], Sequence[int]]:
+def split(docs: Sequence[str | Document], validation: float) -> Parts:
     """Return the indices of the training documents and of the validation documents.
 
     Raises TrainingError if one of the two is empty, unless `validation` is 0.

@@ -31,7 +31,7 @@ from microgpt.engines import NOT_BUILT, native_is_here
 from microgpt.errors import UserError
 from microgpt.lab.ablation import ABLATION, Setting, Vary, check_here, trainings
 from microgpt.lab.bench import WORK, Bench, Work, bench, bench_chat_sized
-from microgpt.lab.comparison import Settings, cells, headings, write_comparison
+from microgpt.lab.comparison import Settings, cells, headings, load_libraries, write_comparison
 from microgpt.lab.statistics import summary
 from microgpt.lab.sweep import executor, sweep
 from microgpt.plots.curves import draw_curves
@@ -140,7 +140,7 @@ def ablate_command(
     if not scheduler:
         check_here(jobs, docs, workers)
     with executor(workers, scheduler) as run_on, _progress(len(jobs)) as progress:
-        results = sweep(jobs, docs, sha256, TRAININGS, run_on, last, progress)
+        results = sweep(jobs, docs, sha256, TRAININGS, run_on, last, progress, load_libraries)
     settings = Settings(
         engine=", ".join(dict.fromkeys(job.engine for job in jobs)),
         dtype=dtype,

@@ -5,17 +5,18 @@ settings that fix its result, so that its result can be kept in a file and used 
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
 import math
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.filesize import decimal
 from threadpoolctl import threadpool_limits
 
@@ -24,9 +25,10 @@ from microgpt.config import ModelConfig, TrainConfig, field_names
 from microgpt.data import charset_of
 from microgpt.engines import AUTO, create, resolve
 from microgpt.errors import ConfigError
+from microgpt.memory import Work
 from microgpt.plots.sweep import Losses
 from microgpt.runs.environment import Computation, computation, processor
-from microgpt.training import TrainingError, split, train, work_of
+from microgpt.training import Parts, TrainingError, split, train, work_of
 
 Setting = bool | int | float | str
 Vary = Mapping[str, Sequence[Setting]]  # {field of ModelConfig or TrainConfig: its values}
@@ -120,12 +122,16 @@ def check_here(jobs: Sequence[Training], docs: list[str], workers: int) -> None:
     for engine, dtype in {(job.engine, job.dtype) for job in jobs}:
         engines.find(engine, dtype)
     vocab_size = len(charset_of(docs)) + 1
+    there = memory.of_machine()
+    most = [_work(job, vocab_size, []) for job in jobs]
+    if there and max(map(memory.most_to_train, most)) * workers <= there:
+        return  # whatever lengths the documents have, which it takes long to look at
     needs = []
     for job in jobs:
-        work = work_of(job.model, vocab_size, job.engine, job.dtype, docs, job.train)
+        work = _work(job, vocab_size, docs)
         engines.check_memory(work)
         needs.append(memory.to_train(work))
-    need, there = sum(sorted(needs)[-workers:]), memory.of_machine()
+    need = sum(sorted(needs)[-workers:])
     if there is not None and need > there:
         raise ConfigError(
             f"{workers} trainings at once need {decimal(need)}, this machine has "
@@ -133,13 +139,33 @@ def check_here(jobs: Sequence[Training], docs: list[str], workers: int) -> None:
         )
 
 
+def _work(job: Training, vocab_size: int, docs: list[str]) -> Work:
+    return work_of(job.model, vocab_size, job.engine, job.dtype, docs, job.train)
+
+
 def _as_text(value: Setting) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def run_training(training: Training, docs: list[str], last: int) -> Result:
+@functools.lru_cache(maxsize=2)
+def _documents(text: str) -> tuple[list[str], str, NDArray[np.int64]]:
+    """Return the documents in `text`, one a line, their characters, and how many each has.
+
+    A process does several trainings with the same documents.
+    """
+    docs = text.split("\n")
+    return docs, charset_of(docs), np.array(list(map(len, docs)))
+
+
+@functools.lru_cache(maxsize=4)
+def _parts(text: str, validation: float) -> Parts:
+    return split(_documents(text)[0], validation)
+
+
+def run_training(training: Training, text: str, last: int) -> Result:
     """Do one training on one thread and return its result; `mean_loss` is over `last` steps.
 
+    `text` are the documents, one a line.
     It has diverged at the step at which `train` ends with a TrainingError, or the validation loss
     is not finite.
     The time of the first step, and of steps after which the validation loss was measured, does
@@ -154,14 +180,13 @@ def run_training(training: Training, docs: list[str], last: int) -> Result:
     diverged: int | None = None
     config = training.train
     computed_with = computation(training.engine)
-    split(docs, config.validation)  # what it raises is no divergence
+    docs, charset, lengths = _documents(text)
+    parts = _parts(text, config.validation)  # what it raises is no divergence
     with threadpool_limits(1), np.errstate(all="ignore"):  # an overflow ends in TrainingError
-        model = create(
-            training.model, charset_of(docs), config.seed, training.engine, training.dtype
-        )
+        model = create(training.model, charset, config.seed, training.engine, training.dtype)
         started = time.perf_counter()
         try:
-            for record in train(model, docs, config):
+            for record in train(model, docs, config, parts=parts):
                 if record.validation is not None:
                     if not math.isfinite(record.validation):
                         raise TrainingError(f"the validation loss is {record.validation}")
@@ -175,7 +200,7 @@ def run_training(training: Training, docs: list[str], last: int) -> Result:
             diverged = len(losses)
     whole = diverged is None
     steps_per_s = timed / seconds if timed and whole else None
-    positions = statistics.fmean(min(training.model.block_size, len(doc) + 1) for doc in docs)
+    positions = float(np.minimum(lengths + 1, training.model.block_size).mean())
     tail = losses[-last:]
     return {
         "variant": training.variant,

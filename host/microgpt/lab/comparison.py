@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -71,6 +72,15 @@ def cells(row: VariantSummary) -> list[str]:
     if len(row.diverged) == row.seeds:
         result[1] = f"diverged at step {min(row.diverged.values())}"
     return [*result, f"{row.parameters:,}"]
+
+
+def load_libraries() -> None:
+    """Import what `write_comparison` draws and tests with, as far as it is here.
+
+    It takes half a second, which is better spent while other processes train.
+    """
+    with suppress(ImportError):
+        import scipy.special  # noqa: F401
 
 
 def write_comparison(folder: Path, results: Sequence[Result], settings: Settings) -> list[str]:

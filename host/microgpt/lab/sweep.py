@@ -78,11 +78,13 @@ def sweep(
     run_on: Executor,
     last: int = 100,
     progress: Callable[[int, str], None] = lambda done, training: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """Return the results of `jobs`, in their order; a result that is in `folder` is read there.
 
-    `docs` are the documents, `data_sha256` is the hash of their file. `progress` is called with
-    the number of trainings that are done and the name of the latest one.
+    `docs` are the documents, lines of text; `data_sha256` is the hash of their file. `progress` is
+    called with the number of trainings that are done and the name of the latest one, `meanwhile`
+    once, when the workers have begun.
 
     Raises SweepError if there are too few documents, if a file in `folder` is not a result, if
     workers do not compute alike, or if a worker process dies; a Dask cluster then gives the work
@@ -100,8 +102,10 @@ def sweep(
         waiting = [job for job, path in paths.items() if not path.exists()]
         done = len(jobs) - len(waiting)
         progress(done, "")
+        text = "\n".join(docs)  # one string is handed to another process much faster than many
         with signals.blocked():
-            futures = {run_on.submit(run_training, job, docs, last): job for job in waiting}
+            futures = {run_on.submit(run_training, job, text, last): job for job in waiting}
+        meanwhile()
         for future in as_completed(futures):
             job = futures[future]
             result = future.result()

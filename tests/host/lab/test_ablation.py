@@ -84,7 +84,7 @@ def test_vary_any_field() -> None:
 def test_a_result_survives_json(docs: list[str]) -> None:
     config = TrainConfig(steps=15, validation=0.2)
     (job,) = trainings(ModelConfig(n_embd=4), config, {"decay": ["cosine"]}, seeds=1)
-    result = run_training(job, docs, last=5)
+    result = run_training(job, "\n".join(docs), last=5)
     assert json.loads(json.dumps(result)) == result
     assert result["mean_loss"] == pytest.approx(sum(result["losses"][-5:]) / 5)
     assert list(result["validation_losses"]) == [str(step) for step in range(15)]
@@ -168,7 +168,7 @@ def test_a_training_that_diverges_has_a_row(folder: Path, small: list[str]) -> N
 def test_a_validation_loss_that_is_not_finite_is_a_divergence(docs: list[str]) -> None:
     config = TrainConfig(steps=1, lr=1e30, validation=0.2)
     (job,) = trainings(ModelConfig(n_embd=4), config, {}, seeds=1)
-    result = run_training(job, docs, last=5)
+    result = run_training(job, "\n".join(docs), last=5)
     assert (result["diverged"], result["losses"], result["validation_losses"]) == (0, [], {})
     assert result["final_loss"] is result["mean_loss"] is result["validation_loss"] is None
 

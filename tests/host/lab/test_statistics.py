@@ -1,9 +1,15 @@
 """Which differences between variants are larger than the noise of their seeds."""
 
+import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from microgpt.lab.ablation import Result
 from microgpt.lab.comparison import cells
 from microgpt.lab.statistics import MEASURES, divergences, pairwise, remarks, summary
+from scipy.stats import ttest_rel
+
+LOSS = st.floats(0.1, 10)
 
 
 def results(*losses: float | None, variant: str) -> list[Result]:
@@ -84,3 +90,19 @@ def test_a_summary_and_its_row_in_the_table() -> None:
     (row,) = summary(results(None, variant="a"))
     assert row.as_json()["validation_loss"] is row.as_json()["validation_loss_sd"] is None
     assert cells(row) == ["a", "1.0000", "1.0000", "-", "1", "1", "4,192"]
+
+
+@given(st.lists(st.tuples(LOSS, LOSS), min_size=2, max_size=20))
+def test_the_test_is_that_of_scipy(losses: list[tuple[float, float]]) -> None:
+    before, after = zip(*losses, strict=True)
+    changes = np.subtract(after, before)
+    assume(changes.std() > 1e-3)
+    (found,) = pairwise(results(*before, variant="a") + results(*after, variant="b"))
+    expected = ttest_rel(before, after).pvalue
+    assert found.p == pytest.approx(expected, rel=1e-9)
+    assert found.difference == pytest.approx(changes.mean(), rel=1e-9, abs=1e-12)
+
+
+def test_a_difference_that_is_the_same_with_every_seed_is_no_noise() -> None:
+    (found,) = pairwise(results(2.0, 2.5, variant="a") + results(2.5, 3.0, variant="b"))
+    assert (found.difference, found.p, found.larger_than_noise) == (0.5, 0, True)

@@ -86,7 +86,9 @@ def test_on_a_dask_cluster_of_which_a_worker_dies(
     }
     assert len(losses) == len(jobs)
     for job in jobs:
-        assert losses[job.variant, job.train.seed] == run_training(job, docs, 100)["losses"]
+        assert (
+            losses[job.variant, job.train.seed] == run_training(job, "\n".join(docs), 100)["losses"]
+        )
 
 
 def _die(*_: object) -> None:
@@ -114,8 +116,8 @@ def test_a_result_that_cannot_be_read_is_named(tmp_path: Path, docs: list[str]) 
                 sweep(jobs, docs, "data", tmp_path, run_on)
 
 
-def _computed_elsewhere(job: Training, docs: list[str], last: int) -> Result:
-    result = run_training(job, docs, last)
+def _computed_elsewhere(job: Training, text: str, last: int) -> Result:
+    result = run_training(job, text, last)
     result["computation"]["numpy"] = "1.0"
     return result
 
