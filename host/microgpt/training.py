@@ -197,7 +197,8 @@ def split(docs: Sequence[str | Document], validation: float) -> Parts:
 def encoded(model: Model, docs: Sequence[str | Document], indices: Sequence[int]) -> Block:
     """Return documents as tokens.
 
-    Raises TrainingError for a character that is not in the vocabulary, ValueError for a token.
+    Raises TrainingError for a character that is not in the vocabulary, ValueError for tokens or a
+    mask that cannot be learned.
     """
     chosen = [docs[index] for index in indices]
     texts = [doc for doc in chosen if isinstance(doc, str)]
@@ -205,8 +206,11 @@ def encoded(model: Model, docs: Sequence[str | Document], indices: Sequence[int]
         with suppress(VocabularyError):  # it is raised below, with the number of the document
             return Block(*model.tokenizer.encode_documents(texts))
     documents = [_encode(model, docs, index) for index in indices]
+    for doc in documents:
+        n = model.positions(doc.tokens)
+        if doc.mask is not None:
+            model.position_weights(n, doc.mask)
     tokens = list(itertools.chain.from_iterable(doc.tokens for doc in documents))
-    model.check_tokens(min(tokens, default=0), max(tokens, default=0))
     starts = np.zeros(len(documents) + 1, np.int32)
     np.cumsum([len(doc.tokens) for doc in documents], out=starts[1:])
     masks = [doc.mask for doc in documents]

@@ -89,17 +89,26 @@ def test_documents_at_once_are_learned_as_one_after_another(
         assert np.array_equal(matrix, same.weights[name])
 
 
-@pytest.mark.parametrize("bad", ["Emma", Document([0, 99, 0]), Document([0, 2**40, 0])])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("Emma", "^document 10: 'E' in 'Emma'"),
+        (Document([0, 99, 0]), "^tokens must be 0 to 26"),
+        (Document([0, 2**40, 0]), "^tokens must be 0 to 26"),
+        (Document([0]), "^a document needs at least 2 tokens"),
+        (Document([0, 1, 0], [False, False]), "^a mask must name at least 1"),
+        (Document([0, 1, 0], [True]), "^a mask must name at least 1"),
+    ],
+)
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_document_that_cannot_be_encoded_is_an_error_when_its_turn_comes(
-    bad: str | Document, batch: int
+    bad: str | Document, message: str, batch: int
 ) -> None:
     model = microgpt.create(microgpt.ModelConfig(n_embd=4))
     docs = [*NAMES[:9], bad, *NAMES[9:12]]
     config = microgpt.TrainConfig(steps=20, batch=batch, order="sequential")
     records = microgpt.train(model, docs, config)
     assert [next(records).step for _ in range(9 // batch)] == list(range(9 // batch))
-    message = "^document 10: 'E' in 'Emma'" if bad == "Emma" else "^tokens must be 0 to 26"
     with pytest.raises(ValueError, match=message):
         next(records)
 

@@ -41,6 +41,9 @@ def _processes(workers: int) -> Iterator[Executor]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, signals.end_silently)
     try:
+        with signals.blocked():
+            for _ in range(workers):  # so that all of them start now, and not when they have work
+                pool.submit(_begin)
         yield pool
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):  # the signal may be for this process alone
@@ -50,6 +53,10 @@ def _processes(workers: int) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _begin() -> None:
+    """Do nothing, in a process that imports this module for it."""
 
 
 @contextmanager
