@@ -25,8 +25,9 @@ from microgpt.tokenizer import Tokenizer
 DTYPES = tuple(STORED)
 ENGINES = ("native", "tensor", "scalar", "torch")
 AUTO = "auto"  # the quickest of "native" and "tensor", see `resolve`
-# Wider models are matrix products above all, in which the BLAS library of "tensor" is the quicker.
-WIDEST_NATIVE = 64
+# {instruction set: the largest n_embd with which "native" was measured to be quicker than "tensor"}
+# Wider models are matrix products above all, in which a BLAS library for that processor is quicker.
+WIDEST_NATIVE = {"avx512": 448, "avx2": 128, "neon": 64, "plain": 128}
 NOT_BUILT = (
     "engine native was not built here: install a C compiler (apt install gcc), then "
     ".venv/bin/pip install -e ."
@@ -40,8 +41,8 @@ def resolve(engine: str, config: ModelConfig, dtype: str) -> str:
     """
     if engine != AUTO:
         return engine
-    fits = dtype == "float32" and config.n_embd <= WIDEST_NATIVE
-    return "native" if fits and native_is_here() else "tensor"
+    code = native_code() if dtype == "float32" else None
+    return "native" if code and config.n_embd <= WIDEST_NATIVE[code.isa] else "tensor"
 
 
 def native_is_here() -> bool:

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import microgpt
 import pytest
@@ -17,7 +17,7 @@ from microgpt.lab.ablation import trainings
 from tests.support.commands import unmeasured_environment
 
 NATIVE = "microgpt.engines.native"
-SMALL, WIDE = microgpt.ModelConfig(), microgpt.ModelConfig(n_embd=2 * WIDEST_NATIVE)
+SMALL, WIDE = microgpt.ModelConfig(), microgpt.ModelConfig(n_embd=800)
 
 
 class _Native(TensorModel):
@@ -33,6 +33,7 @@ def built(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
     if module:
         module.NativeModel = _Native
         monkeypatch.setattr(engines, "native", module, raising=False)
+        monkeypatch.setattr(engines, "native_code", lambda: SimpleNamespace(isa="avx512"))
     monkeypatch.setitem(sys.modules, NATIVE, module)
     return request.param
 
@@ -42,6 +43,16 @@ def test_auto_is_native_where_it_is_here_and_quicker(built: bool) -> None:
     assert resolve("auto", WIDE, "float32") == "tensor"
     assert resolve("auto", SMALL, "float64") == "tensor"
     assert [resolve(engine, WIDE, "float64") for engine in engines.ENGINES] == [*engines.ENGINES]
+
+
+@pytest.mark.parametrize("isa", WIDEST_NATIVE)
+def test_auto_is_tensor_where_a_wider_model_is_quicker_in_it(
+    isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "native_code", lambda: SimpleNamespace(isa=isa))
+    most = WIDEST_NATIVE[isa]
+    assert resolve("auto", microgpt.ModelConfig(n_embd=most), "float32") == "native"
+    assert resolve("auto", microgpt.ModelConfig(n_embd=most + 4), "float32") == "tensor"
 
 
 def test_auto_is_the_default_and_a_model_says_what_it_took(built: bool, tmp_path: Path) -> None:
