@@ -19,11 +19,13 @@ INLINE void tile(const int rows, const int vecs, int64_t k, const float *a, int6
 #pragma GCC unroll 2
         for (int v = 0; v < vecs; v++)
             sum[r][v] = add ? load(c + r * c_row + v * LANES) : (vec){0};
-    for (; k > 0; k--, a += a_k, b += b_row)
+    const float *a4 = a + 4 * a_row; /* so that a row's distance is in one of two registers */
+    for (; k > 0; k--, a += a_k, a4 += a_k, b += b_row)
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
-            for (int v = 0; v < vecs; v++) sum[r][v] += a[r * a_row] * load(b + v * LANES);
+            for (int v = 0; v < vecs; v++)
+                sum[r][v] += (r < 4 ? a : a4)[r % 4 * a_row] * load(b + v * LANES);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
