@@ -1,6 +1,7 @@
 """Engine native is given wrong arguments: an exception says so, and the process lives on."""
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,7 +131,65 @@ print("alive")
 """
 
 
-def test_no_argument_from_python_crashes(native: Model) -> None:
-    command = [sys.executable, "-c", JUNK]
+# The same with a real model: documents outside their arrays, tokens outside the vocabulary.
+BLOCKS = """
+import random
+import microgpt
+import numpy as np
+from microgpt.engines import _native
+
+models = [
+    microgpt.create(microgpt.ModelConfig(width, heads, 2, 8), engine="native")
+    for width, heads in ((16, 4), (20, 5))
+]
+rng = np.random.default_rng(5)
+choose = random.Random(5)
+NUMBERS = (0, 1, 2, 3, 5, 20, -1, 2**31, -(2**31), 2**62, -(2**63), 2**64)
+outcomes = set()
+for _ in range(6000):
+    model = choose.choice(models)
+    model.threads = choose.randrange(1, 4)
+    core = model._core_with(choose.randrange(1, 9))
+    total = choose.randrange(1, 40)
+    wild = choose.random() < 0.5
+    low, high = (-(2**31), 2**31 - 1) if wild else (0, 27 + (choose.random() < 0.3))
+    tokens = rng.integers(low, high, total, dtype=np.int32)
+    starts = rng.integers(-3, total + 3, choose.randrange(0, 7), dtype=np.int32)
+    if choose.random() < 0.7:
+        starts.sort()
+    if choose.random() < 0.2:
+        starts[starts > 20] = 2**31 - 1
+    weights = choose.choice([None, np.ones(total, np.float32), np.ones(3, np.float32)])
+    try:
+        block = _native.Block(core, tokens, starts, weights)
+        first, count = choose.choice([(0, len(starts) - 1), choose.choices(NUMBERS, k=2)])
+        call = choose.choice(["step", "gradient", "loss", "maps"])
+        arguments = {
+            "step": (first, count, choose.choice(NUMBERS), 0.01, 1),
+            "maps": (np.empty(total, np.float32), np.empty(total * 27, np.float32)),
+        }
+        getattr(block, call)(*arguments.get(call, (first, count)))
+        outcomes.add(call)
+    except (ValueError, TypeError, OverflowError, IndexError, microgpt.UserError) as error:
+        outcomes.add(type(error).__name__)
+    for matrix in model.weights.values():
+        matrix[...] = 0.1
+assert {"step", "gradient", "loss", "ValueError", "IndexError"} <= outcomes, outcomes
+print("alive")
+"""
+
+
+@pytest.mark.parametrize("program", [JUNK, BLOCKS], ids=["junk", "blocks"])
+def test_no_argument_from_python_crashes(native: Model, program: str) -> None:
+    command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stdout) == (0, "alive\n"), result.stderr[-2000:]
+
+
+def test_an_instruction_set_that_this_processor_has_not(native: Model) -> None:
+    command = [sys.executable, "-m", "microgpt", "train", "--steps", "1"]
+    environment = os.environ | {"MICROGPT_ISA": "mmx"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: MICROGPT_ISA must be one of ('plain'")
+    assert result.stderr.count("\n") == 1
