@@ -137,6 +137,7 @@ import random
 import microgpt
 import numpy as np
 from microgpt.engines import _native
+from microgpt.engines.base import check_finite
 
 models = [
     microgpt.create(microgpt.ModelConfig(width, heads, 2, 8), engine="native")
@@ -146,10 +147,10 @@ rng = np.random.default_rng(5)
 choose = random.Random(5)
 NUMBERS = (0, 1, 2, 3, 5, 20, -1, 2**31, -(2**31), 2**62, -(2**63), 2**64)
 outcomes = set()
-for _ in range(6000):
+for i in range(3000):
     model = choose.choice(models)
-    model.threads = choose.randrange(1, 4)
-    core = model._core_with(choose.randrange(1, 9))
+    model.threads = 1 + i // 1000
+    buffers = model._buffers_for(choose.randrange(1, 9))
     total = choose.randrange(1, 40)
     wild = choose.random() < 0.5
     low, high = (-(2**31), 2**31 - 1) if wild else (0, 27 + (choose.random() < 0.3))
@@ -161,20 +162,24 @@ for _ in range(6000):
         starts[starts > 20] = 2**31 - 1
     weights = choose.choice([None, np.ones(total, np.float32), np.ones(3, np.float32)])
     try:
-        block = _native.Block(core, tokens, starts, weights)
+        work = _native.Work(buffers.struct, buffers, check_finite, tokens, starts, weights)
         first, count = choose.choice([(0, len(starts) - 1), choose.choices(NUMBERS, k=2)])
-        call = choose.choice(["step", "gradient", "loss", "maps"])
+        call = choose.choice(["step", "loss", "maps", "decode"])
+        space = np.zeros(work.generation_size(True) - choose.choice((0, 0, 1, 64)), np.uint8)
+        logits = np.empty(27, np.float32)
         arguments = {
             "step": (first, count, choose.choice(NUMBERS), 0.01, 1),
+            "loss": (first, count, choose.random() < 0.5),
             "maps": (np.empty(total, np.float32), np.empty(total * 27, np.float32)),
+            "decode": (choose.choice(NUMBERS), choose.choice(NUMBERS), space, logits),
         }
-        getattr(block, call)(*arguments.get(call, (first, count)))
+        getattr(work, call)(*arguments[call])
         outcomes.add(call)
     except (ValueError, TypeError, OverflowError, IndexError, microgpt.UserError) as error:
         outcomes.add(type(error).__name__)
     for matrix in model.weights.values():
         matrix[...] = 0.1
-assert {"step", "gradient", "loss", "ValueError", "IndexError"} <= outcomes, outcomes
+assert {"step", "loss", "decode", "ValueError", "IndexError"} <= outcomes, outcomes
 print("alive")
 """
 
