@@ -3,7 +3,6 @@
    Compiled once for each instruction set, by the files that include it after defining LANES, the
    floats of a vector, TILE_ROWS, and ISA, the name of the table that it defines. All widths are
    multiples of PAD with zeros between, so that no loop has a rest. */
-#include "generation.h"
 #include "native.h"
 #include "vectors.h"
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "generation.h"
 #include "native.h"
 
 /* Arithmetic shorter than this many multiply-adds, some 50 microseconds, keeps the GIL: others get
@@ -203,15 +202,59 @@ static PyObject *work_maps(PyObject *self, PyObject *args) {
     return fits ? Py_NewRef(Py_None) : NULL;
 }
 
-/* See generation.c. */
+/* decode(token, position, work, logits): see generate.h; float32 arrays of Python's, the first with
+   the KV cache, zeros at the beginning. */
 static PyObject *work_decode(PyObject *self, PyObject *args) {
-    return python_decode(&((Work *)self)->m, isa, args);
+    const Model *m = &((Work *)self)->m;
+    Py_buffer work, logits;
+    int token, position;
+    if (!PyArg_ParseTuple(args, "iiw*w*", &token, &position, &work, &logits)) return NULL;
+    const int fits = token >= 0 && token < m->s.vocab_size && position >= 0 &&
+                     position < m->s.block_size;
+    if (fits) {
+        PyThreadState *state = PyEval_SaveThread();
+        isa->decode(m, work.buf, token, position, logits.buf);
+        PyEval_RestoreThread(state);
+    } else PyErr_SetString(PyExc_IndexError, "no such token, or the block is full");
+    PyBuffer_Release(&work);
+    PyBuffer_Release(&logits);
+    return fits ? Py_NewRef(Py_None) : NULL;
 }
+
+typedef struct {
+    PyThreadState *state;
+    PyObject *check;
+} Pause;
+
+/* Let Python run: `check`, other threads, and what Ctrl-C raises. */
+static int go_on(void *context) {
+    Pause *pause = context;
+    PyEval_RestoreThread(pause->state);
+    PyObject *none = PyObject_CallNoArgs(pause->check);
+    const int good = none && !PyErr_CheckSignals();
+    Py_XDECREF(none);
+    pause->state = PyEval_SaveThread();
+    return good;
+}
+
+/* generate(prompt, first, seed, greedy, scale, check, work, tokens, lengths): see `Request`; the
+   prompt as bytes, which nobody can change, the others float32 and int32 arrays of Python's. */
 static PyObject *work_generate(PyObject *self, PyObject *args) {
-    return python_generate(&((Work *)self)->m, isa, args);
-}
-static PyObject *work_generation_size(PyObject *self, PyObject *alone) {
-    return PyLong_FromSize_t(generation_size(&((Work *)self)->m, PyObject_IsTrue(alone)));
+    Py_buffer prompt, work, tokens, lengths;
+    Pause pause;
+    Request r = {.go_on = go_on, .context = &pause};
+    if (!PyArg_ParseTuple(args, "y*LKpfOw*w*w*", &prompt, &r.first, &r.seed, &r.greedy, &r.scale,
+                          &pause.check, &work, &tokens, &lengths))
+        return NULL;
+    r.prompt = prompt.buf, r.tokens = tokens.buf, r.lengths = lengths.buf;
+    r.prompt_size = prompt.len / 4, r.count = lengths.len / 4;
+    pause.state = PyEval_SaveThread();
+    const int finite = isa->generate(&((Work *)self)->m, work.buf, &r);
+    PyEval_RestoreThread(pause.state);
+    if (!finite) PyErr_SetString(PyExc_FloatingPointError, "a logit is not finite");
+    Py_buffer *const buffers[] = {&prompt, &work, &tokens, &lengths};
+    for (int i = 0; i < 4; i++) PyBuffer_Release(buffers[i]);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
 /* shuffle(order, words): the swaps of random.shuffle in `order`, int32, with the 32-bit words of
@@ -243,7 +286,6 @@ static PyMethodDef methods[] = {{"step", FAST(work_step)},
                                 {"maps", work_maps, METH_VARARGS, NULL},
                                 {"decode", work_decode, METH_VARARGS, NULL},
                                 {"generate", work_generate, METH_VARARGS, NULL},
-                                {"generation_size", work_generation_size, METH_O, NULL},
                                 {NULL, NULL, 0, NULL}};
 static PyType_Slot slots[] = {
     {Py_tp_new, new_work}, {Py_tp_dealloc, free_work}, {Py_tp_methods, methods}, {0, NULL}};

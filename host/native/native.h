@@ -62,7 +62,20 @@ typedef struct {
     int64_t total, count;
 } Documents;
 
-typedef struct Generation Generation; /* documents that are being generated: generation.h */
+/* Documents to generate: numbers `first` to first + count - 1, each of them after `prompt`, BOS
+   first. Row i of `tokens`, (count, block_size - prompt_size + 2), gets lengths[i] tokens, BOS last.
+   `go_on` is called every SLICE multiply-adds, some milliseconds, and says whether to. */
+typedef struct {
+    const int32_t *prompt;
+    int32_t *tokens, *lengths;
+    int64_t prompt_size, first, count;
+    uint64_t seed;
+    int greedy;
+    float scale; /* log2(e) / temperature */
+    int (*go_on)(void *context);
+    void *context;
+} Request;
+#define SLICE 1e8
 
 /* The arithmetic for one instruction set: see model.h and generate.h. */
 typedef struct {
@@ -74,7 +87,7 @@ typedef struct {
     void (*adam)(const Model *, int64_t from, int64_t to, float rate, float eps);
     void (*maps)(const Model *, float *attention, float *logits);
     void (*decode)(const Model *, float *work, int32_t token, int32_t position, float *logits);
-    int (*generate)(Generation *, int64_t steps);
+    int (*generate)(const Model *, float *work, const Request *);
 } Isa;
 
 /* Round up to a multiple of PAD. */

@@ -4,6 +4,7 @@ The arithmetic is in host/native, the loop and the records stay in Python. Param
 Adam's sums are NumPy arrays, the same as those of engine "tensor", and C works on them in place.
 """
 
+import math
 from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -29,7 +30,7 @@ from microgpt.engines.base import (
     equal_parts,
     with_masks,
 )
-from microgpt.engines.buffers import Buffers, stored_sizes
+from microgpt.engines.buffers import LANES, Buffers, round_up, stored_sizes
 from microgpt.engines.flat import FlatParameters, aligned_zeros
 from microgpt.errors import ConfigError
 from microgpt.model_io import Array, Matrices
@@ -40,6 +41,7 @@ try:
 except ValueError as error:  # of MICROGPT_ISA
     raise ConfigError(str(error)) from None
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 LARGE = 2**23  # bytes of KV cache for a document among others
 NO_DOCUMENTS = Block(np.zeros(0, np.int32), np.zeros(1, np.int32))
 
@@ -152,15 +154,23 @@ class NativeModel(Model):
         block.maps(weights, probabilities)  # not yet divided by their sum
         return weights, probabilities / probabilities.sum(1, keepdims=True)
 
+    def _room(self, documents: int) -> int:
+        """Return the bytes that decoding takes, one document or LANES at once: generate.h."""
+        own = stored_sizes(self.sizes)
+        positions = round_up(own.block_size)
+        cache = 2 * own.n_layer * own.n_embd * positions
+        vectors = 9 * own.n_embd + own.vocab_size + positions
+        return 4 * (LANES * vectors + documents * cache)
+
     def decoder(self) -> DecodeStep:
-        core, vocab_size = self._native(NO_DOCUMENTS), self.tokenizer.vocab_size
-        work = np.zeros(core.generation_size(True), np.uint8)
+        decode, vocab_size = self._native(NO_DOCUMENTS).decode, self.tokenizer.vocab_size
+        work = aligned_zeros(self._room(1) // 4, self.dtype)
         t = 0
 
         def step(token: int) -> Array:
             nonlocal t
             logits = np.empty(vocab_size, np.float32)
-            core.decode(token, t, work, logits)
+            decode(token, t, work, logits)
             t += 1
             return logits
 
@@ -174,19 +184,23 @@ class NativeModel(Model):
         temperature: float,
         check: Callable[[], None],
     ) -> NDArray[np.int32] | None:
-        core, count = self._native(NO_DOCUMENTS), len(documents)
-        size = core.generation_size(False)
-        # A document at a time has a 16th of this KV cache. Where it is larger than the processor's
-        # cache, that is the quicker way to a few documents.
-        if size > LARGE * count or size > (memory.of_machine() or 4 * size) // 4:
+        count, room = len(documents), self._room(LANES)
+        # One document at a time has a 16th of this KV cache. Where it is larger than the
+        # processor's cache, that is the quicker way to a few documents.
+        if room > LARGE * count or room > (memory.of_machine() or 4 * room) // 4:
             return None
-        room = self.config.block_size - len(prompt) + 2
-        tokens, lengths = np.empty((count, room), np.int32), np.empty(count, np.int32)
-        begin, work = np.array(prompt, np.int32).tobytes(), np.empty(size, np.uint8)
-        core.generate(
-            begin, documents.start, count, seed, temperature, check, work, tokens, lengths
+        self.check_tokens(min(prompt), max(prompt))
+        width = self.config.block_size - len(prompt) + 2  # what is generated, and BOS
+        if width < 2:
+            raise ValueError(f"a prompt has at most {self.config.block_size} tokens")
+        tokens, lengths = np.empty((count, width), np.int32), np.empty(count, np.int32)
+        scale = min(math.log2(math.e) / temperature, FLOAT32_MAX) if temperature else FLOAT32_MAX
+        self._native(NO_DOCUMENTS).generate(
+            np.array(prompt, np.int32).tobytes(),
+            *(documents.start, seed, not temperature, scale, check),
+            *(aligned_zeros(room // 4, self.dtype), tokens, lengths),
         )
-        generated: NDArray[np.int32] = tokens[np.arange(room) < lengths[:, None]]
+        generated: NDArray[np.int32] = tokens[np.arange(width) < lengths[:, None]]
         return generated
 
 

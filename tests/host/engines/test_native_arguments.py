@@ -138,6 +138,7 @@ import microgpt
 import numpy as np
 from microgpt.engines import _native
 from microgpt.engines.base import check_finite
+from microgpt.engines.flat import aligned_zeros
 
 models = [
     microgpt.create(microgpt.ModelConfig(width, heads, 2, 8), engine="native")
@@ -165,7 +166,7 @@ for i in range(3000):
         work = _native.Work(buffers.struct, buffers, check_finite, tokens, starts, weights)
         first, count = choose.choice([(0, len(starts) - 1), choose.choices(NUMBERS, k=2)])
         call = choose.choice(["step", "loss", "maps", "decode"])
-        space = np.zeros(work.generation_size(True) - choose.choice((0, 0, 1, 64)), np.uint8)
+        space = aligned_zeros(model._room(1) // 4, "float32")
         logits = np.empty(27, np.float32)
         arguments = {
             "step": (first, count, choose.choice(NUMBERS), 0.01, 1),

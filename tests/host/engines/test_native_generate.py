@@ -176,52 +176,19 @@ def test_a_large_seed_and_special_tokens() -> None:
     assert "<|x|>" in "".join(found)
 
 
-def test_what_the_compiled_part_refuses(names: tuple[Model, Model]) -> None:
-    """Sizes that would let it write elsewhere."""
+def test_what_is_refused(names: tuple[Model, Model]) -> None:
+    """What would let the compiled part read elsewhere."""
     native, _ = names
-    core = native._native(Block(np.zeros(0, np.int32), np.zeros(1, np.int32)))
-
-    def generate(**changed: object) -> None:
-        arguments = {
-            "prompt": np.zeros(1, np.int32).tobytes(),
-            "first": 0,
-            "count": 2,
-            "seed": 1,
-            "temperature": 1.0,
-            "check": lambda: None,
-            "work": np.empty(core.generation_size(False), np.uint8),
-            "tokens": np.empty((2, 17), np.int32),
-            "lengths": np.empty(2, np.int32),
-        }
-        core.generate(*(arguments | changed).values())
-
-    generate()
-    for wrong in (
-        {"prompt": b""},
-        {"prompt": np.zeros(17, np.int32).tobytes()},
-        {"prompt": np.array([27], np.int32).tobytes()},
-        {"prompt": np.array([-1], np.int32).tobytes()},
-        {"count": -1},
-        {"count": 3},
-        {"count": 2**62},
-        {"work": np.empty(core.generation_size(False) - 1, np.uint8)},
-        {"tokens": np.empty((2, 16), np.int32)},
-        {"lengths": np.empty(1, np.int32)},
-    ):
-        with pytest.raises(IndexError, match="out of range"):
-            generate(**wrong)
-    for wrong in ({"prompt": np.zeros(1, np.int32)}, {"check": None}, {"tokens": bytes(1000)}):
-        with pytest.raises(TypeError):
-            generate(**wrong)
-    work, logits = np.zeros(core.generation_size(True), np.uint8), np.empty(27, np.float32)
-    core.decode(26, 15, work, logits)
-    for bad in (
-        (27, 0, work, logits),
-        (-1, 0, work, logits),
-        (0, 16, work, logits),
-        (0, -1, work, logits),
-        (0, 0, work[1:], logits),
-        (0, 0, work, logits[1:]),
-    ):
-        with pytest.raises(IndexError, match="out of range"):
-            core.decode(*bad)
+    for wrong in ([], [27], [0, -1], [0] * 17, [2**40], ["a"]):
+        with pytest.raises((ValueError, TypeError)):
+            native.generate_documents(wrong, range(3), 1, 1.0, lambda: None)
+    with pytest.raises(TypeError):
+        native.generate_documents([0], range(3), 1, 1.0, None)
+    step = native.decoder()
+    for wrong in (27, -1, 2**31 - 1, -(2**31)):
+        with pytest.raises(IndexError, match="no such token, or the block is full"):
+            step(wrong)
+    for _ in range(16):
+        step(1)
+    with pytest.raises(IndexError, match="no such token, or the block is full"):
+        step(1)
