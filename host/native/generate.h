@@ -25,15 +25,19 @@ INLINE vec pick(ivec condition, vec a, vec b) {
     return (vec)((condition & (ivec)a) | (~condition & (ivec)b));
 }
 
-/* Attention of one head: out, q (head_dim). Feature f of key or value s is the vector s * step + f *
-   stride, and a lane sees those up to `last`; `p` has room for all `count` of them. */
+/* Attention of one head: out, q (head_dim). A lane sees keys 0 to `last` of `count`, for which `p`
+   has room. Feature f of key or value s is the vector PLACE(s, f). In documents at once key s is
+   that of s positions ago, so that all lanes write to the same place at the same time: going round
+   in a ring, whose size is a power of 2, from `newest` on. In a document alone key s is a vector of
+   LANES positions. */
+#define PLACE(s, f) (((newest + (s)) & mask) * step + (f) * stride)
 INLINE void attend_head(vec *out, const vec *q, const vec *keys, const vec *values, vec *p,
-                        ivec last, int64_t count, int64_t step, int64_t stride, int64_t head_dim,
-                        const int alone) {
+                        ivec last, int64_t count, int64_t newest, int64_t mask, int64_t step,
+                        int64_t stride, int64_t head_dim, const int alone) {
     vec most = all(-FLT_MAX), total = {0};
     for (int64_t s = 0; s < count; s++) {
         vec score = {0};
-        for (int64_t f = 0; f < head_dim; f++) score += q[f] * keys[s * step + f * stride];
+        for (int64_t f = 0; f < head_dim; f++) score += q[f] * keys[PLACE(s, f)];
         p[s] = pick(last < (int32_t)s, all(-FLT_MAX), score * (LOG2E / sqrtf((float)head_dim)));
         most = larger(most, p[s]);
     }
@@ -43,18 +47,24 @@ INLINE void attend_head(vec *out, const vec *q, const vec *keys, const vec *valu
     const vec share = 1 / (alone ? all(sum_of(total)) : total);
     for (int64_t f = 0; f < head_dim; f++) {
         vec sum = {0};
-        for (int64_t s = 0; s < count; s++) sum += p[s] * values[s * step + f * stride];
+        for (int64_t s = 0; s < count; s++) sum += p[s] * values[PLACE(s, f)];
         out[f] = (alone ? all(sum_of(sum)) : sum) * share;
     }
+}
+
+INLINE int64_t ring_size(const Model *m) {
+    int64_t size = PAD;
+    while (size < m->s.block_size) size *= 2;
+    return size;
 }
 
 /* Return the logits, (vocab_size,) vectors, after a token at a position in each lane. Those before
    it are in the KV cache, which is in `work` too. */
 INLINE vec *next_logits(const Model *m, float *work, const int32_t *token, const int32_t *position,
-                        const int alone) {
-    const int64_t n = m->s.width, d = m->head_dim, rows = padded(m->s.block_size);
-    const int64_t slots = alone ? rows / LANES : rows, step = alone ? 1 : d;
-    const int64_t stride = alone ? slots : 1, lanes = alone ? 1 : LANES;
+                        int64_t newest, const int alone) {
+    const int64_t n = m->s.width, d = m->head_dim, rows = ring_size(m);
+    const int64_t slots = alone ? rows / LANES : rows, mask = slots - 1;
+    const int64_t step = alone ? 1 : d, stride = alone ? slots : 1;
     vec *x = (vec *)work, *y = x + n, *qkv = y + n, *hidden = qkv + 3 * n, *logits = hidden + 4 * n;
     vec *p = logits + m->s.vocab_size, *keys = p + rows;
     ivec last;
@@ -75,13 +85,13 @@ INLINE vec *next_logits(const Model *m, float *work, const int32_t *token, const
         for (int64_t first = 0; first < m->s.n_embd; first += d, keys += 2 * d * slots) {
             vec *values = keys + d * slots;
             const vec *q = qkv + first, *k = q + n, *v = k + n;
-            for (int64_t i = 0; i < d * lanes; i++) {
-                const int64_t f = i / lanes, l = i % lanes;
-                const int64_t to = position[l] * step * (alone ? 1 : LANES) + f * stride * LANES + l;
-                ((float *)keys)[to] = k[f][l];
-                ((float *)values)[to] = v[f][l];
+            for (int64_t f = 0; f < d; f++) {
+                vec *key = keys + PLACE(0, f), *value = values + PLACE(0, f);
+                if (alone) ((float *)key)[longest] = k[f][0], ((float *)value)[longest] = v[f][0];
+                else *key = k[f], *value = v[f];
             }
-            attend_head(y + first, q, keys, values, p, last, count, step, stride, d, alone);
+            attend_head(y + first, q, keys, values, p, last, count, newest, mask, step, stride, d,
+                        alone);
         }
         product(x, w + m->s.wo, y, n, n, 1);
         norm_lanes(m, x, y);
@@ -97,7 +107,7 @@ INLINE vec *next_logits(const Model *m, float *work, const int32_t *token, const
 static void decode(const Model *m, float *work, int32_t token, int32_t position, float *logits) {
     int32_t tokens[LANES], positions[LANES];
     for (int l = 0; l < LANES; l++) tokens[l] = token, positions[l] = position;
-    const vec *in_all_lanes = next_logits(m, work, tokens, positions, 1);
+    const vec *in_all_lanes = next_logits(m, work, tokens, positions, 0, 1);
     for (int64_t o = 0; o < m->s.vocab_size; o++) logits[o] = in_all_lanes[o][0];
 }
 
@@ -151,7 +161,7 @@ static int generate(const Model *m, float *work, const Request *r) {
                draws the first of these. */
             if (r->greedy) number[l] = 0x1p-25f;
         }
-        vec *logits = next_logits(m, work, token, position, 0);
+        vec *logits = next_logits(m, work, token, position, -step & (ring_size(m) - 1), 0);
         if (!draw(logits, m->s.vocab_size, r->scale, number, token)) return 0;
         for (int l = 0; l < LANES; l++) {
             const int64_t place = position[l]++ - last;

@@ -30,7 +30,7 @@ from microgpt.engines.base import (
     equal_parts,
     with_masks,
 )
-from microgpt.engines.buffers import LANES, Buffers, round_up, stored_sizes
+from microgpt.engines.buffers import LANES, Buffers, stored_sizes
 from microgpt.engines.flat import FlatParameters, aligned_zeros
 from microgpt.errors import ConfigError
 from microgpt.model_io import Array, Matrices
@@ -157,7 +157,7 @@ class NativeModel(Model):
     def _room(self, documents: int) -> int:
         """Return the bytes that decoding takes, one document or LANES at once: generate.h."""
         own = stored_sizes(self.sizes)
-        positions = round_up(own.block_size)
+        positions = max(LANES, 1 << (own.block_size - 1).bit_length())
         cache = 2 * own.n_layer * own.n_embd * positions
         vectors = 9 * own.n_embd + own.vocab_size + positions
         return 4 * (LANES * vectors + documents * cache)

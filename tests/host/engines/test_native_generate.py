@@ -8,7 +8,7 @@ import microgpt
 import numpy as np
 import pytest
 from microgpt import memory
-from microgpt.engines.base import Block, Model
+from microgpt.engines.base import Model
 from microgpt.sampling import Decoder, Draws, SamplingError, stream_document
 
 from tests.support.engines import built, pair
