@@ -1,6 +1,6 @@
 /* The Python binding of engine "native": Python's limited API, so that one build serves all versions.
 
-   Python (engines/native.py) makes all arrays and computes where everything is; a `Work` is a copy
+   Python (engines/buffers.py) makes all arrays and says where everything is; a `Work` is a copy
    of that with some documents. Sizes and addresses are trusted, since nobody else makes them. What
    a user can pass is checked: numbers of documents here, tokens and lengths where the arithmetic
    reads them, so that no other thread can change them in between. */
@@ -141,6 +141,7 @@ static int compute(Work *o, int64_t first, int64_t count, double *loss, float *s
         in_parts(gather_part, &job, job.updates);
         *squared = 0;
         for (int i = 0; i < job.updates; i++) *squared += job.squares[i];
+        if (*squared > 3e36f) *squared = INFINITY; /* as Adam's sum of 100 such would be */
         if (lr && !bad && isfinite(*loss) && isfinite(*squared)) update(&job, step, *lr);
     }
     if (state) PyEval_RestoreThread(state);

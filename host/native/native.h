@@ -1,6 +1,6 @@
 /* What the Python binding and the arithmetic share: the sizes of a model and where its numbers are.
 
-   engines/native.py fills these structs, field by field in this order, 8 bytes each. */
+   engines/buffers.py fills Model and Thread, field by field in this order, 8 bytes each. */
 #ifndef NATIVE_H
 #define NATIVE_H
 
