@@ -157,9 +157,9 @@ class NativeModel(Model):
     def _room(self, documents: int) -> int:
         """Return the bytes that decoding takes, one document or LANES at once: generate.h."""
         own = stored_sizes(self.sizes)
-        positions = max(LANES, 1 << (own.block_size - 1).bit_length())
-        cache = 2 * own.n_layer * own.n_embd * positions
-        vectors = 9 * own.n_embd + own.vocab_size + positions
+        positions = max(LANES, 1 << (own.block_size - 1).bit_length())  # a power of 2
+        cache: int = 2 * own.n_layer * own.n_embd * positions
+        vectors: int = 9 * own.n_embd + own.vocab_size + positions
         return 4 * (LANES * vectors + documents * cache)
 
     def decoder(self) -> DecodeStep:
