@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microgpt.engines.base import Model
-from microgpt.engines.tensor import TensorModel
 from microgpt.model_io import Array
 from microgpt.plots.figures import drawable, new_figure, save
 from microgpt.sampling import folded_prompt
@@ -40,13 +39,14 @@ def draw_model(path: Path, model: Model, text: str) -> None:
 
     `text` is folded to the vocabulary and limited as a prompt is. Raises SamplingError if it is too
     long, VocabularyError for a character that cannot be folded, PlotError if the file is there and
-    is not a picture, ImportError without matplotlib, TypeError unless the engine is tensor.
+    is not a picture, ImportError without matplotlib, TypeError if the engine has no attention maps.
     """
-    if not isinstance(model, TensorModel):
-        raise TypeError(f"only engine tensor has attention maps, not {model.engine}")
+    attention_maps = getattr(model, "attention_maps", None)
+    if attention_maps is None:
+        raise TypeError(f"engine {model.engine} has no attention maps: load the model in tensor")
     text = folded_prompt(model, text)
     tokens = [model.tokenizer.bos, *model.tokenizer.characters(text)]
-    attention, probabilities = model.attention_maps(tokens)
+    attention, probabilities = attention_maps(tokens)
     maps = _chosen(model.config.n_layer, model.config.n_head)
     rows = -(-len(maps) // COLUMNS)
     figure = new_figure(14, MAP * rows + BELOW)
@@ -75,7 +75,7 @@ def _chosen(n_layer: int, n_head: int) -> list[tuple[int, int]]:
     return [(int(layer), head) for layer in spaced for head in range(heads)]
 
 
-def _maps_title(text: str, maps: Sequence[tuple[int, int]], model: TensorModel) -> str:
+def _maps_title(text: str, maps: Sequence[tuple[int, int]], model: Model) -> str:
     count = model.config.n_layer * model.config.n_head
     part = f": {len(maps)} of {count} heads" if len(maps) < count else ""
     return f"Attention maps for “{text}”{part}"
@@ -131,7 +131,7 @@ def _label_tokens(axes: "Axes", letters: Sequence[str]) -> None:
     axes.tick_params(length=0)
 
 
-def _draw_embeddings(axes: "Axes", model: TensorModel) -> None:
+def _draw_embeddings(axes: "Axes", model: Model) -> None:
     """Draw each token where its embedding is on the first two principal components."""
     embeddings = np.asarray(model.weights["wte"], float)
     centred = embeddings - embeddings.mean(0)
@@ -174,7 +174,7 @@ def _draw_embeddings(axes: "Axes", model: TensorModel) -> None:
     axes.set_ylabel(f"second {second}", fontsize=11)
 
 
-def _draw_next(axes: "Axes", model: TensorModel, text: str, probabilities: Array) -> None:
+def _draw_next(axes: "Axes", model: Model, text: str, probabilities: Array) -> None:
     """Draw the likeliest of the probabilities of the next token, (vocab_size,), as bars."""
     likeliest = np.argsort(-probabilities)[:MOST_BARS]
     values = probabilities[likeliest]

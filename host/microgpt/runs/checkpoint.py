@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialized
 from ugpt.layout import parameter_table
@@ -55,7 +56,8 @@ class Checkpoint(NamedTuple):
 def save(folder: Path, model: Model, config: TrainConfig, step: int, processes: int = 1) -> None:
     """Replace the checkpoint in a run's folder by the state before `step`, atomically."""
     tensors = {
-        f"{part}.{name}": matrix
+        # Safetensors writes the bytes as they are; in engine native a matrix can have gaps.
+        f"{part}.{name}": np.ascontiguousarray(matrix)
         for part, matrices in zip(PARTS, (model.weights, *model.moments), strict=True)
         for name, matrix in matrices.items()
     }
