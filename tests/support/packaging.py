@@ -40,11 +40,12 @@ def copy_of_sources(folder: Path) -> Path:
 
 def native_tests(folder: Path) -> Path:
     """Copy the tests of engine native, which need nothing but a few packages, to `folder`."""
-    for pattern in ("support/engines.py", "host/engines/test_native*.py"):
+    for pattern in ("support/engines.py", "support/models.py", "host/engines/test_native*.py"):
         for path in (ROOT / "tests").glob(pattern):
             copy = folder / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
+    (folder / "conftest.py").write_text("pytest_plugins = ['tests.support.models']\n")
     (folder / "pytest.ini").write_text(
         "[pytest]\npythonpath = .\naddopts = --import-mode=importlib -p no:schemathesis\n"
         "filterwarnings = error\n"
