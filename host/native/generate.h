@@ -143,7 +143,7 @@ static int generate(const Model *m, float *work, const Request *r) {
     const int64_t slice = 1 + (int64_t)(SLICE / LANES / each);
     int64_t begun = 0, ended = 0, document[LANES];
     int32_t token[LANES], position[LANES];
-    uint64_t state[LANES];
+    uint64_t state[LANES] = {0};
     float number[LANES];
     for (int l = 0; l < LANES; l++) document[l] = -1, position[l] = m->s.block_size;
     for (int64_t step = 0; ended < r->count; step++) {

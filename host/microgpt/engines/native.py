@@ -107,7 +107,7 @@ class NativeModel(Model):
                 all_equal = 1 / n if mask is None else self.position_weights(n, mask)
                 weights[start : start + n] = all_equal
         buffers = self._buffers_for(min(self.config.block_size, int(lengths.max(initial=2)) - 1))
-        tokens, starts = (np.require(x, np.int32, "CA") for x in (block.tokens, block.starts))
+        tokens, starts = (np.require(x, np.int32, ["C", "A"]) for x in (block.tokens, block.starts))
         return _native.Work(buffers.struct, buffers, check_finite, tokens, starts, weights)
 
     def block_step(self, block: Block) -> BlockStep:
