@@ -24,6 +24,10 @@ from microgpt.errors import ConfigError
 SHORT = 64  # positions; a batch with a longer document is computed one document at a time
 MAX_HELD = 1 << 27  # numbers in all buffers; half a gigabyte in float32
 
+# What engine "native" does; see engines/buffers.py.
+LANES = 16  # widths in memory are multiples of this
+ROWS = 256  # positions that are computed at once; a longer document takes more
+
 # Bytes in CPython: a float takes 32, a place in a list 8, a Value of engine "scalar" 64.
 PARSED = 40  # a number in the lists that a JSON file is read into
 LEAF = 190  # a parameter of engine "scalar" as a Value, with its gradient and Adam's moments
@@ -99,6 +103,8 @@ def to_train(work: Work) -> int:
         held = LEAF * work.parameters + MULTIPLY_ADD * multiplied
     elif work.engine == "torch":
         held = work.itemsize * (4 * work.parameters + work.batch * work.longest * _torch(work))
+    elif work.engine == "native":
+        held = work.itemsize * _native(work)
     else:
         held = work.itemsize * (5 * work.parameters + _tensor(work))
     encoded = work.batch * work.gradient_accumulation * int(work.mean + 10)
@@ -151,6 +157,16 @@ def _column(work: Work, attention: int) -> int:
     model = work.model
     embedding = 3 * work.vocab_size + model.block_size + 5 * model.n_embd
     return model.n_layer * (29 * model.n_embd + attention) + embedding
+
+
+def _native(work: Work) -> int:
+    """Return the numbers in the buffers of engine "native", of one thread: engines/buffers.py."""
+    model, longest = work.model, work.longest
+    width, vocab_size = (-(-n // LANES) * LANES for n in (model.n_embd, work.vocab_size))
+    stored = dataclasses.replace(model, n_embd=width, n_head=1).sizes(work.vocab_size)
+    attention = max(model.n_head * max(longest + 2 * LANES, LANES * LANES), 9 * width)
+    of_row = 12 * width + vocab_size + LANES + model.n_layer * (10 * width + attention)
+    return 5 * int(parameter_count(stored)) + (max(longest, ROWS) + LANES) * of_row
 
 
 def _torch(work: Work) -> int:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from microgpt import ConfigError, ModelConfig, TrainConfig, memory
+from microgpt.engines import NOT_BUILT, native_is_here
 from microgpt.lab.ablation import check_here, trainings
 from microgpt.memory import Work
 from microgpt.training import work_of
@@ -72,6 +73,9 @@ MEASURED = [
     (ATTENTION, "tensor", "float32", 1, 1000),
     ({"n_embd": 32, "block_size": 8}, "scalar", "float64", 1, 15),
     ({"n_embd": 88, "block_size": 2}, "scalar", "float64", 1, 5),
+    (PARAMETERS, "native", "float32", 1, 5),
+    (ATTENTION | {"n_layer": 2}, "native", "float32", 1, 1000),
+    ({"n_embd": 256, "n_layer": 4, "block_size": 256}, "native", "float32", 8, 255),
     (PARAMETERS, "torch", "float32", 1, 5),
     ({"n_embd": 64, "n_head": 8, "n_layer": 2}, "torch", "float32", 500, 15),
 ]
@@ -84,6 +88,8 @@ def test_a_training_takes_what_is_estimated(
 ) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
+    if engine == "native" and not native_is_here():
+        pytest.skip(NOT_BUILT)
     taken = peak(sizes, engine, dtype, batch, length, tmp_path / "m")
     work = Work(ModelConfig(**sizes), 27, engine, dtype, batch, 1, [length + 1])
     assert taken > 40e6  # much more than what varies otherwise
@@ -174,7 +180,9 @@ def test_gradcheck_and_ablate_refuse_too(tmp_path: Path) -> None:
 def test_trainings_at_once_need_the_memory_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     docs = ["emma", "ava"]
     jobs = trainings(ModelConfig(), TrainConfig(), {"n_embd": [64, 128]}, 2)
-    of_large = memory.to_train(work_of(jobs[2].model, 5, "tensor", "float32", docs, jobs[2].train))
+    of_large = memory.to_train(
+        work_of(jobs[2].model, 5, jobs[2].engine, "float32", docs, jobs[2].train)
+    )
     monkeypatch.setattr(memory, "of_machine", lambda: 2 * of_large)
     check_here(jobs, docs, 2)
     with pytest.raises(ConfigError, match="^3 trainings at once need .* take fewer workers$"):

@@ -14,10 +14,9 @@ from ugpt.layout import Sizes
 from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.engines.flat import FlatParameters, aligned_zeros
+from microgpt.memory import LANES, ROWS
 from microgpt.model_io import Array
 
-LANES = 16  # widths in memory are multiples of this
-ROWS = 256  # computed at once; a longer document takes more
 MOST_THREADS = 64
 LAYER = ("attn_wq", "attn_wo", "mlp_fc1", "mlp_fc2")  # attn_wk and attn_wv follow attn_wq
 

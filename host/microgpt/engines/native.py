@@ -30,9 +30,10 @@ from microgpt.engines.base import (
     equal_parts,
     with_masks,
 )
-from microgpt.engines.buffers import LANES, Buffers, stored_sizes
+from microgpt.engines.buffers import Buffers, stored_sizes
 from microgpt.engines.flat import FlatParameters, aligned_zeros
 from microgpt.errors import ConfigError
+from microgpt.memory import LANES
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
