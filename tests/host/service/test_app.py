@@ -221,10 +221,10 @@ def test_a_model_whose_logits_are_not_finite(path: str, body: dict) -> None:
 def test_an_internal_error_shows_no_path_and_no_code(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def decoder() -> None:
+    def failing(*_: object) -> None:
         raise RuntimeError("a secret at /etc/passwd")
 
-    monkeypatch.setattr(memorised, "decoder", decoder)
+    monkeypatch.setattr(memorised, "generate_documents", failing)
     app = create_app(memorised, Path("nothing"))
 
     async def scenario() -> httpx.Response:
