@@ -27,6 +27,7 @@ MAX_HELD = 1 << 27  # numbers in all buffers; half a gigabyte in float32
 # What engine "native" does; see engines/buffers.py.
 LANES = 16  # widths in memory are multiples of this
 ROWS = 256  # positions that are computed at once; a longer document takes more
+MOST_THREADS = 64
 
 # Bytes in CPython: a float takes 32, a place in a list 8, a Value of engine "scalar" 64.
 PARSED = 40  # a number in the lists that a JSON file is read into
@@ -41,7 +42,7 @@ class Work:
     """What a model is and what a step of its training computes.
 
     `lengths` are the positions of the documents that there are, uncut; empty for none. `masks` is
-    whether they have masks.
+    whether they have masks. `threads` is for engine "native".
     """
 
     model: ModelConfig
@@ -52,6 +53,7 @@ class Work:
     gradient_accumulation: int = 1
     lengths: Sequence[int] = ()
     masks: bool = False
+    threads: int = 1
 
     @property
     def parameters(self) -> int:
@@ -160,13 +162,15 @@ def _column(work: Work, attention: int) -> int:
 
 
 def _native(work: Work) -> int:
-    """Return the numbers in the buffers of engine "native", of one thread: engines/buffers.py."""
+    """Return the numbers in the buffers of engine "native": engines/buffers.py."""
     model, longest = work.model, work.longest
     width, vocab_size = (-(-n // LANES) * LANES for n in (model.n_embd, work.vocab_size))
     stored = dataclasses.replace(model, n_embd=width, n_head=1).sizes(work.vocab_size)
     attention = max(model.n_head * max(longest + 2 * LANES, LANES * LANES), 9 * width)
     of_row = 12 * width + vocab_size + LANES + model.n_layer * (10 * width + attention)
-    return 5 * int(parameter_count(stored)) + (max(longest, ROWS) + LANES) * of_row
+    of_thread = int(parameter_count(stored)) + (max(longest, ROWS) + LANES) * of_row
+    threads = min(work.threads, MOST_THREADS, work.batch * work.gradient_accumulation)
+    return 4 * int(parameter_count(stored)) + threads * of_thread
 
 
 def _torch(work: Work) -> int:

@@ -111,8 +111,8 @@ def generate(
 ) -> list[str]:
     """Return `num_samples` documents that begin with `prompt`; the seed fixes them.
 
-    Fewer documents of the same seed are the first of these. A document has at most block_size
-    characters, a prompt at most block_size - 1. `temperature` is from 0, which is greedy, to
+    Fewer documents of the same seed are the first of these, up to rounding. A document has at most
+    block_size characters, a prompt at most block_size - 1. `temperature` is from 0, which is greedy, to
     MAX_TEMPERATURE. The prompt is folded to the vocabulary, "Emma" to "emma". `check` is called
     every few milliseconds, or before each token; it may raise an error to stop. Raises
     SamplingError for a value out of range, ConfigError for a negative seed, VocabularyError for a
@@ -134,9 +134,9 @@ def generate(
         except FloatingPointError:
             raise SamplingError(NOT_FINITE) from None
         if tokens is None:  # the engine computes one document at a time
-            return [
+            return texts + [
                 "".join(stream_document(model, temperature, Draws(seed, i), prompt, check))
-                for i in documents
+                for i in documents[len(texts) :]
             ]
         texts += [prompt + text for text in tokenizer.decode_documents(tokens)]
     return texts

@@ -137,9 +137,10 @@ def measured_after(step: int, steps: int) -> bool:
 def check_step(model: Model, docs: Sequence[str | Document], config: TrainConfig) -> None:
     """Raise ConfigError, with figures, if a step needs more memory than this machine has."""
     about = (model.config, model.tokenizer.vocab_size, model.engine, model.dtype)
+    threads = model.threads
     # To read all documents' lengths takes longer than hundreds of steps.
-    if memory.most_to_train(work_of(*about, (), config)) > (memory.of_machine() or 0):
-        check_memory(work_of(*about, docs, config))
+    if memory.most_to_train(work_of(*about, (), config, threads)) > (memory.of_machine() or 0):
+        check_memory(work_of(*about, docs, config, threads))
 
 
 def work_of(
@@ -149,6 +150,7 @@ def work_of(
     dtype: str,
     docs: Sequence[str | Document],
     config: TrainConfig,
+    threads: int = 1,
 ) -> Work:
     """Return what a step of a training computes, for an estimate of its memory."""
     return Work(
@@ -160,6 +162,7 @@ def work_of(
         config.gradient_accumulation,
         [_length(doc) for doc in docs],
         any(isinstance(doc, Document) and doc.mask is not None for doc in docs),
+        threads,
     )
 
 

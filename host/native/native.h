@@ -54,6 +54,8 @@ typedef struct {
     double norm_eps, beta1, beta2, eps;
 } Model;
 
+_Static_assert(sizeof(void *) == 8, "Python hands over addresses as int64");
+
 /* Document i is tokens[starts[i]] to tokens[starts[i + 1] - 1]. The weight of each position in its
    document's loss is in `weights`, or equal if that is NULL. */
 typedef struct {

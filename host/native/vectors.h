@@ -26,7 +26,11 @@ typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 #define XOR2(i) ((i) ^ 2)
 #define XOR4(i) (((i) ^ 4) % LANES)
 #define XOR8(i) (((i) ^ 8) % LANES)
+#if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, F) __builtin_shufflevector(a, b, EACH(F))
+#else
+#define SHUFFLE(a, b, F) __builtin_shuffle(a, b, (ivec){EACH(F)})
+#endif
 
 static const ivec LANE = {EACH(SAME)};
 

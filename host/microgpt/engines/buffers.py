@@ -14,10 +14,9 @@ from ugpt.layout import Sizes
 from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.engines.flat import FlatParameters, aligned_zeros
-from microgpt.memory import LANES, ROWS
+from microgpt.memory import LANES, MOST_THREADS, ROWS
 from microgpt.model_io import Array
 
-MOST_THREADS = 64
 LAYER = ("attn_wq", "attn_wo", "mlp_fc1", "mlp_fc2")  # attn_wk and attn_wv follow attn_wq
 
 
@@ -45,14 +44,18 @@ class Buffers:
         own: Sizes,
         flat: FlatParameters,
         moments: Sequence[Array],
+        busy: NDArray[np.int64],
         longest: int,
         threads: int,
     ) -> None:
-        """Make them for `threads` threads, of a model of the sizes `own`."""
+        """Make them for `threads` threads, of a model of the sizes `own`.
+
+        `busy`, (1,), is not 0 while the model computes, in these buffers or in others.
+        """
         self.longest, self.threads = longest, threads
         self.work: list[Array] = []
         self._own, self._flat, self._moments = own, flat, moments  # kept alive too
-        self._busy = np.zeros(1, np.int64)
+        self._busy = busy
         self._width, self._vocab = round_up(own.n_embd), round_up(own.vocab_size)
         self._rows = max(longest, ROWS)
         self._room = self._rows + LANES  # a block of LANES rows may begin with the last

@@ -44,6 +44,7 @@ except ValueError as error:  # of MICROGPT_ISA
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 LARGE = 2**23  # bytes of KV cache for a document among others
+AT_ONCE = 1e9  # multiply-adds in a call that measures losses: some 50 ms
 NO_DOCUMENTS = Block(np.zeros(0, np.int32), np.zeros(1, np.int32))
 
 
@@ -62,7 +63,17 @@ class NativeModel(Model):
         stored = stored_sizes(self.sizes)
         self._flat = FlatParameters(self.sizes, weights, self.dtype, stored)
         self._moments = [aligned_zeros(self._flat.params.size, self.dtype) for _ in range(2)]
-        self._buffers = Buffers(self.sizes, self._flat, self._moments, 1, 1)
+        self._busy = np.zeros(1, np.int64)
+        self._buffers = Buffers(self.sizes, self._flat, self._moments, self._busy, 1, 1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy what a model is made from: its buffers hold addresses."""
+        state = (self.moments, self.threads)
+        return type(self), (self.config, self.tokenizer, self.weights), state
+
+    def __setstate__(self, state: tuple[Moments, int]) -> None:
+        moments, self.threads = state
+        self.restore_optimizer(moments, 0)
 
     @property
     def weights(self) -> Matrices:
@@ -89,9 +100,9 @@ class NativeModel(Model):
             raise ConfigError(f"threads must be a whole number from 1 on, not {self.threads!r}")
         had = self._buffers
         if longest > had.longest or self.threads != had.threads:
-            self._buffers = had = Buffers(
-                self.sizes, self._flat, self._moments, max(longest, had.longest), self.threads
-            )
+            arrays = (self._flat, self._moments, self._busy)
+            longest = max(longest, had.longest)
+            self._buffers = had = Buffers(self.sizes, *arrays, longest, self.threads)
         return had
 
     def _native(self, block: Block) -> Any:
@@ -103,8 +114,8 @@ class NativeModel(Model):
         weights = None
         if block.masks and any(mask is not None for mask in block.masks):
             weights = np.zeros(block.tokens.size, np.float32)
-            for start, length, mask in zip(block.starts, lengths, block.masks, strict=False):
-                n = min(self.config.block_size, int(length) - 1)
+            for start, length, mask in zip(block.starts[:-1], lengths, block.masks, strict=True):
+                n = max(1, min(self.config.block_size, int(length) - 1))
                 all_equal = 1 / n if mask is None else self.position_weights(n, mask)
                 weights[start : start + n] = all_equal
         buffers = self._buffers_for(min(self.config.block_size, int(lengths.max(initial=2)) - 1))
@@ -116,7 +127,11 @@ class NativeModel(Model):
         return step
 
     def block_loss(self, block: Block) -> float:
-        return float(self._native(block).loss(0, len(block.starts) - 1, False)[0])
+        loss, count = self._native(block).loss, len(block.starts) - 1
+        each = block.tokens.size * self.parameter_count / max(1, count)
+        some = max(self.threads, int(AT_ONCE / max(1, each)))  # Ctrl-C is seen between two calls
+        parts = [(first, min(some, count - first)) for first in range(0, count, some)]
+        return float(sum(loss(*part, False)[0] * part[1] for part in parts) / count)
 
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
         return self.block_loss(as_block(documents, masks))

@@ -1,9 +1,12 @@
 """Engine native from step to step: what it keeps, what it must not keep, threads, processes."""
 
+import copy
+import multiprocessing
 import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import microgpt
@@ -262,3 +265,31 @@ def test_100_000_steps_end_where_those_of_tensor_do() -> None:
     tensor = mean_of(3, partial(build, engine="tensor", dtype="float32"))
     assert mean_of(8, built) == pytest.approx(tensor, abs=0.01)
     assert tensor < 2.25
+
+
+def test_a_copy_trains_by_itself() -> None:
+    model = built(DEFAULT, microgpt.create(DEFAULT).tokenizer, microgpt.create(DEFAULT).weights)
+    model.train_step([0, 5, 13, 1, 0], 0, 0.01)
+    twin = copy.deepcopy(model)
+    for one in (model, twin):
+        one.train_step([0, 1, 2, 0], 1, 0.01)
+    for name, matrix in model.weights.items():
+        assert np.array_equal(matrix, twin.weights[name]), name
+    before = {name: matrix.copy() for name, matrix in model.weights.items()}
+    twin.train_step([0, 1, 2, 0], 2, 0.01)
+    assert all(np.array_equal(matrix, before[name]) for name, matrix in model.weights.items())
+
+
+def test_a_model_is_handed_to_another_process() -> None:
+    model = microgpt.create(DEFAULT, engine="native")
+    expected = copy.deepcopy(model).train_step([0, 5, 13, 1, 0], 0, 0.01)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(model.train_step, [0, 5, 13, 1, 0], 0, 0.01).result() == expected
+
+
+def test_a_mask_for_each_document() -> None:
+    model = microgpt.create(DEFAULT, engine="native")
+    with pytest.raises(ValueError):
+        model.mean_loss([[0, 1, 2], [0, 3, 4]], [[True, True]])
+    with pytest.raises(ValueError, match="at least 2 tokens"):
+        model.batch_loss_and_grads([[0], [0, 1, 2]], [None, [True, True]])
