@@ -112,9 +112,9 @@ def generate(
     """Return `num_samples` documents that begin with `prompt`; the seed fixes them.
 
     Fewer documents of the same seed are the first of these, up to rounding. A document has at most
-    block_size characters, a prompt at most block_size - 1. `temperature` is from 0, which is greedy, to
-    MAX_TEMPERATURE. The prompt is folded to the vocabulary, "Emma" to "emma". `check` is called
-    every few milliseconds, or before each token; it may raise an error to stop. Raises
+    block_size characters, a prompt at most block_size - 1. `temperature` is from 0, which is
+    greedy, to MAX_TEMPERATURE. The prompt is folded to the vocabulary, "Emma" to "emma". `check` is
+    called every few milliseconds, or before each token; it may raise an error to stop. Raises
     SamplingError for a value out of range, ConfigError for a negative seed, VocabularyError for a
     character that `Tokenizer.fold` cannot fold.
     """
