@@ -193,7 +193,8 @@ def _comparison_table(rows: list[list[str]]) -> Table:
 
 def _narrow_table(rows: list[list[str]]) -> Table:
     """Return the same table with a line for each setting and for each standard deviation."""
-    stacked = [["\n".join(textwrap.wrap(heading, 8, break_long_words=False)) for heading in rows[0]]]
+    headings = (textwrap.wrap(heading, 8, break_long_words=False) for heading in rows[0])
+    stacked = [["\n".join(heading) for heading in headings]]
     for variant, *figures in rows[1:]:
         lines = (figure.replace(" ± ", "\n± ") for figure in figures)
         stacked.append([variant.replace(" ", "\n"), *lines])
