@@ -164,13 +164,18 @@ def _column(work: Work, attention: int) -> int:
 def _native(work: Work) -> int:
     """Return the numbers in the buffers of engine "native": engines/buffers.py."""
     model, longest = work.model, work.longest
-    width, vocab_size = (-(-n // LANES) * LANES for n in (model.n_embd, work.vocab_size))
+    width, vocab_size = (round_up(n, LANES) for n in (model.n_embd, work.vocab_size))
     stored = dataclasses.replace(model, n_embd=width, n_head=1).sizes(work.vocab_size)
     attention = max(model.n_head * max(longest + 2 * LANES, LANES * LANES), 9 * width)
     of_row = 12 * width + vocab_size + LANES + model.n_layer * (10 * width + attention)
     of_thread = int(parameter_count(stored)) + (max(longest, ROWS) + LANES) * of_row
     threads = min(work.threads, MOST_THREADS, work.batch * work.gradient_accumulation)
     return 4 * int(parameter_count(stored)) + threads * of_thread
+
+
+def round_up(number: int, multiple: int) -> int:
+    """Return the first multiple of `multiple` from `number` on."""
+    return -(-number // multiple) * multiple
 
 
 def _torch(work: Work) -> int:

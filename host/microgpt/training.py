@@ -15,7 +15,7 @@ from microgpt import memory
 from microgpt.config import Decay, ModelConfig, TrainConfig
 from microgpt.data import in_validation_set
 from microgpt.engines import check_memory, evaluator, native_code
-from microgpt.engines.base import Block, DivergedError, Model
+from microgpt.engines.base import Block, DivergedError, Model, as_block
 from microgpt.errors import UserError
 from microgpt.memory import Work
 from microgpt.tokenizer import VocabularyError
@@ -213,12 +213,9 @@ def encoded(model: Model, docs: Sequence[str | Document], indices: Sequence[int]
         n = model.positions(doc.tokens)
         if doc.mask is not None:
             model.position_weights(n, doc.mask)
-    tokens = list(itertools.chain.from_iterable(doc.tokens for doc in documents))
-    starts = np.zeros(len(documents) + 1, np.int32)
-    np.cumsum([len(doc.tokens) for doc in documents], out=starts[1:])
     masks = [doc.mask for doc in documents]
     no_masks = all(mask is None for mask in masks)
-    return Block(np.array(tokens, np.int32), starts, None if no_masks else masks)
+    return as_block([doc.tokens for doc in documents], None if no_masks else masks)
 
 
 def _encode(model: Model, docs: Sequence[str | Document], index: int) -> Document:

@@ -177,15 +177,14 @@ static PyObject *work_step(PyObject *self, PyObject *const *args, Py_ssize_t giv
     return PyObject_CallFunction(((Work *)self)->diverged, "Ldd", n[2], loss, squared);
 }
 
-/* loss(first, count, with_gradient): the mean loss and, with_gradient, the squared norm of its
-   gradient, which is then in `grads`. */
+/* loss(first, count, with_gradient): the mean loss; with_gradient its gradient is then in `grads`. */
 static PyObject *work_loss(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     int64_t n[3];
     double loss;
-    float squared = 0;
+    float squared;
     if (!get_numbers(args, given, 3, n, -1, NULL)) return NULL;
     if (!compute((Work *)self, n[0], n[1], &loss, n[2] ? &squared : NULL, 0, NULL)) return NULL;
-    return Py_BuildValue("dd", loss, (double)squared);
+    return PyFloat_FromDouble(loss);
 }
 
 /* maps(attention, probabilities): see Isa; float32 arrays for the document of the last `loss`. */
@@ -323,8 +322,7 @@ static PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT, .m_name = "_na
 
 PyMODINIT_FUNC PyInit__native(void) {
     PyObject *module = PyModule_Create(&definition), *type = PyType_FromSpec(&work_spec);
-    if (module && type && choose_isa(module) && !PyModule_AddObjectRef(module, "Work", type) &&
-        !PyModule_AddStringConstant(module, "compiler", __VERSION__))
+    if (module && type && choose_isa(module) && !PyModule_AddObjectRef(module, "Work", type))
         return module;
     Py_XDECREF(module);
     return NULL;

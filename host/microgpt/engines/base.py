@@ -5,8 +5,9 @@ This module knows no engine; `microgpt.engines` builds them.
 
 import math
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -232,6 +233,17 @@ class Model(ABC):
     def save(self, folder: str | Path) -> None:
         """Write the model to `folder`; see `microgpt.model_io.save`."""
         model_io.save(self.config, self.tokenizer, self.weights, folder)
+
+
+def as_block(documents: Sequence[Tokens], masks: Masks) -> Block:
+    """Return documents as one array."""
+    starts = np.zeros(len(documents) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, documents), np.int64, len(documents)), out=starts[1:])
+    try:  # array.array refuses what is not a whole number, which NumPy cuts
+        tokens = np.frombuffer(array("i", chain.from_iterable(documents)), np.int32)
+    except OverflowError:
+        raise ValueError("a token has more than 32 bits") from None
+    return Block(tokens, starts, masks)
 
 
 def check_finite(step: int, loss: float, squared: float) -> None:

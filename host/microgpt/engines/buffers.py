@@ -14,7 +14,7 @@ from ugpt.layout import Sizes
 from ugpt.ops import EPS as EPS_RMSNORM
 
 from microgpt.engines.flat import FlatParameters, aligned_zeros
-from microgpt.memory import LANES, MOST_THREADS, ROWS
+from microgpt.memory import LANES, MOST_THREADS, ROWS, round_up
 from microgpt.model_io import Array
 
 LAYER = ("attn_wq", "attn_wo", "mlp_fc1", "mlp_fc2")  # attn_wk and attn_wv follow attn_wq
@@ -23,13 +23,8 @@ LAYER = ("attn_wq", "attn_wo", "mlp_fc1", "mlp_fc2")  # attn_wk and attn_wv foll
 def stored_sizes(own: Sizes) -> Sizes:
     """Return the sizes for which the parameters of a model are laid out in memory."""
     return Sizes(
-        own.vocab_size, round_up(own.n_embd), 1, own.n_layer, own.block_size, own.tie_lm_head
+        own.vocab_size, round_up(own.n_embd, LANES), 1, own.n_layer, own.block_size, own.tie_lm_head
     )
-
-
-def round_up(number: int) -> int:
-    """Return the multiple of LANES from `number` on."""
-    return -(-number // LANES) * LANES
 
 
 class Buffers:
@@ -56,11 +51,11 @@ class Buffers:
         self.work: list[Array] = []
         self._own, self._flat, self._moments = own, flat, moments  # kept alive too
         self._busy = busy
-        self._width, self._vocab = round_up(own.n_embd), round_up(own.vocab_size)
+        self._width, self._vocab = round_up(own.n_embd, LANES), round_up(own.vocab_size, LANES)
         self._rows = max(longest, ROWS)
         self._room = self._rows + LANES  # a block of LANES rows may begin with the last
-        # A document of n positions has at most round_up(n) ** 2 attention weights in a head, or
-        # (n + 1) / 2 * width in all heads, n up to 16: so many for each of its rows.
+        # A document of n positions has, with n rounded up, at most n ** 2 attention weights in a
+        # head, or (n + 1) / 2 * width in all heads, n up to 16: so many for each of its rows.
         of_row = max(own.n_head * max(longest + 2 * LANES, LANES * LANES), 9 * self._width)
         self._p_size = self._rows * of_row
         self._threads = np.array(
@@ -98,7 +93,7 @@ class Buffers:
     def _thread(self, number: int) -> list[int]:
         """Return the struct `Thread` of a thread; the first has the model's gradients."""
         own, flat, new, width, room = self._own, self._flat, self._new, self._width, self._room
-        head = (LANES, round_up(own.head_dim) + LANES)
+        head = (LANES, round_up(own.head_dim, LANES) + LANES)
         of_row = (*[1] * 6, *[width] * 4, 1, self._vocab, 4 * width, 3 * width, width)
         of_layer = (width, 1, 3 * width, width, width, 1, 4 * width)
         return [

@@ -5,10 +5,8 @@ Adam's sums are NumPy arrays, the same as those of engine "tensor", and C works 
 """
 
 import math
-from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,12 +18,12 @@ from microgpt.engines.base import (
     Block,
     BlockStep,
     DecodeStep,
-    Mask,
     Masks,
     Model,
     Moments,
     Pairs,
     Tokens,
+    as_block,
     check_finite,
     equal_parts,
     with_masks,
@@ -131,7 +129,7 @@ class NativeModel(Model):
         each = block.tokens.size * self.parameter_count / max(1, count)
         some = max(self.threads, int(AT_ONCE / max(1, each)))  # Ctrl-C is seen between two calls
         parts = [(first, min(some, count - first)) for first in range(0, count, some)]
-        return float(sum(loss(*part, False)[0] * part[1] for part in parts) / count)
+        return float(sum(loss(*part, False) * part[1] for part in parts) / count)
 
     def mean_loss(self, documents: Sequence[Tokens], masks: Masks = None) -> float:
         return self.block_loss(as_block(documents, masks))
@@ -151,7 +149,7 @@ class NativeModel(Model):
     def _backward(self, pairs: Pairs, parts: int) -> float:
         equal_parts(pairs, parts)  # raises; the memory that C needs is the same for any parts
         documents, masks = zip(*pairs, strict=True)
-        return float(self._native(as_block(documents, masks)).loss(0, len(pairs), True)[0])
+        return float(self._native(as_block(documents, masks)).loss(0, len(pairs), True))
 
     def _gradients(self) -> Matrices:
         return self._flat.by_name(self._flat.grads.copy())
@@ -218,14 +216,3 @@ class NativeModel(Model):
         )
         generated: NDArray[np.int32] = tokens[np.arange(width) < lengths[:, None]]
         return generated
-
-
-def as_block(documents: Sequence[Tokens], masks: Masks | Sequence[Mask | None]) -> Block:
-    """Return documents as one array."""
-    starts = np.zeros(len(documents) + 1, np.int32)
-    np.cumsum(np.fromiter(map(len, documents), np.int64, len(documents)), out=starts[1:])
-    try:  # array.array refuses what is not a whole number, which NumPy cuts
-        tokens = np.frombuffer(array("i", chain.from_iterable(documents)), np.int32)
-    except OverflowError:
-        raise ValueError("a token has more than 32 bits") from None
-    return Block(tokens, starts, masks)

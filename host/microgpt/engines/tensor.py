@@ -31,7 +31,7 @@ from microgpt.engines.base import (
 )
 from microgpt.engines.flat import FlatParameters
 from microgpt.engines.passes import BatchPass, DocumentPass, Pass
-from microgpt.memory import MAX_HELD, SHORT
+from microgpt.memory import MAX_HELD, SHORT, round_up
 from microgpt.model_io import Array, Matrices
 from microgpt.tokenizer import Tokenizer
 
@@ -143,7 +143,7 @@ class TensorModel(Model):
             return None, 0.0
         together = list(chain.from_iterable(documents))
         self.check_tokens(min(together), max(together))
-        columns = _round_up(sum(counts) + 2 * (longest - 1), 32)
+        columns = round_up(sum(counts) + 2 * (longest - 1), 32)
         batch = self._batch_pass(longest, columns)
         return batch, batch.mean_loss(documents, counts)
 
@@ -223,10 +223,6 @@ class TensorModel(Model):
             return logits
 
         return step
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
 
 
 def softmax(x: Array) -> Array:

@@ -50,25 +50,25 @@ def masks_of(texts: list[list[int]]) -> list[list[bool] | None]:
     ]
 
 
+def compare(native: Model, tensor: Model, tokens: list[int], mask: list[bool] | None) -> None:
+    loss, grads = native.loss_and_grads(tokens, mask)
+    expected_loss, expected = tensor.loss_and_grads(tokens, mask)
+    assert loss == pytest.approx(expected_loss, rel=LIMIT)
+    assert_close(grads, expected)
+
+
 def test_loss_and_every_gradient(both: tuple[Model, Model]) -> None:
     native, tensor = both
     for tokens in documents(native, 3):
         for mask in (None, [t % 3 == 0 for t in range(len(tokens) - 1)]):
-            loss, grads = native.loss_and_grads(tokens, mask)
-            expected_loss, expected = tensor.loss_and_grads(tokens, mask)
-            assert loss == pytest.approx(expected_loss, rel=LIMIT)
-            assert_close(grads, expected)
+            compare(native, tensor, tokens, mask)
 
 
 def test_a_mask_of_one_position(small: tuple[Model, Model]) -> None:
     native, tensor = small
     (tokens,) = documents(native, 1)
     for t in {0, len(tokens) // 2 - 1, len(tokens) - 2} - {-1}:
-        mask = [u == t for u in range(len(tokens) - 1)]
-        loss, grads = native.loss_and_grads(tokens, mask)
-        expected_loss, expected = tensor.loss_and_grads(tokens, mask)
-        assert loss == pytest.approx(expected_loss, rel=LIMIT)
-        assert_close(grads, expected)
+        compare(native, tensor, tokens, [u == t for u in range(len(tokens) - 1)])
 
 
 def test_the_gradient_of_a_batch(both: tuple[Model, Model]) -> None:
