@@ -225,6 +225,14 @@ def test_documents_that_are_not_looked_at_are_estimated_at_their_most(
     assert memory.to_train(work) <= memory.most_to_train(unknown)
 
 
+def test_each_thread_that_has_documents_takes_memory() -> None:
+    def needed(threads: int) -> int:
+        return memory.to_train(Work(ModelConfig(), 27, "native", batch=4, threads=threads))
+
+    assert needed(1) < needed(2) < needed(4) == needed(8)
+    assert needed(4) - needed(2) == 2 * (needed(2) - needed(1))
+
+
 def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:
     groups, root = tmp_path / "cgroup", tmp_path / "fs"
     groups.write_text("4:memory:/a/b\n1:cpu:/a\n0::/c/d\n")

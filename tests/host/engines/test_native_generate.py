@@ -7,7 +7,7 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt import memory
+from microgpt import memory, sampling
 from microgpt.engines.base import Model
 from microgpt.sampling import Decoder, Draws, SamplingError, stream_document
 
@@ -192,3 +192,24 @@ def test_what_is_refused(names: tuple[Model, Model]) -> None:
         step(1)
     with pytest.raises(IndexError, match="no such token, or the block is full"):
         step(1)
+
+
+def test_documents_that_are_there_are_not_computed_again(
+    names: tuple[Model, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native, _ = names
+    expected = microgpt.generate(native, 9)
+    many, alone = native.generate_documents, []
+    monkeypatch.setattr(sampling, "AT_ONCE", 4)
+    native.generate_documents = lambda prompt, some, *rest: (
+        many(prompt, some, *rest) if len(some) == 4 else alone.append(some)
+    )
+    assert microgpt.generate(native, 9) == expected
+    assert alone == [range(8, 9)]
+    streamed = []
+    stream = sampling.stream_document
+    monkeypatch.setattr(
+        sampling, "stream_document", lambda *given: streamed.append(given) or stream(*given)
+    )
+    assert microgpt.generate(native, 9) == expected
+    assert len(streamed) == 1

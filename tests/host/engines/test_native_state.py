@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from microgpt import data
 from microgpt.engines import build
-from microgpt.engines.base import DivergedError, Model
+from microgpt.engines.base import Block, DivergedError, Model
 
 from tests.support.engines import assert_close, assert_equal, built, documents, pair, state
 
@@ -268,28 +268,63 @@ def test_100_000_steps_end_where_those_of_tensor_do() -> None:
 
 
 def test_a_copy_trains_by_itself() -> None:
-    model = built(DEFAULT, microgpt.create(DEFAULT).tokenizer, microgpt.create(DEFAULT).weights)
+    model = native()
     model.train_step([0, 5, 13, 1, 0], 0, 0.01)
     twin = copy.deepcopy(model)
     for one in (model, twin):
         one.train_step([0, 1, 2, 0], 1, 0.01)
-    for name, matrix in model.weights.items():
-        assert np.array_equal(matrix, twin.weights[name]), name
-    before = {name: matrix.copy() for name, matrix in model.weights.items()}
+    assert_equal(state(model), state(twin))
+    before = copy.deepcopy(state(model))
     twin.train_step([0, 1, 2, 0], 2, 0.01)
-    assert all(np.array_equal(matrix, before[name]) for name, matrix in model.weights.items())
+    assert_equal(state(model), before)
 
 
 def test_a_model_is_handed_to_another_process() -> None:
-    model = microgpt.create(DEFAULT, engine="native")
+    model = native()
     expected = copy.deepcopy(model).train_step([0, 5, 13, 1, 0], 0, 0.01)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(model.train_step, [0, 5, 13, 1, 0], 0, 0.01).result() == expected
 
 
 def test_a_mask_for_each_document() -> None:
-    model = microgpt.create(DEFAULT, engine="native")
+    model = native()
     with pytest.raises(ValueError):
         model.mean_loss([[0, 1, 2], [0, 3, 4]], [[True, True]])
     with pytest.raises(ValueError, match="at least 2 tokens"):
         model.batch_loss_and_grads([[0], [0, 1, 2]], [None, [True, True]])
+
+
+def test_a_model_that_computes_refuses_another_thread() -> None:
+    model = native()
+    before = copy.deepcopy(state(model))
+    model._busy[0] = 1
+    for tokens in ([0, 1, 0], [0, *[1] * 12, 0]):  # the second needs larger buffers
+        with pytest.raises(RuntimeError, match="another thread is computing"):
+            model.train_step(tokens, 0, 0.01)
+    assert_equal(state(model), before)
+    model._busy[0] = 0
+    model.train_step([0, 1, 0], 0, 0.01)
+
+
+def test_many_losses_are_measured_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = native()
+    texts = documents(model, 50)
+    expected = model.mean_loss(texts)
+    calls = []
+    whole = type(model)._native
+
+    class Counted:
+        def __init__(self, block: Block) -> None:
+            self.work = whole(model, block)
+
+        def loss(self, first: int, count: int, with_gradient: bool) -> float:
+            calls.append((first, count))
+            return self.work.loss(first, count, with_gradient)
+
+    monkeypatch.setattr(type(model), "_native", lambda _, block: Counted(block))
+    assert model.mean_loss(texts) == expected
+    assert calls == [(0, 50)]
+    calls.clear()
+    monkeypatch.setattr("microgpt.engines.native.AT_ONCE", 1)
+    assert model.mean_loss(texts) == pytest.approx(expected, rel=1e-6)
+    assert calls == [(first, 1) for first in range(50)]

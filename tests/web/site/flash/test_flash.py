@@ -142,7 +142,8 @@ def test_watch_does_not_take_the_port_for_the_board_that_it_waits_for(
     flash_site.ports.plug("first", Line())
     flash_page.the("#tab-watch").click()
     flash_page.the("#watch-connect").click()
-    flash_page.until(lambda: flash_site.ports.opened("first"))
+    # The port is open before the page reads from it.
+    flash_page.until(lambda: "is connected" in flash_page.the("#watch-state").text)
     flash_site.ports.unplug("first")
     flash_page.until(lambda: "Plug it in again" in flash_page.the("#watch-state").text)
     flash_page.the("#tab-flash").click()

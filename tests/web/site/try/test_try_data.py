@@ -161,8 +161,11 @@ def test_where_a_model_fits_and_the_nearest_sizes_that_do(trying: Try) -> None:
     page = trying.page
 
     def places() -> dict[str, str]:
-        titles = page.texts("#fits li > span:first-child")
-        verdicts = zip(titles, page.texts("#fits .verdict"), strict=True)
+        # In one call: the page may draw the list anew between two.
+        script = """const texts = (selector) =>
+              [...document.querySelectorAll(selector)].map((element) => element.textContent);
+            return [texts("#fits li > span:first-child"), texts("#fits .verdict")];"""
+        verdicts = zip(*page.driver.execute_script(script), strict=True)
         return {title: verdict for titles, verdict in verdicts for title in titles.split(", ")}
 
     assert set(places().values()) == {"fits"}
