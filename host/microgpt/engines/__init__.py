@@ -171,7 +171,7 @@ def _has_gpu() -> bool:
         import torch
     except ImportError:
         return False
-    return torch.cuda.is_available()
+    return bool(torch.cuda.is_available())
 
 
 def _check_dtype(dtype: str) -> None:

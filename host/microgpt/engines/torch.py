@@ -185,7 +185,7 @@ class TorchModel(Model):
 
     def _squared_norm(self) -> float:
         norms = [_gradient(p).norm() for p in self.net.parameters()]
-        return torch.stack(norms).square().sum().item()
+        return float(torch.stack(norms).square().sum().item())
 
     def _update(self, step: int, lr: float) -> None:
         for group in self.adam.param_groups:
