@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from microgpt.engines.base import Model
     from microgpt.errors import ConfigError, UserError
     from microgpt.model_io import ModelFolderError
-    from microgpt.sampling import generate
+    from microgpt.sampling import Sampling, generate
     from microgpt.tokenizer import Tokenizer
     from microgpt.training import Document, Record, TrainingError, train
 
@@ -32,6 +32,7 @@ __all__ = [
     "ModelConfig",
     "ModelFolderError",
     "Record",
+    "Sampling",
     "Tokenizer",
     "TrainConfig",
     "TrainingError",
@@ -49,7 +50,7 @@ _MODULES = {  # the module of each of these names, and the names of which each i
     "engines.base": ("Model",),
     "errors": ("ConfigError", "UserError"),
     "model_io": ("ModelFolderError",),
-    "sampling": ("generate",),
+    "sampling": ("Sampling", "generate"),
     "tokenizer": ("Tokenizer",),
     "training": ("Document", "Record", "TrainingError", "train"),
 }

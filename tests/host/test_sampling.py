@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from microgpt.chat.conversations import SPECIAL_TOKENS, Message
 from microgpt.chat.session import Chat, longest_message
-from microgpt.sampling import Decoder, Draws, SamplingError, draw, stream_document
+from microgpt.sampling import Decoder, Draws, Sampling, SamplingError, draw, stream_document
 from microgpt.tokenizer import VocabularyError
 
 TINY = (1e-3, 1e-30, 1e-308, 1e-320)
@@ -37,21 +37,21 @@ def talker() -> microgpt.Model:
 
 
 def test_temperature_0_is_greedy_and_draws_no_random_number() -> None:
-    assert draw(np.array([1.0, 3.0, 2.0]), 0, NoDraws(1)) == 1
-    assert draw(np.array([3.0, 3.0, 2.0]), 0.0, NoDraws(1)) == 0  # the first of equals
+    assert draw(np.array([1.0, 3.0, 2.0]), Sampling(0), NoDraws(1)) == 1
+    assert draw(np.array([3.0, 3.0, 2.0]), Sampling(0.0), NoDraws(1)) == 0  # the first of equals
 
 
 @pytest.mark.parametrize("temperature", TINY)
 def test_a_tiny_temperature_gives_the_likeliest(temperature: float) -> None:
     for seed in range(20):
-        assert draw(np.array([1.0, 3.0, 2.0]), temperature, Draws(seed)) == 1
+        assert draw(np.array([1.0, 3.0, 2.0]), Sampling(temperature), Draws(seed)) == 1
 
 
 @pytest.mark.parametrize("temperature", [0, 0.5])
 @pytest.mark.parametrize("odd", [np.nan, np.inf])
 def test_logits_that_are_not_finite_are_an_error(temperature: float, odd: float) -> None:
     with pytest.raises(SamplingError, match="the logits are not finite"):
-        draw(np.array([1.0, odd, 2.0]), temperature, Draws(1))
+        draw(np.array([1.0, odd, 2.0]), Sampling(temperature), Draws(1))
 
 
 def test_draws_follow_the_softmax() -> None:
@@ -60,12 +60,12 @@ def test_draws_follow_the_softmax() -> None:
     for temperature in (0.5, 1.0, 100.0):
         expected = np.exp(logits / temperature)
         expected /= expected.sum()
-        drawn = [draw(logits, temperature, draws) for _ in range(5000)]
+        drawn = [draw(logits, Sampling(temperature), draws) for _ in range(5000)]
         assert np.bincount(drawn, minlength=3) / 5000 == pytest.approx(expected, abs=0.03)
 
 
 def test_logits_far_apart_do_not_overflow() -> None:
-    assert draw(np.array([-1e30, 1e30, 0.0], "float32"), 1.0, Draws(1)) == 1
+    assert draw(np.array([-1e30, 1e30, 0.0], "float32"), Sampling(1.0), Draws(1)) == 1
 
 
 class Fixed(Draws):
@@ -78,10 +78,10 @@ class Fixed(Draws):
 def test_a_token_is_drawn_where_the_sum_of_probabilities_reaches_the_number() -> None:
     logits = np.log([0.25, 0.5, 0.25])
     for number, token in ((2**-24, 0), (0.24, 0), (0.26, 1), (0.74, 1), (0.76, 2), (1 - 2**-24, 2)):
-        assert draw(logits, 1.0, Fixed(number)) == token
+        assert draw(logits, Sampling(1.0), Fixed(number)) == token
     impossible_at_both_ends = np.array([-1e9, 0.0, -1e9])
     for number in (2**-24, 1 - 2**-24):
-        assert draw(impossible_at_both_ends, 1.0, Fixed(number)) == 1
+        assert draw(impossible_at_both_ends, Sampling(1.0), Fixed(number)) == 1
 
 
 # The limits, wherever text is generated.
@@ -97,16 +97,16 @@ def generate(
 
     def chat(temperature: float) -> str:
         if request.param == "chat":
-            talk = Chat(talker, temperature)
+            talk = Chat(talker, Sampling(temperature))
         else:
             talk = Chat(talker)
-            talk.temperature = temperature
+            talk.sampling = Sampling(temperature)
         talk.say(Message("user", "ab"))
         return "".join(talk.reply())
 
     ways: dict[str, Generate] = {
         "generate": lambda temperature: microgpt.generate(model, 1, temperature)[0],
-        "stream_document": lambda t: "".join(stream_document(model, t, Draws(1))),
+        "stream_document": lambda t: "".join(stream_document(model, Sampling(t), Draws(1))),
         "chat": chat,
         "chat, changed": chat,
     }
@@ -127,7 +127,7 @@ def test_temperatures_that_are_refused(generate: Generate, temperature: float) -
 
 
 def test_greedy_text_is_the_likeliest_token_each_time(model: microgpt.Model) -> None:
-    text = "".join(stream_document(model, 0, NoDraws(1)))
+    text = "".join(stream_document(model, Sampling(0), NoDraws(1)))
     step = model.decoder()
     tokens = [0]
     for _ in range(16):
@@ -139,7 +139,7 @@ def test_greedy_text_is_the_likeliest_token_each_time(model: microgpt.Model) -> 
 
 
 def test_a_greedy_reply_draws_no_random_number(talker: microgpt.Model) -> None:
-    talk = Chat(talker, 0)
+    talk = Chat(talker, Sampling(0))
     talk._draws = NoDraws(1)
     talk.say(Message("user", "ab"))
     list(talk.reply())
@@ -165,7 +165,7 @@ def test_the_longest_message_leaves_room_for_a_reply(talker: microgpt.Model) -> 
     talker.weights["lm_head"][0] = 0
     for name in SPECIAL_TOKENS:
         talker.weights["lm_head"][talker.tokenizer.special(name)] = 0
-    talk = Chat(talker, 0)
+    talk = Chat(talker, Sampling(0))
     talk.say(Message("user", "a" * 16))
     assert len("".join(talk.reply())) == 1
     with pytest.raises(microgpt.UserError, match="at most 16 characters here, not 17"):
@@ -242,7 +242,9 @@ def test_an_interrupted_decoder_computes_everything_again(model: microgpt.Model)
 
 def test_check_is_called_before_each_token_of_a_document(model: microgpt.Model) -> None:
     calls = []
-    text = "".join(stream_document(model, 0, Draws(1), "abc", check=lambda: calls.append(1)))
+    text = "".join(
+        stream_document(model, Sampling(0), Draws(1), "abc", check=lambda: calls.append(1))
+    )
     assert len(text) == 16
     assert len(calls) == 16  # BOS, and every character but the last
 

@@ -9,7 +9,15 @@ import pytest
 from microgpt import engines, sampling
 from microgpt.chat.conversations import SPECIAL_TOKENS
 from microgpt.model_io import Array
-from microgpt.sampling import Decoder, Draws, SamplingError, draw, folded_seed, stream_document
+from microgpt.sampling import (
+    Decoder,
+    Draws,
+    Sampling,
+    SamplingError,
+    draw,
+    folded_seed,
+    stream_document,
+)
 from microgpt.tokenizer import Tokenizer
 from ugpt.layout import parameter_table
 
@@ -67,7 +75,7 @@ def test_fewer_documents_are_the_first_of_more(
         assert microgpt.generate(model, number, 1.0, seed=5) == texts[:number]
     monkeypatch.setattr(sampling, "AT_ONCE", 3)
     assert microgpt.generate(model, 20, 1.0, seed=5) == texts
-    streamed = ["".join(stream_document(model, 1.0, Draws(5, i))) for i in range(20)]
+    streamed = ["".join(stream_document(model, Sampling(1.0), Draws(5, i))) for i in range(20)]
     assert streamed == texts
 
 
@@ -97,7 +105,7 @@ class Batched:
             text = list(prompt)
             decoder = Decoder(self.model)
             while len(text) <= decoder.block_size:
-                text.append(draw(decoder.read(text), temperature, draws))
+                text.append(draw(decoder.read(text), Sampling(temperature), draws))
                 if text[-1] == self.model.tokenizer.bos:
                     break
             else:

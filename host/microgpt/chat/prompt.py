@@ -1,6 +1,7 @@
 """Chat with a model at a terminal or through a pipe: `microgpt chat`."""
 
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -13,18 +14,23 @@ import click
 from microgpt.chat.conversations import Conversation, Message
 from microgpt.chat.session import Chat, ChatError
 from microgpt.errors import UserError
+from microgpt.sampling import Sampling
 from microgpt.system.signals import Ended
 from microgpt.system.terminal import as_output, printable
 
 PROMPT = "you> "
 SAVED = Path("chat.jsonl")
 HELP = f"""\
-/reset              start a new conversation
-/save [FILE]        append the conversation to FILE ({SAVED}) as a line to train on
-/temperature [T]    show or set the temperature of replies; 0: always the likeliest
-/say TEXT           say TEXT to the model, also if it is a command: /say help
-/help, help         list the commands
-/quit, quit, exit   leave, as does Ctrl-D; Ctrl-C stops a reply"""
+/reset                    start a new conversation
+/save [FILE]              append the conversation to FILE ({SAVED}) as a line to train on
+/temperature [T]          show or set the temperature of replies; 0: always the likeliest
+/top_k [K]                draw from the K likeliest characters; 0: from all
+/top_p [P]                draw from the likeliest, up to a probability of P; 1: from all
+/min_p [P]                draw from those at least P times as likely as the likeliest
+/repetition_penalty [R]   above 1: what occurred is less likely
+/say TEXT                 say TEXT to the model, also if it is a command: /say help
+/help, help               list the commands
+/quit, quit, exit         leave, as does Ctrl-D; Ctrl-C stops a reply"""
 WITHOUT_SLASH = ("help", "quit", "exit")  # commands that newcomers try without one
 SAY = "/say"
 LEAVE = ("/quit", "/exit")
@@ -123,19 +129,25 @@ def _answered(messages: Conversation) -> Conversation:
     ]
 
 
-def _temperature(chat: Chat, argument: str) -> str:
+def _sampling(name: str, chat: Chat, argument: str) -> str:
+    """Show or set a field of the chat's Sampling."""
+    now = getattr(chat.sampling, name)
     if argument:
         try:
-            value = float(argument)
+            value = type(now)(argument)
         except ValueError:
-            raise ChatError(f"{argument} is not a number") from None
-        chat.temperature = value
-    return f"temperature {chat.temperature:g}"
+            whole = "whole " if isinstance(now, int) else ""
+            raise ChatError(f"{argument} is not a {whole}number") from None
+        chat.sampling = dataclasses.replace(chat.sampling, **{name: value})
+    return f"{name} {getattr(chat.sampling, name):g}"
 
 
 COMMANDS: dict[str, Callable[[Chat, str], str]] = {
     "/help": lambda chat, argument: HELP,
     "/reset": _reset,
     "/save": _save,
-    "/temperature": _temperature,
+    **{
+        f"/{field.name}": functools.partial(_sampling, field.name)
+        for field in dataclasses.fields(Sampling)
+    },
 }

@@ -5,14 +5,14 @@ full, the oldest turns are dropped. Positions are learned and absolute, so that 
 remain have to be computed again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 from microgpt.chat.conversations import Conversation, Message, can_chat, message_tokens
 from microgpt.config import check_seed
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
-from microgpt.model_io import Array
-from microgpt.sampling import Decoder, Draws, check_temperature, draw
+from microgpt.sampling import Decoder, Drawn, Draws, Sampling, continued
 
 
 def longest_message(model: Model) -> int:
@@ -39,36 +39,32 @@ def understood(model: Model, text: str) -> str:
 
 
 class Chat:
-    """A conversation with a model; the seed and the user's messages determine all replies."""
+    """A conversation with a model; the seed and the user's messages determine all replies.
 
-    def __init__(self, model: Model, temperature: float = 0.5, seed: int = 42) -> None:
-        """Raise ChatError if the model cannot chat.
+    `sampling` is how the tokens of replies are drawn, and can be set to another at any time.
+    """
 
-        Raises SamplingError for an impossible temperature, ConfigError for a negative seed.
+    def __init__(
+        self, model: Model, sampling: Sampling = Sampling(), seed: int = 42, number: int = 0
+    ) -> None:
+        """Make a new conversation; those of one seed with other numbers have other replies.
+
+        Raises ChatError if the model cannot chat, ConfigError for a negative seed.
         """
         if not can_chat(model.tokenizer):
             raise ChatError("this model cannot chat: train one with microgpt train --chat")
         self.model = model
         self._decoder = Decoder(model)
-        self.temperature = temperature
+        self.sampling = sampling
         check_seed(seed)
         self._seed = seed
+        self._number = number
         self.reset()
-
-    @property
-    def temperature(self) -> float:
-        """The temperature of replies; 0 is greedy."""
-        return self._temperature
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        check_temperature(value)
-        self._temperature = value
 
     def reset(self) -> None:
         """Start a new conversation, with the seed's first random number."""
         self.messages: Conversation = []
-        self._draws = Draws(self._seed)
+        self._draws = Draws(self._seed, self._number)
         self._turns: list[list[int]] = []  # the messages in the block, as tokens
         self._decoder.restart()
 
@@ -79,10 +75,20 @@ class Chat:
         self._turns.append(message_tokens(self.model.tokenizer, message))
 
     def reply(self, check: Callable[[], None] = lambda: None) -> Iterator[str]:
-        """Yield the characters of the assistant's reply, which ends with the block at the latest.
+        """Yield the characters of the assistant's reply; see `draw_reply`."""
+        tokenizer = self.model.tokenizer
+        with closing(self.draw_reply(check)) as reply:
+            for token, _ in reply:
+                if tokenizer.is_character(token):
+                    yield tokenizer.decode([token])
 
-        The characters that were yielded are added to the conversation, also if the caller stops
-        early. For `check` see `Decoder`.
+    def draw_reply(self, check: Callable[[], None] = lambda: None) -> Generator[Drawn, None, None]:
+        """Yield the tokens of the assistant's reply, which ends with the block at the latest.
+
+        They are characters. The last one is another token if the reply ends by itself, and not if
+        it ends because the block is full. The characters that were yielded are added to the
+        conversation, also if the caller stops early: then it closes the generator. For `check` see
+        `Decoder`.
         """
         tokenizer = self.model.tokenizer
         self._decoder.check = check
@@ -90,22 +96,21 @@ class Chat:
         turn = [opening]
         self._turns.append(turn)
         try:
-            while (logits := self._logits()) is not None:
-                token = draw(logits, self._temperature, self._draws)
-                if not tokenizer.is_character(token):
-                    break
-                turn.append(token)
-                yield tokenizer.decode([token])
+            while len(tokens := self._tokens()) <= self._decoder.block_size:
+                for drawn in continued(self._decoder, tokens, self.sampling, self._draws):
+                    if not tokenizer.is_character(drawn.token):
+                        yield drawn
+                        return
+                    turn.append(drawn.token)
+                    yield drawn
         finally:
             self.messages.append(Message("assistant", tokenizer.decode(turn)))
             turn.append(end_turn)
 
-    def _logits(self) -> Array | None:
-        """Return the logits after the conversation; None if one exchange fills the block."""
+    def _tokens(self) -> list[int]:
+        """Return the conversation in tokens, more than block_size if one exchange fills it."""
         self._drop_oldest()
-        tokenizer = self.model.tokenizer
-        tokens = [tokenizer.bos, *(token for turn in self._turns for token in turn)]
-        return self._decoder.read(tokens) if len(tokens) <= self._decoder.block_size else None
+        return [self.model.tokenizer.bos, *(token for turn in self._turns for token in turn)]
 
     def _drop_oldest(self) -> None:
         """Drop turns until the rest fits the block; keep two, and let a user's be the first."""

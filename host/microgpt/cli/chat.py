@@ -9,8 +9,9 @@ from click.core import ParameterSource
 
 import microgpt
 from microgpt.cli.console import say
-from microgpt.cli.options import PATH, engine_option, require, seed_option, temperature_option
+from microgpt.cli.options import PATH, engine_option, require, sampling_options, seed_option
 from microgpt.runs.folder import RUNS
+from microgpt.sampling import Sampling
 
 PORT = 8080
 
@@ -26,10 +27,10 @@ def default_port() -> int:
 
 @click.command("chat")
 @click.argument("folder", type=PATH)
-@temperature_option
+@sampling_options
 @seed_option
 @engine_option
-def chat_command(folder: Path, temperature: float, seed: int, engine: str) -> None:
+def chat_command(folder: Path, seed: int, engine: str, sampling: Sampling) -> None:
     """Talk with a model that was trained with --chat.
 
     Type /help for its commands.
@@ -39,7 +40,7 @@ def chat_command(folder: Path, temperature: float, seed: int, engine: str) -> No
     from microgpt.chat.prompt import talk
     from microgpt.chat.session import Chat
 
-    talk(Chat(microgpt.load(folder, engine=engine), temperature, seed))
+    talk(Chat(microgpt.load(folder, engine=engine), sampling, seed))
 
 
 @click.command("serve")

@@ -21,12 +21,13 @@ from microgpt.cli.options import (
     json_option,
     model_options,
     naming_options,
+    sampling_options,
     seed_option,
-    temperature_option,
 )
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.engines import NOT_BUILT, native_is_here
 from microgpt.lab.gradcheck import TOLERANCE, gradcheck, relative_errors
+from microgpt.sampling import Sampling
 from microgpt.training import check_step
 
 DOCUMENTS = ("emma", "a", "maryalexandrina")  # that gradients are checked on
@@ -35,19 +36,20 @@ DOCUMENTS = ("emma", "a", "maryalexandrina")  # that gradients are checked on
 @click.command("generate")
 @click.argument("folder", type=PATH)
 @click.option("-n", "--num-samples", default=20, show_default=True, help="How many.")
-@temperature_option
+@sampling_options
 @seed_option
 @click.option("--prompt", default="", help="What each document begins with.")
 @engine_option
 def generate_command(
-    folder: Path, num_samples: int, temperature: float, seed: int, prompt: str, engine: str
+    folder: Path, num_samples: int, seed: int, prompt: str, engine: str, sampling: Sampling
 ) -> None:
     """Generate documents with a model.
 
     Example: microgpt generate runs/first --temperature 0.8
     """
     model = microgpt.load(folder, engine=engine)
-    for text in microgpt.generate(model, num_samples, temperature, seed, prompt):
+    how = dataclasses.asdict(sampling)
+    for text in microgpt.generate(model, num_samples, seed=seed, prompt=prompt, **how):
         give(text)
 
 

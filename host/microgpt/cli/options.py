@@ -1,7 +1,7 @@
 """Options that several commands share, each with one default and one help text.
 
-Sizes of a model and settings of a training are not listed here: they are the fields of ModelConfig
-and TrainConfig, and a command receives them as one of these.
+Sizes of a model, settings of a training and of sampling are not listed here: they are the fields of
+ModelConfig, TrainConfig and Sampling, and a command receives them as one of these.
 """
 
 import dataclasses
@@ -27,6 +27,7 @@ from microgpt.config import (
 from microgpt.engines import AUTO, DTYPES, ENGINES
 from microgpt.errors import ConfigError
 from microgpt.runs.plan import Plan, PlanError
+from microgpt.sampling import Sampling, SamplingError
 
 Command = Callable[..., object]  # the function of a command
 Decorator = Callable[[Command], Command]
@@ -52,6 +53,13 @@ MODEL_HELP = {
     "block_size": "Most positions of a document.",
     "tie_lm_head": "Use the token embeddings as the output matrix.",
     "input_rmsnorm": "Normalize the embeddings (RMSNorm).",
+}
+_SAMPLING_HELP = {
+    "temperature": "0: greedy, the likeliest token.",
+    "top_k": "Draw from this many tokens, the likeliest; 0: from all.",
+    "top_p": "Draw from the likeliest, up to this sum of probabilities; 1: from all.",
+    "min_p": "Draw from those at least this many times as likely as the likeliest; 0: from all.",
+    "repetition_penalty": "Above 1: what occurred is less likely; 1: off.",
 }
 _TYPES: dict[str, click.Choice[str] | type] = {  # where the default does not say it
     "order": click.Choice(ORDERS),
@@ -102,8 +110,20 @@ def model_options(command: Command) -> Command:
     return _collected(ModelConfig, "model", names, options)(command)
 
 
+def sampling_options(command: Command) -> Command:
+    """Add an option for each field of Sampling; the command receives one as `sampling`."""
+    fields = {field.name: field.default for field in dataclasses.fields(Sampling)}
+    options = [
+        click.option(
+            option_word(name), name, default=default, show_default=True, help=_SAMPLING_HELP[name]
+        )
+        for name, default in fields.items()
+    ]
+    return _collected(Sampling, "sampling", tuple(fields), options)(command)
+
+
 def option_word(field: str) -> str:
-    """Return the option for a field of ModelConfig or TrainConfig."""
+    """Return the option for a field of ModelConfig, TrainConfig or Sampling."""
     return "--" + field.replace("_", "-")
 
 
@@ -111,17 +131,17 @@ def option_word(field: str) -> str:
 def naming_options(
     fields: Iterable[str] = (*field_names(ModelConfig), *field_names(TrainConfig)),
 ) -> Iterator[None]:
-    """Let a ConfigError in the block name options, --n-embd, where it names fields, n_embd."""
+    """Let an error in the block name options, --n-embd, where it names fields, n_embd."""
     try:
         yield
-    except ConfigError as error:
+    except (ConfigError, SamplingError) as error:
         a_field = rf"(?<![\w-])({'|'.join(fields)})\b"
         named = re.sub(a_field, lambda found: option_word(found[1]), str(error))
-        raise ConfigError(named) from error
+        raise type(error)(named) from error
 
 
 def _collected(
-    kind: type[ModelConfig] | type[TrainConfig],
+    kind: type[ModelConfig] | type[TrainConfig] | type[Sampling],
     parameter: str,
     names: Sequence[str],
     options: Sequence[Decorator],
@@ -174,9 +194,6 @@ seed_option = click.option(
     show_default=True,
     callback=_checked_seed,
     help=_SEED_HELP,
-)
-temperature_option = click.option(
-    "--temperature", default=0.5, show_default=True, help="0: greedy, the likeliest token."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 

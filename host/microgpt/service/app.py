@@ -4,6 +4,7 @@ The model computes in a bounded pool of threads, so that the event loop never wa
 request has its own random numbers and KV cache, so that its answer depends on its seed only.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -118,10 +119,10 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
             return sampling.generate(
                 model,
                 request.num_samples,
-                request.temperature,
-                request.seed,
-                request.prompt,
-                check,
+                seed=request.seed,
+                prompt=request.prompt,
+                check=check,
+                **dataclasses.asdict(request.sampling),
             )
 
         return Samples(samples=await pool.run(work))
@@ -150,7 +151,7 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
         request: AnyChatRequest = body
 
         def work() -> Iterator[str]:
-            talk = Chat(model, request.temperature, request.seed)
+            talk = Chat(model, request.sampling, request.seed)
             for message in request.messages:
                 talk.say(conversations.Message(message.role, message.content))
             yield from talk.reply(check)

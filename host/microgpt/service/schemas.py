@@ -1,14 +1,15 @@
 """The bodies of requests and answers; FastAPI validates and documents them."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from microgpt.chat import conversations
 from microgpt.chat.session import longest_message, understood
 from microgpt.engines.base import Model
-from microgpt.sampling import MAX_TEMPERATURE, folded_prompt
+from microgpt.sampling import LIMITS, Sampling, folded_prompt
 
 # The pattern in the schema has the vocabulary alone: what folds to it depends on Unicode's tables.
 FOLDED = "Other characters are folded to the vocabulary, such as capitals, or refused."
@@ -39,17 +40,44 @@ Seed = Annotated[
     Field(ge=0, le=LARGEST_SEED, description="The same seed, the same answer."),
     BeforeValidator(_whole),
 ]
-Temperature = Annotated[
-    float,
-    Field(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False, description="0: always the likeliest."),
-]
 
 
-class AnyGenerateRequest(Strict):
+def _number(name: str, description: str) -> Any:  # Any: pydantic's own type of a field's limits
+    """Return the limits of a field of Sampling that is a number."""
+    least, largest = LIMITS[name]
+    return Field(ge=least, le=largest, allow_inf_nan=False, description=description)
+
+
+class SamplingRequest(Strict):
+    """How tokens are drawn: the fields of Sampling."""
+
+    temperature: Annotated[float, _number("temperature", "0: always the likeliest.")] = 0.5
+    top_k: Annotated[
+        int,
+        Field(ge=0, description="Draw from this many tokens, the likeliest; 0: from all."),
+        BeforeValidator(_whole),
+    ] = 0
+    top_p: Annotated[
+        float, _number("top_p", "Draw from the likeliest, up to this sum of probabilities.")
+    ] = 1.0
+    min_p: Annotated[
+        float,
+        _number("min_p", "Draw from those at least this many times as likely as the likeliest."),
+    ] = 0.0
+    repetition_penalty: Annotated[
+        float, _number("repetition_penalty", "Above 1: what occurred is less likely.")
+    ] = 1.0
+
+    @property
+    def sampling(self) -> Sampling:
+        """These fields as a Sampling."""
+        return Sampling(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Sampling)})
+
+
+class AnyGenerateRequest(SamplingRequest):
     """How many documents to generate, and how, for any model."""
 
     num_samples: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 1
-    temperature: Temperature = 0.5
     seed: Seed = 42
     prompt: str = ""
 
@@ -138,11 +166,10 @@ class AnyChatMessage(Strict):
     content: str
 
 
-class AnyChatRequest(Strict):
+class AnyChatRequest(SamplingRequest):
     """A conversation to reply to, for any model."""
 
     messages: Sequence[AnyChatMessage]
-    temperature: Temperature = 0.5
     seed: Seed = 42
     stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
 

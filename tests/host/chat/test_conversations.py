@@ -21,6 +21,7 @@ from microgpt.chat.conversations import (
 from microgpt.chat.session import Chat
 from microgpt.cli.train import train_command
 from microgpt.data import DataError, charset_of
+from microgpt.sampling import Sampling
 from microgpt.tokenizer import Tokenizer
 from microgpt.training import split
 
@@ -179,7 +180,7 @@ def test_train_chat_alone_makes_a_model_that_chats(tmp_path: Path) -> None:
     model = microgpt.load(tmp_path / "talk")
     talks, _ = read_conversations(CONVERSATIONS)
     for conversation in talks:
-        chat = Chat(model, temperature=0)
+        chat = Chat(model, Sampling(0))
         for question, answer in zip(conversation[::2], conversation[1::2], strict=True):
             chat.say(question)
             assert "".join(chat.reply()) == answer.content

@@ -14,6 +14,7 @@ import pytest
 from microgpt.chat import prompt
 from microgpt.chat.conversations import read_conversations
 from microgpt.chat.session import Chat
+from microgpt.sampling import Sampling
 
 
 def test_what_is_saved_can_be_trained_on_whatever_was_replied(
@@ -26,7 +27,7 @@ def test_what_is_saved_can_be_trained_on_whatever_was_replied(
     said = "bye\n/save a.jsonl\nhi\nbye\n/save a.jsonl\nada\n/save a.jsonl\n"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO(said))
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     original = chat.reply
 
     def silent_at_bye():
@@ -129,7 +130,7 @@ def said(model: microgpt.Model, lines: str) -> list[str]:
     """Return the lines that a chat prints for these lines from a pipe."""
     printed = io.StringIO()
     with mock.patch.object(sys, "stdin", io.StringIO(lines)), redirect_stdout(printed):
-        prompt.talk(Chat(model, temperature=0))
+        prompt.talk(Chat(model, Sampling(0)))
     return printed.getvalue().splitlines()
 
 
@@ -139,7 +140,7 @@ def test_a_programming_error_is_not_an_error_of_the_user(
     def broken(*_: object) -> None:
         raise ValueError("a mistake in the program")
 
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     monkeypatch.setattr(chat, "say", broken)
     monkeypatch.setattr(sys, "stdin", io.StringIO("hi\n"))
     with pytest.raises(ValueError, match="a mistake in the program"):

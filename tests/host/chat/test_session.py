@@ -7,6 +7,7 @@ import microgpt
 import pytest
 from microgpt.chat.conversations import CONVERSATIONS, SPECIAL_TOKENS, Message, read_conversations
 from microgpt.chat.session import Chat
+from microgpt.sampling import Sampling
 
 
 def ask(chat: Chat, text: str) -> str:
@@ -17,14 +18,14 @@ def ask(chat: Chat, text: str) -> str:
 def test_greedy_replies_of_a_model_that_memorised_are_exact(memorised: microgpt.Model) -> None:
     talks, _ = read_conversations(CONVERSATIONS)
     for talk in talks:
-        chat = Chat(memorised, temperature=0)
+        chat = Chat(memorised, Sampling(0))
         for question, answer in zip(talk[::2], talk[1::2], strict=True):
             assert ask(chat, question.content) == answer.content
         assert chat.messages == talk
 
 
 def test_a_message_is_folded_to_the_vocabulary(memorised: microgpt.Model) -> None:
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     assert ask(chat, "Hi") == "hello! what is your name?"
     assert ask(chat, "ÁDA") == "nice to meet you, ada."
     assert [message.content for message in chat.messages[::2]] == ["hi", "ada"]
@@ -52,7 +53,7 @@ def test_every_token_is_computed_once_while_the_block_has_room(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = counted(memorised, monkeypatch)
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     said = []
     for text in ("hi", "ada"):
         said += [f"<|user|>{text}<|end_turn|><|assistant|>", ask(chat, text), "<|end_turn|>"]
@@ -65,7 +66,7 @@ def test_the_oldest_turns_go_when_the_block_is_full(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = counted(memorised, monkeypatch)
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     for text in ("what is a loss?", "what is attention?", "what is python?", "what is a token?"):
         ask(chat, text)
     assert computed.count(memorised.tokenizer.bos) > 1  # from the beginning once more
@@ -80,7 +81,7 @@ def test_the_oldest_turns_go_when_the_block_is_full(
 def test_dropping_hundreds_of_turns_begins_the_cache_once(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     for _ in range(200):
         chat.say(Message("user", "hi"))
         chat.say(Message("assistant", "hello! what is your name?"))
@@ -99,7 +100,7 @@ def test_check_can_stop_a_reply_between_any_two_tokens(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = counted(memorised, monkeypatch)
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     chat.say(Message("user", "what is a loss?"))
 
     def check() -> None:
@@ -115,11 +116,11 @@ def test_a_cache_after_dropping_gives_what_a_new_chat_with_those_turns_gives(
     memorised: microgpt.Model,
 ) -> None:
     questions = ["who are you?", "what is a loss?", "hi", "ada", "help", "bye"]
-    old = Chat(memorised, temperature=0)
+    old = Chat(memorised, Sampling(0))
     for text in questions:
         ask(old, text)
     decode = memorised.tokenizer.decode
-    new = Chat(memorised, temperature=0)
+    new = Chat(memorised, Sampling(0))
     for turn in old._turns:
         role = decode(turn[:1], special=True).strip("<|>")
         new.say(Message(role, decode(turn)))
@@ -132,7 +133,7 @@ def test_a_reply_ends_with_the_block() -> None:
     for name in SPECIAL_TOKENS:
         model.weights["lm_head"][model.tokenizer.special(name)] = 0
     model.weights["lm_head"][0] = 0
-    chat = Chat(model, temperature=0.01, seed=1)
+    chat = Chat(model, Sampling(0.01), seed=1)
     for text in ("a", "ab" * 4, "b"):
         reply = ask(chat, text)
         assert len(reply) <= 12 - 4 - len(text) + 1
@@ -152,7 +153,7 @@ def test_a_message_that_cannot_be_said(memorised: microgpt.Model) -> None:
 
 
 def test_the_seed_fixes_replies_and_reset_begins_again(memorised: microgpt.Model) -> None:
-    chats = [Chat(memorised, temperature=6, seed=seed) for seed in (1, 1, 2)]
+    chats = [Chat(memorised, Sampling(6), seed=seed) for seed in (1, 1, 2)]
     first, second, other = ([ask(chat, text) for text in ("hi", "ada")] for chat in chats)
     assert first == second != other
     chats[0].reset()
@@ -164,7 +165,7 @@ def test_a_reply_that_is_stopped_stays_in_the_conversation(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = counted(memorised, monkeypatch)
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     chat.say(Message("user", "hi"))
     reply = chat.reply()
     pieces = list(itertools.islice(reply, 5))
@@ -179,7 +180,7 @@ def test_a_reply_that_is_stopped_stays_in_the_conversation(
 def test_ctrl_c_in_the_middle_of_a_token_does_not_break_the_cache(
     memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chat = Chat(memorised, temperature=0)
+    chat = Chat(memorised, Sampling(0))
     step = chat._decoder._step
     calls = itertools.count()
 
@@ -202,7 +203,7 @@ def test_who_may_not(names_folder: Path, memorised: microgpt.Model) -> None:
         Chat(microgpt.load(names_folder))
     for temperature in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="temperature"):
-            Chat(memorised, temperature)
+            Chat(memorised, Sampling(temperature))
 
 
 def test_a_negative_seed_is_refused(memorised: microgpt.Model) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from microgpt import memory, sampling
 from microgpt.engines.base import Model
-from microgpt.sampling import Decoder, Draws, SamplingError, stream_document
+from microgpt.sampling import Decoder, Draws, Sampling, SamplingError, stream_document
 
 from tests.support.engines import built, pair
 
@@ -98,7 +98,7 @@ def test_a_document_is_the_same_in_any_company(names: tuple[Model, Model]) -> No
 def test_one_at_a_time_and_many_at_once_are_the_same_documents(names: tuple[Model, Model]) -> None:
     native, _ = names
     many = microgpt.generate(native, 300, 1.0, 3)
-    each = ["".join(stream_document(native, 1.0, Draws(3, i))) for i in range(300)]
+    each = ["".join(stream_document(native, Sampling(1.0), Draws(3, i))) for i in range(300)]
     assert sum(a != b for a, b in zip(many, each, strict=True)) <= 1
 
 

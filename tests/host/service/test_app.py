@@ -8,6 +8,7 @@ import microgpt
 import pytest
 from microgpt.chat.conversations import SPECIAL_TOKENS, Message
 from microgpt.chat.session import Chat
+from microgpt.sampling import Sampling
 
 httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
@@ -69,7 +70,7 @@ def test_a_conversation_longer_than_the_block(
     turns = [*HI["messages"], {"role": "assistant", "content": "hello! what is your name?"}]
     messages = turns * 50 + [{"role": "user", "content": "thanks"}]
     response = talker.post("/microgpt/v1/chat", json={"messages": messages, "temperature": 0})
-    talk = Chat(memorised, 0)
+    talk = Chat(memorised, Sampling(0))
     for message in messages:
         talk.say(Message(**message))
     assert response.json()["content"] == "".join(talk.reply())

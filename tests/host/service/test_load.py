@@ -12,6 +12,7 @@ import microgpt
 import pytest
 from microgpt.chat.conversations import Message
 from microgpt.chat.session import Chat
+from microgpt.sampling import Sampling
 
 from tests.support.services import Service
 
@@ -36,7 +37,7 @@ def test_200_clients(chat_service: Service, memorised: microgpt.Model) -> None:
     samples = [microgpt.generate(memorised, 1, 1.0, seed)[0] for seed in range(10)]
     replies = []
     for seed in range(10):
-        talk = Chat(memorised, 4.0, seed)
+        talk = Chat(memorised, Sampling(4.0), seed)
         talk.say(Message("user", "hi"))
         replies.append("".join(talk.reply()))
     served = 0

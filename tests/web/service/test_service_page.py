@@ -7,6 +7,7 @@ import microgpt
 import pytest
 from microgpt.chat.conversations import Message
 from microgpt.chat.session import Chat
+from microgpt.sampling import Sampling
 
 pytest.importorskip("selenium", reason="needs Selenium: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
@@ -117,7 +118,7 @@ def test_a_long_conversation_is_sent_as_far_as_it_fits_a_block(
     page.until(lambda: page.the("#chat-form").is_displayed())
     page.slide("#chat-temperature", 0)
     block = memorised.config.block_size
-    talk = Chat(memorised, 0)
+    talk = Chat(memorised, Sampling(0))
     for text in (
         "hi",
         "what is attention?",
