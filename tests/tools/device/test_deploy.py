@@ -120,12 +120,13 @@ def test_sizes_go_into_the_boards_own_settings(board: MicroPythonBoard, names: P
 
 
 def test_the_settings_of_an_image_are_as_they_were(board: MicroPythonBoard, names: Path):
-    (board.flash / "ugpt.json").write_bytes(settings_file({"n_embd": 24}))
+    settings = settings_file({**LONG_RUN, "n_embd": 24})  # a short run would end in between
+    (board.flash / "ugpt.json").write_bytes(settings)
     first = run_tool(board.port, names)
     assert first.returncode == 0, first.stderr
     again = run_tool(board.port, names, "--n-embd", "24")
     assert "0 files copied" in again.stdout, again.stderr
-    assert (board.flash / "ugpt.json").read_bytes() == settings_file({"n_embd": 24})
+    assert (board.flash / "ugpt.json").read_bytes() == settings
     assert_trains(board.port)
 
 
