@@ -66,9 +66,7 @@ class SiteServer:
         self.down = False
         self.held: set[str] = set()
         handler = partial(_SiteHandler, self, directory=str(folder))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
         self.host = f"127.0.0.1:{self._server.server_port}"
@@ -87,6 +85,13 @@ class SiteServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    # A page asks for some 70 files at once: a connection that finds no place waits a second.
+    request_queue_size = 128
 
 
 class _SiteHandler(Handler):

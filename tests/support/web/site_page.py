@@ -22,4 +22,4 @@ class SitePage(Page):
         assert not others, f"asked {', '.join(others)}, not only {host}"
         # "rendering": advice about reading a canvas back, which is a test's doing
         log = [entry for entry in self.driver.get_log("browser") if entry["source"] != "rendering"]
-        assert log == []
+        assert log == [], log
