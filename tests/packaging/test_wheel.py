@@ -38,6 +38,7 @@ print(_native.isa)
 FILES = (
     "microgpt/datasets/names.txt",
     "microgpt/datasets/conversations.jsonl",
+    "microgpt/datasets/conversations-validation.jsonl",
     "microgpt/py.typed",
     "microgpt_board/py.typed",
     "microgpt_board/emulation/xtensa.c",

@@ -7,11 +7,14 @@ import pytest
 from microgpt import data
 from microgpt.chat import conversations
 
+# Conversations that a small model learns in seconds; they stay when the shipped ones change.
+TALKS = Path(__file__).with_name("talks.jsonl")
+
 
 @pytest.fixture(scope="session")
 def memorised() -> microgpt.Model:
-    """A chat model that has learned the shipped conversations by heart."""
-    talks, _ = conversations.read_conversations(conversations.CONVERSATIONS)
+    """A chat model that has learned the conversations of TALKS by heart."""
+    talks, _ = conversations.read_conversations(TALKS)
     config = microgpt.ModelConfig(n_embd=32, block_size=128)
     charset = data.charset_of([message.content for talk in talks for message in talk])
     model = microgpt.create(config, charset, special_tokens=conversations.SPECIAL_TOKENS)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt.chat.conversations import CONVERSATIONS, SPECIAL_TOKENS, Message, read_conversations
+from microgpt.chat.conversations import SPECIAL_TOKENS, Message, read_conversations
 from microgpt.chat.session import Chat
 from microgpt.sampling import Sampling
+
+from tests.support.models import TALKS
 
 
 def ask(chat: Chat, text: str) -> str:
@@ -16,7 +18,7 @@ def ask(chat: Chat, text: str) -> str:
 
 
 def test_greedy_replies_of_a_model_that_memorised_are_exact(memorised: microgpt.Model) -> None:
-    talks, _ = read_conversations(CONVERSATIONS)
+    talks, _ = read_conversations(TALKS)
     for talk in talks:
         chat = Chat(memorised, Sampling(0))
         for question, answer in zip(talk[::2], talk[1::2], strict=True):

@@ -1,0 +1,111 @@
+"""The shipped conversations: enough of them, within a block, without contradictions."""
+
+import re
+from collections import defaultdict
+
+import pytest
+from microgpt.chat.conversations import (
+    CONVERSATIONS,
+    SPECIAL_TOKENS,
+    Conversation,
+    chat_documents,
+    read_conversations,
+)
+from microgpt.data import charset_of
+from microgpt.tokenizer import Tokenizer
+
+HELD_OUT = CONVERSATIONS.with_name("conversations-validation.jsonl")
+
+
+def read(path) -> list[Conversation]:
+    conversations, malformed = read_conversations(path)
+    assert not malformed
+    return conversations
+
+
+TRAINING, OTHERS = read(CONVERSATIONS), read(HELD_OUT)
+
+
+def charset(conversations: list[Conversation]) -> str:
+    return charset_of([message.content for talk in conversations for message in talk])
+
+
+def plain(text: str) -> str:
+    """Return a question as it is for somebody who types no capitals and no marks at its end."""
+    return text.lower().rstrip(".!? ")
+
+
+def exchanges(conversations: list[Conversation]) -> list[tuple[tuple[str, ...], str]]:
+    """Return each reply with what was said before it: (..., the question), the reply."""
+    return [
+        (tuple(message.content for message in talk[: i + 1]), talk[i + 1].content)
+        for talk in conversations
+        for i in range(0, len(talk), 2)
+    ]
+
+
+def test_how_many_there_are() -> None:
+    """300 exchanges and more, each in several wordings; a name that is repeated is not counted."""
+    wordings = defaultdict(set)
+    for (*_, question), reply in exchanges(TRAINING):
+        wordings[reply].add(question)
+    several = [
+        reply
+        for reply, questions in wordings.items()
+        if len(questions) >= 3 and not reply.startswith(("Nice to meet you, ", "Your name is "))
+    ]
+    assert len(several) >= 300
+    assert 1000 <= len(TRAINING) <= 1600
+    names = {reply for reply in wordings if reply.startswith("Nice to meet you, ")}
+    assert len(names) >= 40
+    for reply in names:
+        name = reply.removeprefix("Nice to meet you, ").removesuffix("!")
+        assert f"Your name is {name}." in wordings
+
+
+@pytest.mark.parametrize("path", [CONVERSATIONS, HELD_OUT], ids=["training", "others"])
+def test_every_one_fits_the_block_whole(path) -> None:
+    tokenizer = Tokenizer(charset(TRAINING), special_tokens=SPECIAL_TOKENS)
+    chats = chat_documents(tokenizer, read(path), block_size=128)
+    assert (chats.cut, chats.too_long) == (0, 0)
+    assert all(document.tokens[-1] == tokenizer.bos for document in chats.documents)
+
+
+def test_the_characters() -> None:
+    known = charset(TRAINING)
+    assert known.isascii()
+    assert len(known) <= 75
+    assert set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,!?'") <= set(known)
+    assert set(charset(OTHERS)) <= set(known)
+
+
+def test_the_same_words_before_it_have_one_reply() -> None:
+    """Without this no model could be right at temperature 0."""
+    replies: dict[tuple[str, ...], str] = {}
+    for said, reply in exchanges(TRAINING) + exchanges(OTHERS):
+        key = tuple(map(plain, said))
+        assert replies.setdefault(key, reply) == reply, said
+
+
+def test_no_wording_that_is_held_out_is_in_the_training_ones() -> None:
+    asked = {talk[i].content for talk in TRAINING for i in range(0, len(talk), 2)}
+    replies = {reply for _, reply in exchanges(TRAINING)}
+    assert len(OTHERS) >= 300
+    for talk in OTHERS:
+        assert talk[0].content not in asked
+        assert {message.content for message in talk[1::2]} <= replies
+
+
+def test_the_assistant_writes_sentences() -> None:
+    """A capital or a digit first, except where a name or a command has none; a mark at the end."""
+    lower = ("native", "scalar")
+    for _, reply in exchanges(TRAINING):
+        assert re.match(r"[A-Z0-9]", reply) or reply.startswith(lower), reply
+        assert reply[-1] in ".!?", reply
+        assert "  " not in reply
+        assert len(reply) <= 60, reply
+
+
+def test_no_conversation_is_there_twice() -> None:
+    lines = [line for path in (CONVERSATIONS, HELD_OUT) for line in path.read_text().splitlines()]
+    assert len(set(lines)) == len(lines)
