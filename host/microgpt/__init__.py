@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # as in typing, which takes time as well
 if TYPE_CHECKING:
     from microgpt import config as config
     from microgpt import data as data
+    from microgpt import display as display
     from microgpt import engines as engines
     from microgpt import errors as errors
     from microgpt import model_io as model_io
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from microgpt import tokenizer as tokenizer
     from microgpt import training as training
     from microgpt.config import ModelConfig, TrainConfig
+    from microgpt.display import progress
     from microgpt.engines import create, load
     from microgpt.engines.base import Model
     from microgpt.errors import ConfigError, UserError
     from microgpt.model_io import ModelFolderError
+    from microgpt.runs.log import RunError
+    from microgpt.runs.run import Run, read_run
     from microgpt.sampling import Sampling, generate
     from microgpt.tokenizer import Tokenizer
     from microgpt.training import Document, Record, TrainingError, train
@@ -32,6 +36,8 @@ __all__ = [
     "ModelConfig",
     "ModelFolderError",
     "Record",
+    "Run",
+    "RunError",
     "Sampling",
     "Tokenizer",
     "TrainConfig",
@@ -40,16 +46,21 @@ __all__ = [
     "create",
     "generate",
     "load",
+    "progress",
+    "read_run",
     "train",
 ]
 
 _MODULES = {  # the module of each of these names, and the names of which each is a module
     "config": ("ModelConfig", "TrainConfig"),
     "data": (),
+    "display": ("progress",),
     "engines": ("create", "load"),
     "engines.base": ("Model",),
     "errors": ("ConfigError", "UserError"),
     "model_io": ("ModelFolderError",),
+    "runs.log": ("RunError",),
+    "runs.run": ("Run", "read_run"),
     "sampling": ("Sampling", "generate"),
     "tokenizer": ("Tokenizer",),
     "training": ("Document", "Record", "TrainingError", "train"),
@@ -67,4 +78,4 @@ if not TYPE_CHECKING:  # which would else take any name for one of this package
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__, *_MODULES} - {"engines.base"})
+        return sorted({*globals(), *__all__, *(name for name in _MODULES if "." not in name)})

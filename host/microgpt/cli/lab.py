@@ -14,7 +14,7 @@ from rich.table import Table
 
 import microgpt
 from microgpt import data
-from microgpt.cli.console import bar, console, say, warn
+from microgpt.cli.console import console, say, warn
 from microgpt.cli.options import (
     PATH,
     data_option,
@@ -27,6 +27,7 @@ from microgpt.cli.options import (
     train_options,
 )
 from microgpt.config import FORMER_NAMES, ModelConfig, TrainConfig, field_names
+from microgpt.display import bar
 from microgpt.engines import NOT_BUILT, native_is_here
 from microgpt.errors import UserError
 from microgpt.lab.ablation import ABLATION, Setting, Vary, check_here, trainings
@@ -170,7 +171,7 @@ def ablate_command(
 def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
     """Yield what shows the progress of `total` trainings: a bar, or a line each in a pipe."""
     live = console.is_terminal
-    with bar("{task.description}") as progress:
+    with bar("{task.description}", console) as progress:
         task = progress.add_task("", total=total)
 
         def show(done: int, training: str) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 import microgpt
 from microgpt import data
-from microgpt.cli.console import bar, console, give, say
+from microgpt.cli.console import console, give, say
 from microgpt.cli.options import (
     PATH,
     engine_option,
@@ -25,6 +25,7 @@ from microgpt.cli.options import (
     seed_option,
 )
 from microgpt.config import ModelConfig, TrainConfig
+from microgpt.display import bar
 from microgpt.engines import NOT_BUILT, native_is_here
 from microgpt.lab.gradcheck import TOLERANCE, gradcheck, relative_errors
 from microgpt.sampling import Sampling

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ugpt.layout import parameter_count, parameter_table
 
-from microgpt import model_io
+from microgpt import boards, html, model_io
 from microgpt.config import ModelConfig
 from microgpt.errors import ConfigError, UserError
 from microgpt.model_io import Array, Matrices
@@ -33,6 +33,7 @@ BlockStep = Callable[[int, int, int, float, int], float]
 
 # {dtype of the arithmetic: dtype of the parameters, their gradients and Adam's moments}
 STORED = {"float32": "float32", "float64": "float64", "bfloat16": "float32"}
+MOST_LISTED = 100  # matrices that a notebook lists
 
 
 class Block(NamedTuple):
@@ -78,6 +79,34 @@ class Model(ABC):
     def parameter_count(self) -> int:
         """The number of parameters."""
         return int(parameter_count(self.sizes))
+
+    def __repr__(self) -> str:
+        return f"<model of {self.parameter_count:,} parameters, engine {self.engine}, {self.dtype}>"
+
+    def _repr_html_(self) -> str:
+        """Return the facts about the model as a notebook shows them."""
+        tokenizer = self.tokenizer
+        fits = [name for name in boards.MEMORY if not boards.refusal(name, self.sizes)]
+        matrices = [
+            (name, f"{rows:,} x {columns:,}", f"{rows * columns:,}")
+            for name, (rows, columns), _ in self.table
+        ]
+        return html.facts(
+            f"A model of {self.parameter_count:,} parameters",
+            {
+                **{name: str(value) for name, value in vars(self.config).items()},
+                "vocabulary": f"{tokenizer.vocab_size:,} tokens",
+                "characters": tokenizer.charset,
+                "special tokens": ", ".join(["BOS", *tokenizer.special_tokens]),
+                "computes with": f"engine {self.engine}, {self.dtype}",
+                "boards with the memory to train it": ", ".join(fits) or "none",
+            },
+            html.details(
+                f"its {len(matrices)} matrices",
+                ("name", "rows x columns", "parameters"),
+                matrices[:MOST_LISTED],
+            ),
+        )
 
     def positions(self, tokens: Tokens) -> int:
         """Return n, the number of positions of a document: min(block_size, len(tokens) - 1).

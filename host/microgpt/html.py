@@ -1,0 +1,39 @@
+"""HTML for what shows itself in a notebook: a table of facts, and one that opens at a click.
+
+There are no colours and no scripts: a notebook has its own colours, and drops scripts.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+LONGEST = 300  # characters of a fact
+LEFT = ' style="text-align: left"'
+
+
+def facts(title: str, content: Mapping[str, str], more: str = "") -> str:
+    """Return a title and a table of facts, {name: text}, and after it `more`, which is HTML."""
+    rows = "".join(
+        f"<tr><th{LEFT}>{escape(name)}</th><td{LEFT}>{escape(shortened(text))}</td></tr>"
+        for name, text in content.items()
+    )
+    return (
+        f"<div><strong>{escape(shortened(title))}</strong>"
+        f"<table><tbody>{rows}</tbody></table>{more}</div>"
+    )
+
+
+def details(summary: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table that opens at a click on `summary`; in GitHub it may be open."""
+    head = "".join(f"<th{LEFT}>{escape(text)}</th>" for text in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td{LEFT}>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
+    )
+    return (
+        f"<details><summary>{escape(summary)}</summary><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></details>"
+    )
+
+
+def shortened(text: str) -> str:
+    """Return `text`, or its first LONGEST characters and "…"."""
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
