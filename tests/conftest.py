@@ -57,6 +57,7 @@ MARKS = {
         "tools/proof/test_replay_sizes.py",
     ),
     "slow": (
+        "docs/test_tour.py",
         "host/plots/",  # together ten seconds, as the next two
         "host/system/test_signals.py",
         "host/runs/test_disk_full.py",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 LONGEST = 300  # characters of a fact
+SHORT = 12  # rows of a table that need not be folded
 LEFT = ' style="text-align: left"'
 
 
@@ -23,13 +24,14 @@ def facts(title: str, content: Mapping[str, str], more: str = "") -> str:
 
 
 def details(summary: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table that opens at a click on `summary`; in GitHub it may be open."""
+    """Return a table that opens and closes at a click on `summary`; a short one is open."""
+    opened = " open" if len(rows) <= SHORT else ""
     head = "".join(f"<th{LEFT}>{escape(text)}</th>" for text in headings)
     body = "".join(
         "<tr>" + "".join(f"<td{LEFT}>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
     )
     return (
-        f"<details><summary>{escape(summary)}</summary><table><thead><tr>{head}</tr></thead>"
+        f"<details{opened}><summary>{escape(summary)}</summary><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></details>"
     )
 

@@ -54,7 +54,7 @@ class Run:
             for name, value in facts.items()
             if value not in (None, "")
         }
-        return html.facts(f"The run {self.folder.name}", shown, svg.loss_curve(curve))
+        return html.facts(f"A recorded run: {self.folder}", shown, svg.loss_curve(curve))
 
 
 def read_run(folder: str | Path) -> Run:
