@@ -10,6 +10,7 @@ import time
 
 CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
 BANNER = "raw REPL; CTRL-B to exit\n>"
+WINDOW = 1024  # bytes of a command that are sent ahead in raw paste mode; a board has room for 128
 
 
 class Reset(Exception):
@@ -85,6 +86,20 @@ def start(*programs):
             sys.print_exception(error)
 
 
+def pasted():
+    """Return the code that is sent in raw paste mode: as fast as it is read, without pauses."""
+    sys.stdout.buffer.write(b"R\x01" + WINDOW.to_bytes(2, "little") + b"\x01")
+    code = bytearray()
+    while True:
+        char = read()
+        if char == CTRL_D:
+            write("\x04")
+            return bytes(code)
+        code += char
+        if len(code) % WINDOW == 0:
+            write("\x01")
+
+
 def raw_command():
     """Return the code that was sent in raw mode; None: leave that mode."""
     code = b""
@@ -92,15 +107,15 @@ def raw_command():
         char = read()
         if char == CTRL_A:
             if code.startswith(CTRL_E):
-                write("R\x00")  # raw paste: known, not offered
-            else:
-                write(BANNER)
+                return pasted()
+            write(BANNER)
             code = b""
         elif char == CTRL_B:
             return None
         elif char == CTRL_C:
             code = b""
         elif char == CTRL_D:
+            write("OK")
             return code
         else:
             code += char
@@ -112,7 +127,6 @@ def raw():
         code = raw_command()
         if code is None:
             return
-        write("OK")
         if code == b"":
             write("\nMPY: soft reboot\n")
             start("boot.py")
