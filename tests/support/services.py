@@ -34,7 +34,8 @@ def announce(url):
     print("serving at", url, flush=True)
 
 limits = Limits(**json.loads(sys.argv[2]))
-serve(microgpt.load(sys.argv[1]), "127.0.0.1", 0, Path("nothing"), announce, limits=limits)
+models = {"model": microgpt.load(sys.argv[1])}
+serve(models, "127.0.0.1", 0, Path("nothing"), announce, limits=limits)
 """
 
 

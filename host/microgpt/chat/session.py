@@ -66,6 +66,7 @@ class Chat:
         self.messages: Conversation = []
         self._draws = Draws(self._seed, self._number)
         self._turns: list[list[int]] = []  # the messages in the block, as tokens
+        self.prompt_tokens = 0  # that the model read before it began the last reply
         self._decoder.restart()
 
     def say(self, message: Message) -> None:
@@ -95,6 +96,7 @@ class Chat:
         opening, *_, end_turn = message_tokens(tokenizer, Message("assistant", ""))
         turn = [opening]
         self._turns.append(turn)
+        self.prompt_tokens = len(self._tokens())
         try:
             while len(tokens := self._tokens()) <= self._decoder.block_size:
                 for drawn in continued(self._decoder, tokens, self.sampling, self._draws):

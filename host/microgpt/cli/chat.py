@@ -10,6 +10,7 @@ from click.core import ParameterSource
 import microgpt
 from microgpt.cli.console import say
 from microgpt.cli.options import PATH, engine_option, require, sampling_options, seed_option
+from microgpt.runs import info
 from microgpt.runs.folder import RUNS
 from microgpt.sampling import Sampling
 
@@ -44,7 +45,7 @@ def chat_command(folder: Path, seed: int, engine: str, sampling: Sampling) -> No
 
 
 @click.command("serve")
-@click.argument("folder", type=PATH, required=False)
+@click.argument("folders", metavar="[FOLDER]...", type=PATH, nargs=-1)
 @click.option(
     "--model",
     type=PATH,
@@ -74,7 +75,7 @@ def chat_command(folder: Path, seed: int, engine: str, sampling: Sampling) -> No
 )
 @engine_option
 def serve_command(
-    folder: Path | None,
+    folders: Sequence[Path],
     model: Path | None,
     host: str,
     allowed: Sequence[str],
@@ -82,22 +83,47 @@ def serve_command(
     root: Path,
     engine: str,
 ) -> None:
-    """Serve a model over HTTP, with a page for the browser.
+    """Serve models over HTTP, with a page for the browser.
 
-    FOLDER is the model's, or that of a run.
+    FOLDER is a model's, or that of a run. The page has the first; clients of OpenAI's API choose by
+    the folder's name, at the base URL that ends with /v1.
 
     Example: microgpt serve runs/first
     """
     source = click.get_current_context().get_parameter_source("model")
-    if folder and source is ParameterSource.COMMANDLINE:
+    if folders and source is ParameterSource.COMMANDLINE:
         raise click.UsageError("give the model's folder as FOLDER or with --model, not both")
-    chosen = folder or model
-    if chosen is None:
+    chosen = folders or ((model,) if model else ())
+    if not chosen:
         raise click.UsageError("Missing argument 'FOLDER'")
     require("serve", "fastapi", "fastapi_offline", "uvicorn")
     from microgpt.service.server import serve
 
-    def announce(url: str) -> None:
-        say(f"serving {chosen} at {url}")
+    named = by_name(chosen)
+    models = {name: microgpt.load(folder, engine=engine) for name, folder in named.items()}
 
-    serve(microgpt.load(chosen, engine=engine), host, port, root, announce, allowed)
+    def announce(url: str) -> None:
+        say(f"serving {', '.join(map(str, chosen))} at {url}")
+
+    serve(models, host, port, root, announce, allowed)
+
+
+def by_name(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return models' folders by the names that they are served under.
+
+    That is the folder's name, or the run's if it is the model in a run's folder, and for a file its
+    name without the suffix. Raises click.UsageError if two have one name.
+    """
+    named: dict[str, Path] = {}
+    for folder in folders:
+        path = Path(os.path.abspath(folder))  # "." has no name
+        if path.name == "model" and (path.parent / info.FILE).exists():
+            path = path.parent
+        name = os.fsencode(path.stem if path.is_file() else path.name)
+        text = name.decode("utf-8", "backslashreplace")
+        if text in named:
+            raise click.UsageError(
+                f"{named[text]} and {folder} are both called {text}: rename a folder"
+            )
+        named[text] = folder
+    return named

@@ -1,4 +1,4 @@
-"""The HTTP service: generate, chat, recorded runs, and the page.
+"""The HTTP service: generate, chat, recorded runs, OpenAI's routes, and the page.
 
 The model computes in a bounded pool of threads, so that the event loop never waits for it. Every
 request has its own random numbers and KV cache, so that its answer depends on its seed only.
@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -21,11 +20,13 @@ from microgpt.chat import conversations
 from microgpt.chat.session import Chat
 from microgpt.engines.base import Model
 from microgpt.runs.folder import RUNS
-from microgpt.sampling import SamplingError
-from microgpt.service.events import EVENT, OUT_OF_TIME, EventStream
+from microgpt.service.events import EVENT, EventStream, event
 from microgpt.service.hosts import Hosts
 from microgpt.service.middleware import Limits, ServiceMiddleware
-from microgpt.service.pool import OverloadError, Pool, check
+from microgpt.service.openai.models import Models
+from microgpt.service.openai.routes import openai_routes
+from microgpt.service.pool import Pool, check
+from microgpt.service.problems import OPENAI, declared, report_errors
 from microgpt.service.recordings import Recordings
 from microgpt.service.schemas import (
     LARGEST_SEED,
@@ -39,7 +40,6 @@ from microgpt.service.schemas import (
     Runs,
     Samples,
     chat_request,
-    encodable,
     generate_request,
 )
 from microgpt.system.files import packaged
@@ -47,7 +47,6 @@ from microgpt.system.files import packaged
 PAGE = packaged("microgpt.web", "service")
 COMMON = packaged("microgpt.web", "common")  # what the site uses too
 PREFIX = "/microgpt/v1"
-JSON = "application/json"
 Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type of a route's other answers
 INVALID: Responses = {422: {"model": Invalid, "description": "A field is refused"}}
 COMPUTED: Responses = INVALID | {
@@ -59,12 +58,17 @@ COMPUTED: Responses = INVALID | {
 
 
 def create_app(
-    model: Model, runs: Path = RUNS, limits: Limits | None = None, hosts: Hosts | None = None
+    models: Mapping[str, Model],
+    runs: Path = RUNS,
+    limits: Limits | None = None,
+    hosts: Hosts | None = None,
 ) -> FastAPI:
-    """Return the service of `model` as an ASGI application; `runs` is the folder of the runs.
+    """Return the service of `models`, by name, as an ASGI application.
 
-    Requests may name the `hosts`, by default the loopback names.
+    The first is that of the page and of the service's own routes; requests below /v1 may name any.
+    `runs` is the folder of the runs. Requests may name the `hosts`, by default the loopback names.
     """
+    first = next(iter(models.values()))
     limits = limits or Limits()
     pool = Pool(limits.threads, limits.waiting, limits.seconds)
     app = FastAPIOffline(
@@ -73,10 +77,11 @@ def create_app(
         redoc_url=None,
     )
     app.state.pool = pool
-    _report_errors(app)
+    report_errors(app)
     app.add_middleware(ServiceMiddleware, limits=limits, hosts=hosts or Hosts())
-    app.include_router(_model_routes(model, pool), prefix=PREFIX)
+    app.include_router(_model_routes(first, pool), prefix=PREFIX)
     app.include_router(_run_routes(Recordings(runs)), prefix=PREFIX)
+    app.include_router(openai_routes(Models(models), pool), prefix=OPENAI)
 
     @app.get("/healthz")
     async def health() -> Health:
@@ -102,11 +107,6 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
     async def about() -> Mapping[str, object]:
         """Return facts about the model: sizes, vocabulary, memory."""
         return facts
-
-    async def declared(request: Request) -> None:
-        """Refuse a body that is not declared as JSON, which a page elsewhere can send unasked."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-            raise HTTPException(415, f"send JSON, with the header Content-Type: {JSON}")
 
     @router.post("/generate", dependencies=[Depends(declared)], responses=COMPUTED)
     async def generate(
@@ -156,8 +156,15 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
                 talk.say(conversations.Message(message.role, message.content))
             yield from talk.reply(check)
 
+        def events() -> Iterator[str]:
+            said = []
+            for piece in work():
+                said.append(piece)
+                yield event({"content": piece})
+            yield event({"role": "assistant", "content": "".join(said)}, "done")
+
         if request.stream:
-            return EventStream(pool.stream(work))
+            return EventStream(pool.stream(events), lambda why: event({"detail": why}, "error"))
         content = await pool.run(lambda: "".join(work()))
         return Reply(role="assistant", content=content)
 
@@ -184,45 +191,3 @@ def _run_routes(recordings: Recordings) -> APIRouter:
         return found
 
     return router
-
-
-def _report_errors(app: FastAPI) -> None:
-    """Answer every error as JSON that shows no path and no code of this computer."""
-
-    def problem(
-        status: int, detail: object, headers: Mapping[str, str] | None = None
-    ) -> JSONResponse:
-        return JSONResponse({"detail": detail}, status, headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: object, error: RequestValidationError) -> JSONResponse:
-        return problem(422, [_field_problem(item) for item in error.errors()])
-
-    @app.exception_handler(HTTPException)
-    async def refused(_: object, error: HTTPException) -> JSONResponse:
-        if error.status_code == 400:  # FastAPI's, for a body that is not JSON
-            where = {"loc": ["body"], "msg": "not JSON that can be read", "type": "json_invalid"}
-            return problem(422, [where])
-        return problem(error.status_code, error.detail, error.headers)
-
-    @app.exception_handler(TimeoutError)
-    async def too_late(*_: object) -> JSONResponse:
-        return problem(503, OUT_OF_TIME)
-
-    @app.exception_handler(SamplingError)
-    async def not_finite(_: object, error: SamplingError) -> JSONResponse:
-        return problem(500, str(error))
-
-    @app.exception_handler(OverloadError)
-    async def too_busy(*_: object) -> JSONResponse:
-        return problem(503, "too busy: again later", {"Retry-After": "1"})
-
-    @app.exception_handler(Exception)
-    async def failed(*_: object) -> JSONResponse:
-        return problem(500, "internal error")
-
-
-def _field_problem(error: dict[str, Any]) -> dict[str, object]:
-    """Return a FieldProblem from pydantic's description, without the value that was refused."""
-    loc = [part if isinstance(part, int) else encodable(str(part)) for part in error["loc"]]
-    return {"loc": loc, "msg": encodable(error["msg"]), "type": error["type"]}

@@ -1,16 +1,16 @@
-"""A streamed reply: server-sent events."""
+"""Answers as server-sent events."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from microgpt.sampling import SamplingError
+from microgpt.service.pool import OUT_OF_TIME
 
-OUT_OF_TIME = "out of time: ask for less, or again later"
-EVENT = {  # the schema of an event
+EVENT = {  # the schema of an event of the service's own
     "type": "object",
     "properties": {
         "event": {"enum": ["message", "done", "error"]},
@@ -21,19 +21,25 @@ EVENT = {  # the schema of an event
 
 
 class EventStream(Response):
-    """Sends the pieces of a reply as events, then an event with the whole reply.
+    """Sends events, each as soon as it is there.
 
-    An error before the first piece is raised, so that it is answered with a status. After it, it is
-    an event, since the status has been sent.
+    An error before the first is raised, so that it is answered with a status. After it, it is an
+    event, since the status has been sent.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, pieces: AbstractAsyncContextManager[AsyncIterator[str]]) -> None:
+    def __init__(
+        self,
+        events: AbstractAsyncContextManager[AsyncIterator[str]],
+        failed: Callable[[str], str],
+    ) -> None:
+        """Send `events`; `failed` returns the event that says why there are no more."""
         self.status_code = 200
         self.background = None
         self.init_headers({"X-Accel-Buffering": "no"})
-        self._pieces = pieces
+        self._events = events
+        self._failed = failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {
@@ -45,23 +51,24 @@ class EventStream(Response):
         async def put(event: str, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": event.encode(), "more_body": more})
 
-        content: list[str] = []
+        started = False
         try:
-            async with self._pieces as pieces:
-                async for piece in pieces:
-                    if not content:
+            async with self._events as events:
+                async for event in events:
+                    if not started:
                         await send(start)
-                    content.append(piece)
-                    await put(_event({"content": piece}))
+                        started = True
+                    await put(event)
         except (TimeoutError, SamplingError) as error:
-            if not content:
+            if not started:
                 raise
-            detail = OUT_OF_TIME if isinstance(error, TimeoutError) else str(error)
-            return await put(_event({"detail": detail}, "error"), more=False)
-        if not content:
-            await send(start)
-        return await put(_event({"role": "assistant", "content": "".join(content)}, "done"), False)
+            return await put(
+                self._failed(OUT_OF_TIME if isinstance(error, TimeoutError) else str(error)),
+                more=False,
+            )
+        return await put("", more=False)
 
 
-def _event(data: dict[str, str], name: str = "") -> str:
+def event(data: dict[str, str], name: str = "") -> str:
+    """Return an event of the service's own."""
     return (f"event: {name}\n" if name else "") + f"data: {json.dumps(data)}\n\n"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from anyio import create_task_group, fail_after, sleep_forever
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microgpt.service.hosts import Hosts
+from microgpt.service.problems import answer
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ServiceMiddleware:
             await send(message)
 
         async def refuse(status: int, detail: str) -> None:
-            response = JSONResponse({"detail": detail}, status, {"Connection": "close"})
+            response = answer(scope["path"], status, detail, {"Connection": "close"})
             await response(scope, receive, send_with_headers)
 
         if not self.hosts.allow(Headers(scope=scope).get("host")):
@@ -81,10 +81,10 @@ class ServiceMiddleware:
                 await sleep_forever()  # a client that disconnects ends the whole application
             return messages.pop(0)
 
-        async def answer() -> None:
+        async def run() -> None:
             await self.app(scope, replay, send_with_headers)
 
-        return await _while_connected(receive, answer)
+        return await _while_connected(receive, run)
 
     async def _body(self, receive: Receive) -> list[Message] | None:
         """Return the messages of a request's body, None if it is too large."""
@@ -100,8 +100,8 @@ class ServiceMiddleware:
                 return messages
 
 
-async def _while_connected(receive: Receive, answer: Callable[[], Awaitable[None]]) -> None:
-    """Await answer(), but cancel it if the client disconnects."""
+async def _while_connected(receive: Receive, run: Callable[[], Awaitable[None]]) -> None:
+    """Await run(), but cancel it if the client disconnects."""
     failure = None
     async with create_task_group() as tasks:
 
@@ -112,7 +112,7 @@ async def _while_connected(receive: Receive, answer: Callable[[], Awaitable[None
 
         tasks.start_soon(watch)
         try:
-            await answer()
+            await run()
         except Exception as error:  # raised below: the group would wrap it in an ExceptionGroup
             failure = error
         tasks.cancel_scope.cancel()

@@ -18,6 +18,8 @@ from anyio import (
     to_thread,
 )
 
+OUT_OF_TIME = "out of time: ask for less, or again later"  # what a client is told
+
 Result = TypeVar("Result")
 
 check = from_thread.check_cancelled  # raises in the thread of a request that is over

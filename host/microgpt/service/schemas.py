@@ -30,7 +30,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """Return 7.0 as 7, because JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -38,7 +38,7 @@ def _whole(value: object) -> object:
 Seed = Annotated[
     int,
     Field(ge=0, le=LARGEST_SEED, description="The same seed, the same answer."),
-    BeforeValidator(_whole),
+    BeforeValidator(whole),
 ]
 
 
@@ -55,7 +55,7 @@ class SamplingRequest(Strict):
     top_k: Annotated[
         int,
         Field(ge=0, description="Draw from this many tokens, the likeliest; 0: from all."),
-        BeforeValidator(_whole),
+        BeforeValidator(whole),
     ] = 0
     top_p: Annotated[
         float, _number("top_p", "Draw from the likeliest, up to this sum of probabilities.")
@@ -77,7 +77,7 @@ class SamplingRequest(Strict):
 class AnyGenerateRequest(SamplingRequest):
     """How many documents to generate, and how, for any model."""
 
-    num_samples: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 1
+    num_samples: Annotated[int, Field(ge=1, le=50), BeforeValidator(whole)] = 1
     seed: Seed = 42
     prompt: str = ""
 

@@ -5,7 +5,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    model: Model,
+    models: Mapping[str, Model],
     host: str,
     port: int,
     runs: Path,
@@ -83,7 +83,7 @@ def serve(
     allowed: Collection[str] = (),
     limits: Limits | None = None,
 ) -> None:
-    """Serve until Ctrl-C; `announce` is called with the URL when the service listens.
+    """Serve models by name until Ctrl-C; `announce` is called with the URL when it listens.
 
     `allowed` are host names that requests may name beside those of `host` and of the loopback.
     Raises AddressError if it cannot listen at `host` and `port`.
@@ -102,7 +102,7 @@ def serve(
     announce(f"http://{address}:{bound}")
     limits = limits or Limits()
     limits = replace(limits, connections=_connections(limits.connections))
-    app = create_app(model, runs, limits, Hosts((host, *allowed), listens))
+    app = create_app(models, runs, limits, Hosts((host, *allowed), listens))
     config = uvicorn.Config(
         app,
         loop="asyncio",

@@ -16,7 +16,7 @@ def ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     started = []
     monkeypatch.setattr(
         "microgpt.service.server.serve",
-        lambda model, host, port, *rest: started.append(port),
+        lambda models, host, port, *rest: started.append(port),
     )
     microgpt.create(microgpt.ModelConfig(n_embd=4)).save(tmp_path / "m")
     monkeypatch.setenv("MODEL_DIR", str(tmp_path / "m"))

@@ -208,7 +208,7 @@ def test_docs_and_page_load_nothing_from_another_host(names: httpx.Client) -> No
 def test_a_model_whose_logits_are_not_finite(path: str, body: dict) -> None:
     model = microgpt.create(microgpt.ModelConfig(block_size=32), special_tokens=SPECIAL_TOKENS)
     model.weights["lm_head"][:] = float("nan")
-    transport = httpx.ASGITransport(create_app(model, Path("nothing")))
+    transport = httpx.ASGITransport(create_app({"model": model}, Path("nothing")))
 
     async def scenario() -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -226,7 +226,7 @@ def test_an_internal_error_shows_no_path_and_no_code(
         raise RuntimeError("a secret at /etc/passwd")
 
     monkeypatch.setattr(memorised, "generate_documents", failing)
-    app = create_app(memorised, Path("nothing"))
+    app = create_app({"model": memorised}, Path("nothing"))
 
     async def scenario() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -56,7 +56,7 @@ def gate(memorised: microgpt.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def client(model: microgpt.Model, limits: Limits) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_app(model, Path("nothing"), limits))
+    transport = httpx.ASGITransport(create_app({"model": model}, Path("nothing"), limits))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
@@ -122,7 +122,7 @@ def test_a_thread_gives_up_in_the_middle_of_a_long_prompt(
 def test_nothing_is_computed_for_a_client_that_has_gone(
     memorised: microgpt.Model, gate: Gate, path: str, body: dict
 ) -> None:
-    app = create_app(memorised, Path("nothing"), Limits(threads=1))
+    app = create_app({"model": memorised}, Path("nothing"), Limits(threads=1))
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

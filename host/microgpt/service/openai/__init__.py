@@ -1,0 +1,1 @@
+"""The routes that clients of OpenAI's API know: models, chat/completions, completions."""

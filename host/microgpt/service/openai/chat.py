@@ -1,0 +1,82 @@
+"""POST /v1/chat/completions: replies to a conversation, as in `microgpt chat`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from microgpt.chat.conversations import Message, can_chat
+from microgpt.chat.session import Chat, understood
+from microgpt.errors import UserError
+from microgpt.service.openai.answer import Answer, Choice, Object
+from microgpt.service.openai.generation import Continuation, Piece
+from microgpt.service.openai.logprobs import Names, in_chat
+from microgpt.service.openai.models import Served
+from microgpt.service.openai.requests import ChatCompletionRequest, ChatMessage
+from microgpt.service.pool import check
+from microgpt.service.problems import Refusal
+
+
+class ChatAnswer(Answer):
+    """Replies, choice i with the random numbers of document i of the seed."""
+
+    PREFIX = "chatcmpl"
+    OBJECT = "chat.completion"
+    EVENT_OBJECT = "chat.completion.chunk"
+
+    def __init__(self, served: Served, request: ChatCompletionRequest) -> None:
+        """Raise Refusal if the model cannot chat, or cannot read a message."""
+        super().__init__(served, request)
+        self.request = request
+        tokenizer = served.model.tokenizer
+        if not can_chat(tokenizer):
+            raise Refusal(
+                f"the model {served.name!r} cannot chat: POST /v1/completions continues documents, "
+                f"microgpt train --chat makes a model that chats",
+                "model",
+                status=404,
+            )
+        self.check_size(request.n)
+        self._messages = [self._read(*numbered) for numbered in enumerate(request.messages)]
+        self._names = Names(tokenizer)
+
+    def _read(self, number: int, message: ChatMessage) -> Message:
+        """Return a message as the model reads it."""
+        if message.role == "system" or message.role == "developer":
+            raise Refusal(
+                "this model was not trained with system messages: leave them out",
+                f"messages[{number}].role",
+            )
+        param = f"messages[{number}].content"
+        if not message.content and message.role != "assistant":
+            raise Refusal(f"{param}: an empty message", param)
+        try:
+            content = understood(self.model, message.content)
+        except UserError as error:
+            raise Refusal(f"{param}: {error}", param) from None
+        return Message(message.role, content)
+
+    def choices(self) -> Iterator[Choice]:
+        text_of = self._text_of
+        for index in range(self.request.n):
+            talk = Chat(self.model, self.request.sampling, self.seed, index)
+            for message in self._messages:
+                talk.say(message)
+            with closing(talk.draw_reply(check)) as drawn:
+                reply = Continuation(drawn, text_of, self.request.most_tokens, self.request.stop)
+                yield Choice(index, reply, reply)
+            self.prompt_tokens = talk.prompt_tokens
+
+    def _text_of(self, token: int) -> str | None:
+        tokenizer = self.model.tokenizer
+        return tokenizer.decode([token]) if tokenizer.is_character(token) else None
+
+    def logprobs(self, pieces: Sequence[Piece], offset: int) -> object:
+        return in_chat(self._names, pieces, self.request.alternatives or 0)
+
+    def said(self, text: str) -> Object:
+        return {"message": {"role": "assistant", "content": text, "refusal": None}}
+
+    def added(self, text: str) -> Object:
+        return {"delta": {"content": text} if text else {}}
+
+    def opened(self) -> Object | None:
+        return {"delta": {"role": "assistant", "content": "", "refusal": None}}
