@@ -14,6 +14,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from microgpt.sampling import LIMITS, Draws, Sampling, SamplingError, distribution, draw
 
+from tests.support.draws import Fixed, NoDraws
+
 LOGITS = st.lists(
     st.floats(-30, 30, width=32) | st.integers(-3, 3).map(float), min_size=1, max_size=30
 )
@@ -23,23 +25,6 @@ SHARE = st.floats(0, 1)  # top_p, min_p
 PENALTY = st.floats(0.01, 100) | st.sampled_from([1.0, 1.1])
 EVERY = st.builds(Sampling, TEMPERATURE, TOP_K, SHARE, SHARE, PENALTY)
 SEEN = st.sets(st.integers(0, 29))
-
-
-class Fixed(Draws):
-    """A random number that is always the same."""
-
-    def __init__(self, number: float) -> None:
-        self.random = lambda: number  # type: ignore[method-assign]
-
-
-class NoDraws(Draws):
-    """Random numbers that must not be asked for."""
-
-    def __init__(self) -> None:
-        pass
-
-    def random(self) -> float:
-        raise AssertionError("a random number was drawn")
 
 
 def penalised(logits: Sequence[float], penalty: float, seen: Collection[int]) -> list[float]:

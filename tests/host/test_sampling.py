@@ -11,14 +11,9 @@ from microgpt.chat.session import Chat, longest_message
 from microgpt.sampling import Decoder, Draws, Sampling, SamplingError, draw, stream_document
 from microgpt.tokenizer import VocabularyError
 
+from tests.support.draws import Fixed, NoDraws
+
 TINY = (1e-3, 1e-30, 1e-308, 1e-320)
-
-
-class NoDraws(Draws):
-    """Random numbers that must not be asked for."""
-
-    def random(self) -> float:
-        raise AssertionError("a random number was drawn")
 
 
 @pytest.fixture
@@ -37,8 +32,8 @@ def talker() -> microgpt.Model:
 
 
 def test_temperature_0_is_greedy_and_draws_no_random_number() -> None:
-    assert draw(np.array([1.0, 3.0, 2.0]), Sampling(0), NoDraws(1)) == 1
-    assert draw(np.array([3.0, 3.0, 2.0]), Sampling(0.0), NoDraws(1)) == 0  # the first of equals
+    assert draw(np.array([1.0, 3.0, 2.0]), Sampling(0), NoDraws()) == 1
+    assert draw(np.array([3.0, 3.0, 2.0]), Sampling(0.0), NoDraws()) == 0  # the first of equals
 
 
 @pytest.mark.parametrize("temperature", TINY)
@@ -66,13 +61,6 @@ def test_draws_follow_the_softmax() -> None:
 
 def test_logits_far_apart_do_not_overflow() -> None:
     assert draw(np.array([-1e30, 1e30, 0.0], "float32"), Sampling(1.0), Draws(1)) == 1
-
-
-class Fixed(Draws):
-    """A random number that is always the same."""
-
-    def __init__(self, number: float) -> None:
-        self.random = lambda: number  # type: ignore[method-assign]
 
 
 def test_a_token_is_drawn_where_the_sum_of_probabilities_reaches_the_number() -> None:
@@ -127,7 +115,7 @@ def test_temperatures_that_are_refused(generate: Generate, temperature: float) -
 
 
 def test_greedy_text_is_the_likeliest_token_each_time(model: microgpt.Model) -> None:
-    text = "".join(stream_document(model, Sampling(0), NoDraws(1)))
+    text = "".join(stream_document(model, Sampling(0), NoDraws()))
     step = model.decoder()
     tokens = [0]
     for _ in range(16):
@@ -140,7 +128,7 @@ def test_greedy_text_is_the_likeliest_token_each_time(model: microgpt.Model) -> 
 
 def test_a_greedy_reply_draws_no_random_number(talker: microgpt.Model) -> None:
     talk = Chat(talker, Sampling(0))
-    talk._draws = NoDraws(1)
+    talk._draws = NoDraws()
     talk.say(Message("user", "ab"))
     list(talk.reply())
 

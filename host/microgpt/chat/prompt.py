@@ -95,9 +95,10 @@ def _visible(text: str) -> str:
 
 def _command(chat: Chat, name: str, argument: str) -> str:
     """Execute a command and return what to print; raise UserError if that is impossible."""
-    if name not in COMMANDS:
+    command = COMMANDS.get(name.replace("-", "_"))  # as options are written
+    if command is None:
         raise ChatError(f"{name} is not a command: /help lists them")
-    return COMMANDS[name](chat, argument)
+    return command(chat, argument)
 
 
 def _reset(chat: Chat, _: str) -> str:

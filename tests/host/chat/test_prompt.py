@@ -117,6 +117,29 @@ def test_words_that_help(memorised: microgpt.Model, word: str) -> None:
     assert said(memorised, f"{word}\n") == prompt.HELP.splitlines()
 
 
+def test_the_fields_of_sampling_are_shown_and_set(
+    memorised: microgpt.Model, capsys: pytest.CaptureFixture
+) -> None:
+    lines = (
+        "/top_k\n/top_k 1\n/TOP-P 0.9\n/min_p .05\n/repetition_penalty 1.0\n/temperature 50\nhi\n"
+    )
+    assert said(memorised, lines) == [
+        "top_k 0",
+        "top_k 1",
+        "top_p 0.9",
+        "min_p 0.05",
+        "repetition_penalty 1",
+        "temperature 50",
+        "hello! what is your name?",
+    ]
+    assert said(memorised, "/top_k 2.5\n/top_p 2\n/min_p x\n/top_p\n") == ["top_p 1"]
+    assert capsys.readouterr().err.splitlines() == [
+        "error: 2.5 is not a whole number",
+        "error: top_p must be a number from 0 to 1, not 2.0",
+        "error: x is not a number",
+    ]
+
+
 def test_a_command_s_word_can_be_said(memorised: microgpt.Model) -> None:
     (reply,) = said(memorised, "/say help\n/say\n")
     assert reply.startswith("say hi, or ask what a token")

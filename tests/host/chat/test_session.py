@@ -7,7 +7,7 @@ import microgpt
 import pytest
 from microgpt.chat.conversations import SPECIAL_TOKENS, Message, read_conversations
 from microgpt.chat.session import Chat
-from microgpt.sampling import Sampling
+from microgpt.sampling import Draws, Sampling, draw
 
 from tests.support.models import TALKS
 
@@ -140,6 +140,66 @@ def test_a_reply_ends_with_the_block() -> None:
         reply = ask(chat, text)
         assert len(reply) <= 12 - 4 - len(text) + 1
         assert set(reply) <= set("ab")
+
+
+def test_draws_of_a_reply_say_how_it_ended(memorised: microgpt.Model) -> None:
+    tokenizer = memorised.tokenizer
+    chat, spoken = Chat(memorised, Sampling(0)), Chat(memorised, Sampling(0))
+    chat.say(Message("user", "hi"))
+    *drawn, last = chat.draw_reply()
+    assert tokenizer.decode([token for token, _ in drawn]) == ask(spoken, "hi")
+    assert last.token == tokenizer.special("<|end_turn|>")
+    for token, logits in (*drawn, last):
+        assert logits.shape == (tokenizer.vocab_size,)
+        assert token == logits.argmax()
+    assert chat.messages == spoken.messages
+    chat.reset()
+    chat.say(Message("user", "a" * 124))  # a character has room
+    (only,) = chat.draw_reply()
+    assert tokenizer.is_character(only.token)
+    assert chat.messages[-1] == Message("assistant", tokenizer.decode([only.token]))
+
+
+def test_a_caller_that_stops_drawing_leaves_what_it_has_seen(memorised: microgpt.Model) -> None:
+    chat = Chat(memorised, Sampling(0))
+    chat.say(Message("user", "hi"))
+    reply = chat.draw_reply()
+    seen = [next(reply).token for _ in range(5)]
+    reply.close()
+    assert chat.messages[-1] == Message("assistant", memorised.tokenizer.decode(seen))
+
+
+def test_the_penalty_is_on_what_was_said_and_is_in_the_block(memorised: microgpt.Model) -> None:
+    """Also after the oldest turns were dropped in the middle of a reply."""
+    tokenizer = memorised.tokenizer
+    how = Sampling(1.0, 9, 0.95, 0.05, 1.7)
+    chat = Chat(memorised, how, seed=3)
+    turns = dropped = 0  # dropped: how often after a reply had begun
+    for text in ("what is a loss?", "what is python?", "hi", "what is attention?", "ada", "bye"):
+        chat.say(Message("user", text))
+        draws = Draws(3)
+        draws._state = chat._draws._state
+        for number, (token, logits) in enumerate(chat.draw_reply()):
+            in_block = [t for turn in chat._turns for t in turn]
+            before = in_block[:-1] if tokenizer.is_character(token) else in_block
+            seen = set(filter(tokenizer.is_character, before))
+            assert token == draw(logits, how, draws, seen)
+            dropped += number > 0 and len(chat._turns) < turns
+            turns = len(chat._turns)
+    assert dropped
+
+
+def test_a_field_that_is_set_counts_from_the_next_reply_on(memorised: microgpt.Model) -> None:
+    chat = Chat(memorised, Sampling(8.0), seed=2)
+    chat.sampling = Sampling(8.0, top_k=1)
+    assert ask(chat, "hi") == "hello! what is your name?"
+
+
+def test_conversations_of_a_seed_have_numbers(memorised: microgpt.Model) -> None:
+    replies = [ask(Chat(memorised, Sampling(6.0), 1, number), "hi") for number in (0, 1, 2, 1)]
+    assert len(set(replies)) == 3
+    assert replies[1] == replies[3]
+    assert replies[0] == ask(Chat(memorised, Sampling(6.0), 1), "hi")
 
 
 def test_a_message_that_cannot_be_said(memorised: microgpt.Model) -> None:

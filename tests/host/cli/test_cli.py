@@ -105,6 +105,10 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
         (["generate", "nothing"], "cannot read nothing/meta.json"),
         (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
         (["generate", "nothing", "--temperature", "hot"], "not a valid float"),
+        (["generate", "nothing", "--top-p", "1.5"], "--top-p must be a number from 0 to 1, not"),
+        (["generate", "nothing", "--top-k", "-1"], "--top-k must be a whole number from 0 on"),
+        (["chat", "nothing", "--min-p", "nan"], "--min-p must be a number from 0 to 1, not nan"),
+        (["chat", "nothing", "--repetition-penalty", "0"], "--repetition-penalty must be a numbe"),
         (["fly"], "No such command"),
     ],
 )

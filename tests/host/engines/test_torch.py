@@ -92,6 +92,9 @@ def test_weights_json_in_and_out(tmp_path: Path) -> None:
     for name, matrix in model.weights.items():
         assert np.array_equal(matrix, back.weights[name])
         assert np.array_equal(matrix, other.weights[name])
+    fields = {"top_k": 9, "top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.3}
+    drawn = [microgpt.generate(m, 5, 1.0, 1, **fields) for m in (model, back, other)]
+    assert drawn[0] == drawn[1] == drawn[2]
     greedy = [microgpt.generate(m, 5, 0.01, 1) for m in (model, back, other)]
     assert greedy[0] == greedy[1] == greedy[2]
 

@@ -27,6 +27,20 @@ def test_generate(names: httpx.Client, names_folder: Path) -> None:
     assert response.json() == {"samples": microgpt.generate(model, 50, 1.5, 7)}
 
 
+def test_every_field_of_sampling(
+    names: httpx.Client, names_folder: Path, talker: httpx.Client, memorised: microgpt.Model
+) -> None:
+    fields = {"top_k": 9, "top_p": 0.95, "min_p": 0.01, "repetition_penalty": 1.2}
+    model = microgpt.load(names_folder)
+    body = {"num_samples": 5, "temperature": 2, "seed": 7, **fields}
+    response = names.post("/microgpt/v1/generate", json=body)
+    assert response.json() == {"samples": microgpt.generate(model, 5, 2.0, 7, **fields)}
+    response = talker.post("/microgpt/v1/chat", json=HI | {"temperature": 4, "seed": 7, **fields})
+    talk = Chat(memorised, Sampling(4.0, **fields), 7)
+    talk.say(Message("user", "hi"))
+    assert response.json()["content"] == "".join(talk.reply())
+
+
 def test_generate_goes_on_from_a_prompt(names: httpx.Client, names_folder: Path) -> None:
     model = microgpt.load(names_folder)
     for prompt in ("em", "Má", "a" * 15, ""):
@@ -106,6 +120,11 @@ def test_model_and_health(names: httpx.Client, talker: httpx.Client) -> None:
         ("generate", {"num_samples": True}, "num_samples"),
         ("generate", {"temperature": 100.1}, "temperature"),
         ("generate", {"temperature": float("nan")}, "temperature"),
+        ("generate", {"top_k": -1}, "top_k"),
+        ("generate", {"top_k": 2.5}, "top_k"),
+        ("generate", {"top_p": 1.1}, "top_p"),
+        ("generate", {"min_p": -0.1}, "min_p"),
+        ("generate", {"repetition_penalty": 0}, "repetition_penalty"),
         ("generate", {"seed": -1}, "seed"),
         ("generate", {"seed": 1.5}, "seed"),
         ("generate", {"prompt": "a" * 128}, "prompt"),
@@ -126,6 +145,8 @@ def test_model_and_health(names: httpx.Client, talker: httpx.Client) -> None:
         ("chat", {"messages": [{"role": "user", "content": "<|end_turn|>"}]}, "content"),
         ("chat", {"messages": [{"role": "user", "content": "a" * 125}]}, "content"),
         ("chat", HI | {"temperature": -1}, "temperature"),
+        ("chat", HI | {"top_p": "0.9"}, "top_p"),
+        ("chat", HI | {"repetition_penalty": 100.1}, "repetition_penalty"),
         ("chat", HI | {"stream": "yes"}, "stream"),
     ],
 )

@@ -42,6 +42,22 @@ def test_pull_gives_the_boards_model(prompt: Remote, flash: Path, tmp_path: Path
     assert record.loss < 3.4
 
 
+def test_greedy_names_of_the_board_and_of_what_was_pulled_are_the_same(
+    prompt: Remote, flash: Path, tmp_path: Path
+) -> None:
+    """At the prompt and by the setting; with prompts, since a model has one greedy name."""
+    weights.pull(prompt, tmp_path / "model")
+    pulled = microgpt.load(tmp_path / "model")
+    expected = [microgpt.generate(pulled, 1, 0, prompt=letter)[0] for letter in ascii_lowercase]
+    assert len(set(expected)) == 26
+    code = "import ugpt\nfor c in %r: print('-', *ugpt.generate(1, temperature=0, prompt=c))"
+    lines = prompt.run(code % ascii_lowercase).splitlines()
+    assert [line[2:] for line in lines if line.startswith("- ")] == expected
+    (name,) = microgpt.generate(pulled, 1, 0)
+    events = map(log.parse, run_board(flash, {**SETTINGS, "temperature": 0}, resume=True))
+    assert [e.text for e in events if isinstance(e, log.Name)] == [name] * 20
+
+
 def test_pull_takes_the_one_before_a_damaged_one(
     prompt: Remote, flash: Path, tmp_path: Path
 ) -> None:
