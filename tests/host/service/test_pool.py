@@ -117,7 +117,15 @@ def test_a_thread_gives_up_in_the_middle_of_a_long_prompt(
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [("generate", {"num_samples": 50}), ("chat", HI), ("chat", STREAMED)]
+    ("path", "body"),
+    [
+        ("/microgpt/v1/generate", {"num_samples": 50}),
+        ("/microgpt/v1/chat", HI),
+        ("/microgpt/v1/chat", STREAMED),
+        ("/v1/completions", {"n": 50}),
+        ("/v1/chat/completions", HI),
+        ("/v1/chat/completions", STREAMED),
+    ],
 )
 def test_nothing_is_computed_for_a_client_that_has_gone(
     memorised: microgpt.Model, gate: Gate, path: str, body: dict
@@ -129,8 +137,8 @@ def test_nothing_is_computed_for_a_client_that_has_gone(
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
-        "path": f"/microgpt/v1/{path}",
-        "raw_path": f"/microgpt/v1/{path}".encode(),
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
         "state": {},
