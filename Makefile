@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
+READY_TOUR := .venv/.ready-tour
 # What the install reads besides Python: when it changes, the install and engine native are made again.
 INSTALLED := pyproject.toml setup.py firmware/ugpt/version.py tools/setup.sh $(wildcard host/native/*)
 # A setting that is not given has the default of microgpt-board. PORT reaches it in the environment.
@@ -43,6 +44,10 @@ $(READY): $(INSTALLED)
 
 $(READY_DEV): $(INSTALLED)
 	@sh tools/setup.sh $(PYTHON) board,plot,cluster,data,dev
+	@touch $@ $(READY)
+
+$(READY_TOUR): $(INSTALLED)
+	@sh tools/setup.sh $(PYTHON) notebook
 	@touch $@ $(READY)
 
 run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 LR=0.01 RESUME=1 BOARD= PSRAM= LIST SIZES]
@@ -96,6 +101,9 @@ site: $(READY) ## build the page that trains, flashes and watches in the browser
 site-serve: $(READY) ## show the built site in a browser of this computer [PORT=8000]
 	@$(BIN)/microgpt-board site-serve
 
+tour: $(READY_TOUR) ## open docs/tour.ipynb in JupyterLab, which the first call installs
+	@$(BIN)/jupyter lab docs/tour.ipynb
+
 lint: $(READY_DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -125,4 +133,4 @@ clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build
 
 .PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \
-	reset-training site site-serve lint check test bench bench-kernels kernels names-makemore clean
+	reset-training site site-serve tour lint check test bench bench-kernels kernels names-makemore clean

@@ -6,6 +6,8 @@ There are no colours and no scripts: a notebook has its own colours, and drops s
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from microgpt.system.terminal import printable
+
 LONGEST = 300  # characters of a fact
 SHORT = 12  # rows of a table that need not be folded
 LEFT = ' style="text-align: left"'
@@ -14,28 +16,26 @@ LEFT = ' style="text-align: left"'
 def facts(title: str, content: Mapping[str, str], more: str = "") -> str:
     """Return a title and a table of facts, {name: text}, and after it `more`, which is HTML."""
     rows = "".join(
-        f"<tr><th{LEFT}>{escape(name)}</th><td{LEFT}>{escape(shortened(text))}</td></tr>"
+        f"<tr><th{LEFT}>{_text(name)}</th><td{LEFT}>{_text(text)}</td></tr>"
         for name, text in content.items()
     )
-    return (
-        f"<div><strong>{escape(shortened(title))}</strong>"
-        f"<table><tbody>{rows}</tbody></table>{more}</div>"
-    )
+    return f"<div><strong>{_text(title)}</strong><table><tbody>{rows}</tbody></table>{more}</div>"
 
 
 def details(summary: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table that opens and closes at a click on `summary`; a short one is open."""
-    opened = " open" if len(rows) <= SHORT else ""
-    head = "".join(f"<th{LEFT}>{escape(text)}</th>" for text in headings)
+    opened = ' open=""' if len(rows) <= SHORT else ""
+    head = "".join(f"<th{LEFT}>{_text(text)}</th>" for text in headings)
     body = "".join(
-        "<tr>" + "".join(f"<td{LEFT}>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td{LEFT}>{_text(text)}</td>" for text in row) + "</tr>" for row in rows
     )
     return (
-        f"<details{opened}><summary>{escape(summary)}</summary><table><thead><tr>{head}</tr></thead>"
+        f"<details{opened}><summary>{_text(summary)}</summary><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></details>"
     )
 
 
-def shortened(text: str) -> str:
-    """Return `text`, or its first LONGEST characters and "…"."""
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+def _text(text: str) -> str:
+    """Return `text` as HTML, control characters visible; of a long one the beginning and "…"."""
+    shown = text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    return escape(printable(shown))

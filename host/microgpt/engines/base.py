@@ -102,7 +102,8 @@ class Model(ABC):
                 "boards with the memory to train it": ", ".join(fits) or "none",
             },
             html.details(
-                f"its {len(matrices)} matrices",
+                f"its {len(matrices):,} matrices"
+                + f", the first {MOST_LISTED} of them" * (len(matrices) > MOST_LISTED),
                 ("name", "rows x columns", "parameters"),
                 matrices[:MOST_LISTED],
             ),

@@ -37,10 +37,10 @@ def loss_curve(curve: Curve) -> str:
     )
     below, end = HEIGHT - BOTTOM, WIDTH - RIGHT
     texts = [
-        _text(LEFT - 6, y(high) + 4, f"{high:.2f}", "end"),
-        _text(LEFT - 6, y(low) + 4, f"{low:.2f}", "end") if high > low else "",
+        _text(LEFT - 6, y(high) + 4, f"{high:.3g}", "end"),
+        _text(LEFT - 6, y(low) + 4, f"{low:.3g}", "end") if high > low else "",
         _text(LEFT, below + 16, "0", "middle"),
-        _text(end, below + 16, f"{last:,.0f}", "end"),
+        _text(end, below + 16, f"{curve.steps[-1]:,.0f}", "end"),
         _text((LEFT + end) / 2, HEIGHT - 6, "step", "middle"),
         f'<g transform="rotate(-90 14 {(TOP + below) / 2})">'
         + _text(14, (TOP + below) / 2, "loss", "middle")

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +105,11 @@ def draw_loss(folder: Path) -> str | None:
 
 def read_curve(folder: Path) -> Curve:
     """Return the loss curve of a host's run or a board's; raise RunError if it has no log."""
-    records = log.read_steps(folder)
+    return curve_of(folder.name, log.read_steps(folder))
+
+
+def curve_of(name: str, records: Sequence[log.Step]) -> Curve:
+    """Return the loss curve of logged steps that have a loss."""
     steps = np.array([record.step for record in records], dtype=float)
     losses = np.array([record.loss for record in records], dtype=float)
     # A board logs some steps only, each with the mean since the line before.
@@ -115,4 +119,4 @@ def read_curve(folder: Path) -> Curve:
     validation = [(r.step, r.validation) for r in records if r.validation is not None]
     lines = max(1, SMOOTHED_OVER // every)
     over = lines if None in means else lines * every
-    return Curve(folder.name, steps, losses, smoothed(logged, lines), validation, over)
+    return Curve(name, steps, losses, smoothed(logged, lines), validation, over)

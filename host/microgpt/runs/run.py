@@ -6,7 +6,7 @@ from pathlib import Path
 from microgpt import html
 from microgpt.plots import svg
 from microgpt.runs import info, log
-from microgpt.runs.folder import read_curve
+from microgpt.runs.folder import curve_of
 from microgpt.runs.info import RunInfo
 
 MOST_NAMES = 20  # that a notebook shows
@@ -41,14 +41,14 @@ class Run:
             "documents": about.documents,
             "steps in the log": len(self.steps),
         }
-        curve = read_curve(self.folder)
+        curve = curve_of(self.folder.name, self.steps)
         if self.steps:
             facts[f"loss, {curve.mean}"] = f"{curve.means[-1]:.4f}"
         if curve.validation:
             step, loss = curve.validation[-1]
             facts["validation loss"] = f"{loss:.4f} after step {step:,}"
         if self.names:
-            facts["made up"] = ", ".join(self.names[:MOST_NAMES])
+            facts["generated"] = ", ".join(self.names[:MOST_NAMES])
         shown = {
             name: f"{value:,}" if isinstance(value, int) and name != "seed" else str(value)
             for name, value in facts.items()
