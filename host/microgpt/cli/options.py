@@ -198,6 +198,22 @@ seed_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
 
+def _tensorboard(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
+    """Return the folder of --tensorboard; raise click.ClickException if its library is missing."""
+    if folder:
+        require("tensorboard", "tensorboard")
+    return folder
+
+
+tensorboard_option = click.option(
+    "--tensorboard",
+    type=PATH,
+    metavar="DIR",
+    callback=_tensorboard,
+    help="Write the run for TensorBoard too, into a folder below this one.",
+)
+
+
 def new_path(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
     """Return the path of --out; raise PlanError if it exists, before anything is computed."""
     if path and path.exists():

@@ -20,6 +20,7 @@ from microgpt.cli.options import (
     naming_options,
     new_path,
     option_word,
+    tensorboard_option,
     train_options,
 )
 from microgpt.config import ModelConfig, TrainConfig, field_names
@@ -51,7 +52,7 @@ def _refuse_conflicts(command: Command) -> Command:
             for name in context.params
             if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         }
-        if "earlier" in given and given - {"earlier", "path", "out"}:
+        if "earlier" in given and given - {"earlier", "path", "out", "tensorboard"}:
             raise click.UsageError("--repeat takes everything else from the run", context)
         if "start" in given and given & set(field_names(ModelConfig)):
             raise click.UsageError("--from takes the sizes from the model", context)
@@ -87,6 +88,7 @@ def _refuse_conflicts(command: Command) -> Command:
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints, for resume.")
 @click.option("--from", "start", type=PATH, help="Start from this model; Adam starts anew.")
 @out_option
+@tensorboard_option
 @click.option("--repeat", "earlier", type=PATH, help="Repeat this run and report differences.")
 @model_options
 def train_command(
@@ -101,6 +103,7 @@ def train_command(
     checkpoint_every: int | None,
     start: Path | None,
     out: Path | None,
+    tensorboard: Path | None,
     earlier: Path | None,
     model: ModelConfig,
 ) -> None:
@@ -128,15 +131,17 @@ def train_command(
             strict,
             checkpoint_every,
         )
-    outcome = _execute(plan, out)
+    outcome = _execute(plan, out, tensorboard)
     if earlier and outcome:
         _report_repeat(earlier, outcome.folder)
 
 
-def _execute(plan: Plan, out: Path | None, resumed: Resumed | None = None) -> Outcome | None:
+def _execute(
+    plan: Plan, out: Path | None, tensorboard: Path | None, resumed: Resumed | None = None
+) -> Outcome | None:
     """Execute a plan and print where the run is; exit if a signal ended it, as its program does."""
     with naming_options():
-        outcome = execute(plan, out, warn, show_progress, resumed)
+        outcome = execute(plan, out, warn, show_progress, resumed, tensorboard)
     if outcome is None:
         return None
     if outcome.remark:
@@ -151,7 +156,8 @@ def _execute(plan: Plan, out: Path | None, resumed: Resumed | None = None) -> Ou
 @click.command("resume")
 @click.argument("run", type=PATH)
 @out_option
-def resume_command(run: Path, out: Path | None) -> None:
+@tensorboard_option
+def resume_command(run: Path, out: Path | None, tensorboard: Path | None) -> None:
     """Continue a run from its checkpoint.
 
     Its result is the same as without the interruption. train --checkpoint-every makes checkpoints.
@@ -163,7 +169,7 @@ def resume_command(run: Path, out: Path | None) -> None:
     plan = dataclasses.replace(plan, train=config)
     if step >= config.end:
         raise PlanError(f"{run} is complete at step {step}")
-    _execute(plan, out, Resumed(run, model, step, start))
+    _execute(plan, out, tensorboard, Resumed(run, model, step, start))
 
 
 def _report_repeat(earlier: Path, folder: Path) -> None:

@@ -13,6 +13,8 @@ from microgpt.engines.base import Model
 from microgpt.runs import checkpoint, info, log
 from microgpt.runs.folder import RunFolder, default_folder
 from microgpt.runs.plan import Plan
+from microgpt.runs.tensorboard import SAMPLES, make_folder
+from microgpt.sampling import SamplingError, generate
 from microgpt.system import files, signals
 from microgpt.training import Record, TrainingError, train
 
@@ -37,7 +39,8 @@ class Resumed:
 class Outcome:
     """How a run ended, and its folder.
 
-    `interruption` is what ended it early, `remark` the reason why loss.png was not drawn, or None.
+    `interruption` is what ended it early, `remark` says what is missing of loss.png and the events,
+    or None.
     """
 
     folder: Path
@@ -51,12 +54,15 @@ def execute(
     report: Callable[[str], None],
     watch: Watch,
     resumed: Resumed | None = None,
+    tensorboard: Path | None = None,
 ) -> Outcome | None:
     """Train as `plan` says and record the run in `folder`; `watch` can show the records.
 
-    Without a `folder` it is a new one under runs/. The model after the last step is saved when the
-    run ends, also after Ctrl-C and the other signals of `system.signals`, and after an error. Of
-    processes that train together only that of rank 0 records; the others return None.
+    Without a `folder` it is a new one under runs/. With `tensorboard`, events are written below
+    that folder, at the end with documents that the model generates. The model after the last step
+    is saved when the run ends, also after Ctrl-C and the other signals of `system.signals`, and
+    after an error. Of processes that train together only that of rank 0 records; the others return
+    None.
 
     Raises TrainingError, which names the folder, if training cannot continue or a file cannot be
     written; BrokenPipeError if `watch` does.
@@ -80,10 +86,12 @@ def execute(
                 deque(records, maxlen=0)
             return None
         path = folder or default_folder(model.engine)
-        with RunFolder(path, content, numbered=folder is None) as run:
+        if tensorboard:
+            make_folder(tensorboard)
+        with RunFolder(path, content, folder is None, tensorboard) as run:
             for step in earlier:
                 run.log(step)
-            execution = _Execution(plan, model, run, processes.world)
+            execution = _Execution(plan, model, run, processes.world, bool(tensorboard))
             return execution.run(watch(execution.recorded(records), plan.train.end, first))
 
 
@@ -94,8 +102,12 @@ def _ignore(_: str) -> None:
 class _Execution:
     """The execution of a run, from its first step to the saved model."""
 
-    def __init__(self, plan: Plan, model: Model, run: RunFolder, processes: int) -> None:
+    def __init__(
+        self, plan: Plan, model: Model, run: RunFolder, processes: int, samples: bool
+    ) -> None:
+        """`samples`: whether the model generates documents at the end, for the run's events."""
         self._plan, self._model, self._run, self._processes = plan, model, run, processes
+        self._samples = samples
 
     def run(self, records: Iterator[Record]) -> Outcome:
         """Take all `records`; at the end save the model and draw loss.png."""
@@ -115,8 +127,14 @@ class _Execution:
                 where += ", with its model"
             except OSError as error:
                 failures.append(error)
+            if self._samples:
+                try:
+                    with held.raised():  # it can take long, and can be done again
+                        self._add_samples()
+                except KeyboardInterrupt as interruption:
+                    held.interruption = interruption
             try:
-                remark = self._run.close()
+                remark = self._run.close(not (failures or held.interruption))
             except OSError as error:
                 failures.append(error)
         if failures and all(isinstance(error, BrokenPipeError) for error in failures):
@@ -125,6 +143,12 @@ class _Execution:
             reasons = [files.explained(e) if isinstance(e, OSError) else str(e) for e in failures]
             raise TrainingError("; ".join([*reasons, where]))
         return Outcome(self._run.path, held.interruption, remark)
+
+    def _add_samples(self) -> None:
+        """Add the documents to the events that `microgpt generate` gives for the run's seed."""
+        with suppress(SamplingError):  # a model whose weights are not finite generates none
+            seed = self._plan.train.seed
+            self._run.add_samples(generate(self._model, SAMPLES, seed=seed))
 
     def recorded(self, records: Iterator[Record]) -> Iterator[Record]:
         """Yield `records`, each when it is in the log: what is shown is on the disk already."""

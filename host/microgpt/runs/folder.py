@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ import numpy as np
 from microgpt.plots.curves import SMOOTHED_OVER, Curve, draw_curves, smoothed
 from microgpt.runs import info, log
 from microgpt.runs.environment import environment
+from microgpt.runs.tensorboard import Events
 from microgpt.system import files
 
 RUNS = Path("runs")
@@ -26,12 +27,19 @@ class RunFolder:
     Each record is written at once, so that an interrupted run keeps its log.
     """
 
-    def __init__(self, folder: Path, content: Mapping[str, object], numbered: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        content: Mapping[str, object],
+        numbered: bool = False,
+        tensorboard: Path | None = None,
+    ) -> None:
         """Create `folder` and write run.json; raise FileExistsError if there is such a folder.
 
         If `numbered`, the first of `folder`, `folder-2`, ... that does not exist is created.
         `content` is an info.HostRun or an info.BoardRun; schema, start and environment are added.
-        Nothing stays if this fails.
+        Nothing stays if this fails. `tensorboard`: the folder for events of all runs, if there
+        are to be events.
         """
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         whole = {
@@ -53,6 +61,7 @@ class RunFolder:
         except BaseException:
             shutil.rmtree(folder)
             raise
+        self._events = Events(tensorboard, folder, json.loads(written)) if tensorboard else None
 
     def log(self, record: log.Line) -> None:
         """Append a record to the log; raise OSError."""
@@ -68,15 +77,28 @@ class RunFolder:
         with files.naming(self.path / log.FILE):
             while rest:  # a disk that is nearly full takes a part
                 rest = rest[self._log.write(rest) :]
+        if self._events:
+            self._events.take(record)
 
-    def close(self) -> str | None:
-        """Close the log and draw loss.png; return the reason if it cannot be drawn, else None.
+    def add_samples(self, documents: Iterable[str]) -> None:
+        """Add documents that the model generated to the events for TensorBoard, if there are any.
 
+        A host's log does not have them, since its model generates them again.
+        """
+        if self._events:
+            for text in documents:
+                self._events.take(log.Name(text))
+
+    def close(self, completed: bool | None = None) -> str | None:
+        """Close the log and draw loss.png; return what could not be written of the rest, or None.
+
+        `completed`: whether the run has reached its end, None if that is not known.
         Raises OSError if the log cannot be written to the disk.
         """
+        events = self._events.close(completed) if self._events else None
         with self._log, files.naming(self.path / log.FILE):
             os.fsync(self._log.fileno())
-        return draw_loss(self.path)
+        return "; ".join(filter(None, (draw_loss(self.path), events))) or None
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -87,6 +109,8 @@ class RunFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._events:
+            self._events.close(None)
         self._log.close()
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-from microgpt.cli.options import PATH
+from microgpt.cli.options import PATH, tensorboard_option
 from microgpt.runs.folder import RUNS
 from microgpt.system.terminal import printable
 from rich.console import Console, Group, RenderableType
@@ -194,7 +194,7 @@ def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
             print(said, file=sys.stderr)
 
 
-def watch_port(named: str | None, runs: Path = RUNS) -> None:
+def watch_port(named: str | None, runs: Path = RUNS, tensorboard: Path | None = None) -> None:
     """Show and record what a board sends until Ctrl-C; the port as `ports.find_port` finds it."""
     watch = Watch()
 
@@ -204,10 +204,11 @@ def watch_port(named: str | None, runs: Path = RUNS) -> None:
             print(status, file=sys.stderr)
 
     port = ports.find_serial_port(named, "monitor")
+    recorder = Recorder(port, runs, tensorboard)
     lines = read_lines(lambda: ports.find_port(named), tell)
     print(f"{port}: Ctrl-C leaves the monitor, the board goes on", file=sys.stderr)
     with suppress(KeyboardInterrupt):
-        show(lines, watch, Recorder(port, runs))
+        show(lines, watch, recorder)
 
 
 runs_option = click.option(
@@ -218,7 +219,8 @@ runs_option = click.option(
 @click.command("monitor")
 @port_option
 @runs_option
-def monitor_command(port: str | None, runs: Path) -> None:
+@tensorboard_option
+def monitor_command(port: str | None, runs: Path, tensorboard: Path | None) -> None:
     """Watch and record the runs of a board.
 
     Ctrl-C leaves the monitor; the board goes on. In a pipe it prints the board's lines as they
@@ -228,4 +230,4 @@ def monitor_command(port: str | None, runs: Path) -> None:
     Examples: microgpt-board monitor --port /dev/ttyUSB0
               microgpt-board monitor --port socket://127.0.0.1:5555
     """
-    watch_port(port, runs)
+    watch_port(port, runs, tensorboard)

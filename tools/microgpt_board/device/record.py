@@ -6,6 +6,7 @@ from pathlib import Path
 
 from microgpt.runs import log as run_log
 from microgpt.runs.folder import RUNS, RunFolder, default_folder, draw_loss
+from microgpt.runs.tensorboard import make_folder
 
 from microgpt_board.device import log
 
@@ -13,13 +14,19 @@ from microgpt_board.device import log
 class Recorder:
     """Writes events into run folders, as `microgpt.runs` has them; `port` is where they come from.
 
+    `tensorboard`: a folder for what TensorBoard reads, if it is wanted; it is created.
+
     A run begins with the board's first remark, or wherever it is joined, and ends with the next
     run or with `finish`. Every record is written before the next event is taken.
     """
 
-    def __init__(self, port: str, root: Path = RUNS) -> None:
+    def __init__(self, port: str, root: Path = RUNS, tensorboard: Path | None = None) -> None:
+        """Raise UserError or OSError if there is no folder `tensorboard` and none can be."""
         self.port = port
         self.root = root
+        self._tensorboard = tensorboard
+        if tensorboard:
+            make_folder(tensorboard)
         self._run: RunFolder | None = None
         self._start: log.Start | None = None
         self._last = -1  # step
@@ -51,7 +58,9 @@ class Recorder:
         """End the run, if there is one; return a line about it, else ""."""
         if not self._run:
             return ""
-        folder, remark = self._run.path, self._run.close()
+        completed = self._start is not None and self._last + 1 == self._start.steps
+        # The board may go on without being watched.
+        folder, remark = self._run.path, self._run.close(completed or None)
         self._run = None
         return f"the run is in {folder}" + (f" ({remark})" if remark else "")
 
@@ -74,5 +83,6 @@ class Recorder:
             },
         }
         name = start.board if start else "joined"
-        self._run = RunFolder(default_folder(name, self.root), content, numbered=True)
+        folder = default_folder(name, self.root)
+        self._run = RunFolder(folder, content, numbered=True, tensorboard=self._tensorboard)
         return self._run

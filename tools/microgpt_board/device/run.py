@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 from microgpt.boards import refusal
-from microgpt.cli.options import PATH
+from microgpt.cli.options import PATH, tensorboard_option
 from microgpt.data import NAMES
 from ugpt.app import SETTINGS
 from ugpt.checkpoint import Checkpoints
@@ -68,6 +68,7 @@ def _list_of(flash: Path, saved: dict[str, float]) -> bytes | None:
 )
 @click.option("--flash", type=PATH, default=FLASH, show_default=True, help="Folder of the flash.")
 @runs_option
+@tensorboard_option
 def run_command(
     steps: int | None,
     seed: int | None,
@@ -79,6 +80,7 @@ def run_command(
     resume: bool,
     flash: Path,
     runs: Path,
+    tensorboard: Path | None,
 ) -> int:
     """Train on the virtual board, then generate 20 names.
 
@@ -110,8 +112,9 @@ def run_command(
         data = packed.data
     model = sizes_of(settings, data, saved)
     heap = _heap_for(model, kind)
+    recorder = Recorder("virtual", runs, tensorboard)
     click.echo(build_virtual(flash, packed), err=True)
     watch = monitor.Watch()
     lines = run_board(flash, settings, heap, resume=resume)
-    monitor.show(lines, watch, Recorder("virtual", runs))
+    monitor.show(lines, watch, recorder)
     return 1 if watch.errors else 0
