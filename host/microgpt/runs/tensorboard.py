@@ -6,6 +6,7 @@ when the disk is full. Here an event is in the file when a call returns, so that
 a run while it trains, and at every moment the file is whole records.
 """
 
+import os
 import time
 from collections import deque
 from contextlib import suppress
@@ -43,16 +44,19 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"{folder} is a file: name a folder with --tensorboard") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written to: name another with --tensorboard")
 
 
 def hyperparameters(run: log.JsonObject) -> dict[str, str | int | float]:
     """Return the settings in the content of a run.json as {name: value}, without what is None."""
     data, start = info.part(run, "data"), info.part(run, "from")
+    path = log.text(data.get("path"))
     settings = {
         **{name: value for name, value in run.items() if name not in _NO_SETTINGS},
         **info.part(run, "model"),
         **info.part(run, "train"),
-        "data": data.get("path"),
+        "data": path and Path(path).name,  # a column is narrow
         "documents": data.get("documents"),
         "vocab_size": data.get("vocab_size"),
         "from": start.get("folder"),
@@ -124,12 +128,12 @@ class Events:
 
     def _write_step(self, record: log.Step) -> None:
         """Write the figures of a step; a host's log has no mean, which is then computed."""
-        self._written = record.step
         values = vars(record)
         if record.mean is None and self._losses:
             values = values | {"mean": sum(self._losses) / len(self._losses)}
         scalars = {tag: values[name] for name, tag in TAGS.items() if values[name] is not None}
         self._write({"value": [{"tag": t, "simple_value": v} for t, v in scalars.items()]})
+        self._written = record.step
 
     def _write_samples(self) -> None:
         """Write the documents as a text. It is Markdown: a block of code is shown as it is."""

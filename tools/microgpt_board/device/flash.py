@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import click
+from microgpt.cli.options import tensorboard_option
+from microgpt.runs.tensorboard import make_folder
 from microgpt.system.terminal import printable
 
 from microgpt_board.device import monitor, ports
@@ -103,6 +105,7 @@ baud_option = click.option(
 @baud_option
 @image.image_options
 @click.option("--no-monitor", is_flag=True, help="Stop after writing.")
+@tensorboard_option
 def flash_command(
     port: str | None,
     baud: int,
@@ -112,6 +115,7 @@ def flash_command(
     names: Source,
     sizes: Settings,
     no_monitor: bool,
+    tensorboard: Path | None,
 ) -> None:
     """Build the image, write it to a board and watch the run.
 
@@ -119,13 +123,15 @@ def flash_command(
 
     Example: microgpt-board flash --port /dev/ttyUSB0
     """
+    if tensorboard:
+        make_folder(tensorboard)
     kind = boards.find(board, psram)
     found, baud = _line(port, baud, "flash")
     file = image.path_of(kind)
     click.echo(image.write_image(file, kind, firmware, names, settings_for(sizes, names)))
     write(kind, found, baud, file)
     if not no_monitor:
-        monitor.watch_port(port)
+        monitor.watch_port(port, tensorboard=tensorboard)
 
 
 @click.command("erase")
