@@ -17,7 +17,7 @@ from microgpt.service.openai.requests import Request
 from microgpt.service.problems import Refusal, openai_error
 from microgpt.service.schemas import LARGEST_SEED
 
-MOST_LOGPROBS = 200_000  # in an answer, which would else be too large for the memory
+MOST = 100_000  # tokens and log probabilities in an answer: more take much memory
 DONE = "[DONE]"  # the last event
 
 Object = dict[str, Any]  # of JSON
@@ -49,6 +49,17 @@ class Choice:
     offset: int = 0
 
 
+class Whole(TypedDict):
+    """What a whole answer has beside its choices."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    system_fingerprint: str
+    usage: Usage
+
+
 class Json(Response):
     """An object as JSON, in ASCII, because a vocabulary can have half a character."""
 
@@ -66,7 +77,7 @@ class Answer(ABC):
     EVENT_OBJECT: str
 
     def __init__(self, served: Served, request: Request) -> None:
-        """Take a request for `request.n` choices; `count` of them if that is another number."""
+        """Take a request; without a seed it gets one."""
         self.model = served.model
         seed = request.seed
         self.seed = secrets.randbelow(LARGEST_SEED + 1) if seed is None else seed
@@ -101,17 +112,15 @@ class Answer(ABC):
         return None
 
     def check_size(self, choices: int) -> None:
-        """Raise Refusal if the log probabilities of so many choices are too many for an answer."""
-        if self._request.alternatives is None:
-            return
+        """Raise Refusal if so many choices can be too long, with the alternatives to each token."""
         tokens = self.model.config.block_size
         if self._request.most_tokens is not None:
             tokens = min(tokens, self._request.most_tokens)
-        if choices * tokens * (self._request.alternatives + 1) > MOST_LOGPROBS:
+        if choices * tokens * (1 + (self._request.alternatives or 0)) > MOST:
             raise Refusal(
-                f"an answer has at most {MOST_LOGPROBS:,} log probabilities: ask for fewer tokens, "
-                f"choices or alternatives",
-                "logprobs",
+                f"an answer has at most {MOST:,} tokens, with the alternatives to each: "
+                f"ask for fewer choices, tokens or log probabilities",
+                "n",
             )
 
     def whole(self) -> Object:

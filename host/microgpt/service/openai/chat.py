@@ -3,16 +3,41 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
+from typing_extensions import TypedDict
+
 from microgpt.chat.conversations import Message, can_chat
 from microgpt.chat.session import Chat, understood
 from microgpt.errors import UserError
-from microgpt.service.openai.answer import Answer, Choice, Object
-from microgpt.service.openai.generation import Continuation, Piece
-from microgpt.service.openai.logprobs import Names, in_chat
+from microgpt.service.openai.answer import Answer, Choice, Object, Whole
+from microgpt.service.openai.generation import Continuation, FinishReason, Piece
+from microgpt.service.openai.logprobs import ChatLogprobs, Names, in_chat
 from microgpt.service.openai.models import Served
 from microgpt.service.openai.requests import ChatCompletionRequest, ChatMessage
 from microgpt.service.pool import check
 from microgpt.service.problems import Refusal
+
+
+class Reply(TypedDict):
+    """The assistant's message."""
+
+    role: str
+    content: str
+    refusal: None
+
+
+class ReplyChoice(TypedDict):
+    """One of n replies."""
+
+    index: int
+    message: Reply
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(Whole):
+    """The whole answer."""
+
+    choices: list[ReplyChoice]
 
 
 class ChatAnswer(Answer):

@@ -3,15 +3,32 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from typing_extensions import TypedDict
+
 from microgpt.errors import UserError
 from microgpt.sampling import Decoder, Drawn, Draws, continued, folded_prompt
-from microgpt.service.openai.answer import Answer, Choice, Object
-from microgpt.service.openai.generation import Continuation, Piece
-from microgpt.service.openai.logprobs import Names, in_document
+from microgpt.service.openai.answer import Answer, Choice, Object, Whole
+from microgpt.service.openai.generation import Continuation, FinishReason, Piece
+from microgpt.service.openai.logprobs import CompletionLogprobs, Names, in_document
 from microgpt.service.openai.models import Served
 from microgpt.service.openai.requests import CompletionRequest
 from microgpt.service.pool import check
 from microgpt.service.problems import Refusal
+
+
+class DocumentChoice(TypedDict):
+    """One of n documents that begin with a prompt, what follows the prompt."""
+
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: FinishReason
+
+
+class Completion(Whole):
+    """The whole answer."""
+
+    choices: list[DocumentChoice]
 
 
 class CompletionAnswer(Answer):

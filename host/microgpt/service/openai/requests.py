@@ -23,11 +23,12 @@ class Open(Strict):
     """A body that clients may send with other fields, at the values that change nothing."""
 
     neutral: ClassVar[Mapping[str, Neutral]]
+    unknown: ClassVar[Neutral | None] = None
 
     @model_validator(mode="before")
     @classmethod
     def _accept(cls, data: object) -> object:
-        return without_neutral(data, cls.model_fields, cls.neutral)
+        return without_neutral(data, cls.model_fields, cls.neutral, cls.unknown)
 
 
 def _stops(value: object) -> object:
@@ -48,7 +49,7 @@ def _text(value: object) -> object:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind != "text":
             raise ValueError(f"parts of a message are of the type text here, not {kind!r}")
-        if set(part) != {"type", "text"} or not isinstance(part["text"], str):
+        if not isinstance(part.get("text"), str):
             raise ValueError('a part is {"type": "text", "text": "..."}')
         texts.append(part["text"])
     return "".join(texts)
@@ -135,6 +136,7 @@ class ChatMessage(Open):
     """What someone said; the content may be in parts of the type text."""
 
     neutral = unsupported.MESSAGE
+    unknown = unsupported.ANYTHING
     role: Literal["user", "assistant", "system", "developer"]
     content: Text = ""
 

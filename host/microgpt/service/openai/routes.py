@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from microgpt.service.events import EventStream
 from microgpt.service.openai.answer import Answer, Json, failed
-from microgpt.service.openai.chat import ChatAnswer
-from microgpt.service.openai.completions import CompletionAnswer
+from microgpt.service.openai.chat import ChatAnswer, ChatCompletion
+from microgpt.service.openai.completions import Completion, CompletionAnswer
 from microgpt.service.openai.models import ModelList, ModelObject, Models
 from microgpt.service.openai.requests import ChatCompletionRequest, CompletionRequest
 from microgpt.service.pool import Pool
@@ -30,18 +30,18 @@ class Problem(BaseModel):
     error: Error
 
 
-Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type of a route's other answers
+Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type of a route's answers
 UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such model"}}
 EVENT = {  # the schema of an event
     "type": "object",
     "properties": {"data": {"type": "string", "description": "JSON, in the last event [DONE]"}},
     "required": ["data"],
 }
+EVENTS = {
+    "content": {"text/event-stream": {"schema": EVENT}},
+    "description": "The answer; with `stream` its parts as events",
+}
 COMPUTED: Responses = UNKNOWN | {
-    200: {
-        "content": {"text/event-stream": {"schema": EVENT}},
-        "description": "The answer; with `stream` its parts as events",
-    },
     400: {"model": Problem, "description": "A field is refused"},
     408: {"model": Problem, "description": "The body did not come in time"},
     413: {"model": Problem, "description": "The body is too large"},
@@ -69,12 +69,20 @@ def openai_routes(models: Models, pool: Pool) -> APIRouter:
         """Return a model of the list."""
         return models.describe(models.find(name))
 
-    @router.post("/chat/completions", dependencies=[Depends(declared)], responses=COMPUTED)
+    @router.post(
+        "/chat/completions",
+        dependencies=[Depends(declared)],
+        responses=COMPUTED | {200: EVENTS | {"model": ChatCompletion}},
+    )
     async def chat_completions(body: ChatCompletionRequest) -> Response:
         """Reply to a conversation."""
         return await computed(ChatAnswer(models.find(body.model), body), body.stream)
 
-    @router.post("/completions", dependencies=[Depends(declared)], responses=COMPUTED)
+    @router.post(
+        "/completions",
+        dependencies=[Depends(declared)],
+        responses=COMPUTED | {200: EVENTS | {"model": Completion}},
+    )
     async def completions(body: CompletionRequest) -> Response:
         """Continue prompts as documents."""
         return await computed(CompletionAnswer(models.find(body.model), body), body.stream)

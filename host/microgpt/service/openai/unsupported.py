@@ -59,8 +59,9 @@ COMPLETION = BOTH | {
     "suffix": Neutral(("",), "a document is continued at its end only"),
     "top_logprobs": Neutral((), "logprobs is their number here"),
 }
-MESSAGE = {  # clients repeat the assistant's messages as they got them
-    "name": ANYTHING,
+# Of a message: clients repeat the assistant's as they got them, and front ends add fields of their
+# own; all others are therefore accepted.
+MESSAGE = {
     "refusal": Neutral((), TEXT_ONLY),
     "annotations": Neutral(([],), TEXT_ONLY),
     "audio": Neutral((), TEXT_ONLY),
@@ -73,10 +74,14 @@ STREAM_OPTIONS = {"include_obfuscation": Neutral((False,), "send false")}
 
 
 def without_neutral(
-    data: object, fields: Collection[str], neutral: Mapping[str, Neutral]
+    data: object,
+    fields: Collection[str],
+    neutral: Mapping[str, Neutral],
+    unknown: Neutral | None = None,
 ) -> object:
     """Return an object of JSON with only what is in `fields` and not null.
 
+    `unknown` is what goes for a field that is neither there nor in `neutral`; None: it is refused.
     Raises PydanticCustomError for a field that is refused; its context has the field's path, and a
     code. What is no object is returned as it is.
     """
@@ -84,16 +89,16 @@ def without_neutral(
         return data
     for name, value in data.items():
         if name not in fields:
-            _check(name, value, fields, neutral)
+            _check(name, value, fields, neutral.get(name, unknown))
     return {name: value for name, value in data.items() if name in fields and value is not None}
 
 
-def _check(name: str, value: Any, fields: Collection[str], neutral: Mapping[str, Neutral]) -> None:
+def _check(name: str, value: Any, fields: Collection[str], neutral: Neutral | None) -> None:
     context: dict[str, Any] = {"path": [name], "code": "unknown_parameter"}
-    if name not in neutral:
+    if neutral is None:
         context["fields"] = ", ".join(fields)
         raise PydanticCustomError("unknown", "no such field, there are {fields}", context)
-    values, advice = neutral[name]
+    values, advice = neutral
     if value is None or values is None or value in values:
         return
     context |= {"code": "unsupported_parameter", "advice": advice}
