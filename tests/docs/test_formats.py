@@ -195,15 +195,31 @@ def test_a_models_folder(tmp_path: Path) -> None:
 
 def test_the_header_of_a_checkpoint_of_the_host(tmp_path: Path) -> None:
     header = json.loads(EXAMPLES["checkpoint.safetensors header"])
-    facts = json.loads(header["__metadata__"]["microgpt"])
-    charset, _, _ = facts["tokenizer"]
-    model = microgpt.create(ModelConfig(**facts["model"]), charset, engine=facts["engine"])
+    about = json.loads(header["__metadata__"]["microgpt"])
+    facts = about["checkpoint"]
+    sizes = {field.name: about[field.name] for field in dataclasses.fields(ModelConfig)}
+    model = microgpt.create(ModelConfig(**sizes), about["charset"], engine=facts["engine"])
     run_checkpoint.save(tmp_path, model, TrainConfig(**facts["train"]), facts["step"])
-    written = (tmp_path / run_checkpoint.FILE).read_bytes()
-    (size,) = struct.unpack("<Q", written[:8])
-    assert json.loads(written[8 : 8 + size]) == header
-    assert size % 8 == 0
-    assert len(written) == 8 + size + 3 * 4 * model.parameter_count
+    check_tensor_file(tmp_path / run_checkpoint.FILE, header, 3 * 4 * model.parameter_count)
+
+
+def check_tensor_file(path: Path, header: dict, size: int) -> None:
+    """Check the header of a safetensors file, and how much is behind it."""
+    written = path.read_bytes()
+    (length,) = struct.unpack("<Q", written[:8])
+    assert json.loads(written[8 : 8 + length]) == header
+    assert length % 8 == 0
+    assert len(written) == 8 + length + size
+
+
+def test_a_models_folder_with_safetensors(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text(EXAMPLES["meta.json"])
+    (tmp_path / "weights.json").write_text(EXAMPLES["weights.json"])
+    model = microgpt.load(tmp_path)
+    model.save(tmp_path, "safetensors")
+    header = json.loads(EXAMPLES["model.safetensors header"])
+    check_tensor_file(tmp_path / "model.safetensors", header, 4 * model.parameter_count)
+    assert json.loads(header["__metadata__"]["microgpt"]) == json.loads(EXAMPLES["meta.json"])
 
 
 def test_conversations(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ for command in (
     train.resume_command,
     model.generate_command,
     model.info_command,
+    model.export_command,
     model.gradcheck_command,
     lab.ablate_command,
     lab.bench_command,

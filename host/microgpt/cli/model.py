@@ -1,4 +1,4 @@
-"""The commands about one model: generate, info, gradcheck."""
+"""The commands about one model: generate, info, export, gradcheck."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import microgpt
-from microgpt import data
+from microgpt import data, model_io
 from microgpt.cli.console import console, give, say
 from microgpt.cli.options import (
     PATH,
@@ -21,6 +21,7 @@ from microgpt.cli.options import (
     json_option,
     model_options,
     naming_options,
+    new_path,
     sampling_options,
     seed_option,
 )
@@ -100,6 +101,36 @@ def info_command(folder: Path, as_json: bool) -> None:
         table.add_row(name, f"{rows} x {columns}", f"{rows * columns:,}")
     table.add_row("all", "", f"{facts['parameters']:,}")
     console.print(table)
+
+
+@click.command("export")
+@click.argument("folder", type=PATH)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(model_io.FORMATS)),
+    required=True,
+    help="json: weights.json; safetensors: model.safetensors, smaller and quicker to load.",
+)
+@click.option(
+    "--out",
+    type=PATH,
+    callback=new_path,
+    help="A new folder, or a new file.safetensors that is the whole model [default: FOLDER].",
+)
+def export_command(folder: Path, form: model_io.Format, out: Path | None) -> None:
+    """Write a model with its weights in another format.
+
+    FOLDER is a model, a run, or a safetensors file: a whole model or a checkpoint. Without --out,
+    the weights in FOLDER are replaced by those in the other format. No value changes.
+
+    Example: microgpt export runs/first --format safetensors --out first.safetensors
+    """
+    target = out or model_io.folder_of(folder)
+    config, tokenizer, weights = model_io.read(folder, "float64")
+    model_io.save(config, tokenizer, weights, target, form)
+    written = target if target.is_file() else target / model_io.FORMATS[form]
+    say(f"{written}: {written.stat().st_size:,} bytes")
 
 
 @click.command("gradcheck")

@@ -144,8 +144,11 @@ def create(
 def load(folder: str | Path, engine: str = AUTO, dtype: str = "float32") -> Model:
     """Return the model in `folder`, or in its sub-folder `model` if it is a run's.
 
-    Raises ModelFolderError if a file is missing or malformed, or a matrix is missing, of another
-    shape or not finite; ConfigError if it is too large for this machine and as `build` does.
+    The weights are in weights.json or in model.safetensors. `folder` may also be a safetensors file
+    that is a whole model: one that `save` wrote, or the checkpoint of a run. Raises
+    ModelFolderError if a file is missing or malformed, or a matrix is missing, of another shape or
+    type or not finite, or if two files say different things; ConfigError if it is too large for
+    this machine and as `build` does.
     """
     _check_dtype(dtype)
     config, tokenizer, weights = model_io.read(folder, STORED[dtype])

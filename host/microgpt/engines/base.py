@@ -260,9 +260,9 @@ class Model(ABC):
         """
         return None
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model to `folder`; see `microgpt.model_io.save`."""
-        model_io.save(self.config, self.tokenizer, self.weights, folder)
+    def save(self, folder: str | Path, format: model_io.Format | None = None) -> None:
+        """Write the model to `folder`, or to a file.safetensors; see `microgpt.model_io.save`."""
+        model_io.save(self.config, self.tokenizer, self.weights, folder, format)
 
 
 def as_block(documents: Sequence[Tokens], masks: Masks) -> Block:

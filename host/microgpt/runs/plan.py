@@ -11,7 +11,7 @@ from microgpt.config import ModelConfig, TrainConfig, from_json
 from microgpt.engines import AUTO, create, distributed, load
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
-from microgpt.model_io import weights_file
+from microgpt.model_io import FORMATS, weights_file
 from microgpt.runs import info, log
 from microgpt.training import Document, check_step, split
 
@@ -174,7 +174,9 @@ def read_plan(folder: Path, documents: Path | None = None) -> Plan:
         log.whole(content.get("processes")) or 1, str(folder), f"train --repeat {folder}"
     )
     if start:
-        _check_unchanged(weights_file(Path(start["folder"])), start["sha256"], folder)
+        weights = weights_file(Path(start["folder"]))
+        _check_format(weights, start, folder)
+        _check_unchanged(weights, start["sha256"], folder)
         plan = replace(plan, start=Path(start["folder"]))
     return plan
 
@@ -229,6 +231,17 @@ def _plan(
         raise PlanError(f"{folder / info.FILE} is not a run of microgpt train: {error}") from None
     _check_unchanged(plan.data, sha256, folder)
     return plan, start
+
+
+def _check_format(weights: Path, start: info.Start, run: Path) -> None:
+    """Raise PlanError if the model that a run started from is in another format by now."""
+    formats = {name: format for format, name in FORMATS.items()}
+    then = formats.get(Path(start["path"]).name)
+    if then and formats.get(weights.name, then) != then:
+        raise PlanError(
+            f"{weights} is in another format than in {run}: "
+            f"microgpt export {start['folder']} --format {then}"
+        )
 
 
 def _check_unchanged(file: Path, sha256: str, run: Path) -> None:

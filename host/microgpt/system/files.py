@@ -1,8 +1,8 @@
 """Find the files of a package; make a folder; replace files atomically and durably.
 
 To replace a file, the new content is written beside the old content, flushed to the disk and
-renamed over it. Several files of a folder can be replaced together. After a crash or a loss of
-power the old content or the new content is there, never a part of either.
+renamed over it. Several files of a folder can be replaced, and others removed, together. After a
+crash or a loss of power the old content or the new content is there, never a part of either.
 """
 
 import errno
@@ -85,20 +85,21 @@ def _replacing(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_in(folder: Path) -> Iterator[Path]:
+def replacing_in(folder: Path, without: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a folder for new files; after the block they replace those in `folder`, together.
 
-    Other files in `folder` stay; it is created if there is none. `open_together` returns the old
-    files or the new ones, whenever it is called, also after a kill in here: one rename of the
-    folder of new files to PENDING makes them the files that count, and then each is moved to its
-    place. A kill in between leaves PENDING, and the next call moves what is there. If the block
-    raises, `folder` is unchanged. Raises OSError, which names a file.
+    The files named in `without` are removed with it. Other files in `folder` stay; it is created if
+    there is none. `open_together` returns the old files or the new ones, whenever it is called,
+    also after a kill in here: one rename of the folder of new files to PENDING makes them the files
+    that count, and then each is moved to its place. In PENDING, a folder has the name of each file
+    that is removed. A kill in between leaves PENDING, and the next call moves what is there. If the
+    block raises, `folder` is unchanged. Raises OSError, which names a file.
     """
     with naming(folder):
-        yield from _replacing_in(folder.absolute())
+        yield from _replacing_in(folder.absolute(), without)
 
 
-def _replacing_in(folder: Path) -> Iterator[Path]:
+def _replacing_in(folder: Path, without: Sequence[str]) -> Iterator[Path]:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f"{PENDING}.{_writer()}"
@@ -106,6 +107,8 @@ def _replacing_in(folder: Path) -> Iterator[Path]:
         _remove(new)
         new.mkdir()
         yield new
+        for name in without:
+            (new / name).mkdir()
         for file in new.iterdir():
             _refuse_folder(folder / file.name)
         _sync(new)
@@ -123,13 +126,22 @@ def _replacing_in(folder: Path) -> Iterator[Path]:
 
 
 def _move_pending(folder: Path) -> None:
-    """Move each file in PENDING to its place in `folder`."""
+    """Move each file in PENDING to its place in `folder`, where those are removed that go.
+
+    These go first, and what says so last: so at no time do they count beside the new files.
+    """
     pending = folder / PENDING
     if not pending.is_dir():
         return
-    for file in pending.iterdir():
-        file.replace(folder / file.name)
+    removed = [path for path in pending.iterdir() if path.is_dir()]
+    for path in removed:
+        (folder / path.name).unlink(missing_ok=True)
+    for path in pending.iterdir():
+        if path not in removed:
+            path.replace(folder / path.name)
     _sync_folder(folder)
+    for path in removed:
+        path.rmdir()
     pending.rmdir()
 
 
@@ -148,34 +160,52 @@ def _only_writer(folder: Path) -> Iterator[None]:
         os.close(descriptor)  # which unlocks
 
 
-def newest(folder: Path, name: str) -> Path:
-    """Return the path of a file that `replacing_in` wrote: in `folder`, or in its PENDING."""
+def newest(folder: Path, name: str) -> Path | None:
+    """Return the path of a file that `replacing_in` wrote: in `folder`, or in its PENDING.
+
+    It is None if there is no such file.
+    """
     pending = folder / PENDING / name
-    return pending if pending.exists() else folder / name
+    if pending.is_dir():  # it says that the file is removed
+        return None
+    return next((path for path in (pending, folder / name) if path.exists()), None)
 
 
-def open_together(folder: Path, names: Sequence[str]) -> list[BinaryIO]:
+def open_together(folder: Path, names: Sequence[str]) -> list[BinaryIO | None]:
     """Open files that `replacing_in` wrote: all as they were at one moment; writes nothing.
 
-    Raises OSError, FileNotFoundError if one is missing.
+    The name of each is its path. It is None if there is no such file. Raises OSError.
     """
     while True:
-        with ExitStack() as stack:
-            opened = [stack.enter_context(_open_newest(folder, name)) for name in names]
-            with ExitStack() as after:
-                again = [after.enter_context(_open_newest(folder, name)) for name in names]
-                # A file that has been replaced does not come back. So if none has been until now,
-                # there was a moment at which all of these were the newest.
-                pairs = zip(opened, again, strict=True)
-                if all(os.path.sameopenfile(a.fileno(), b.fileno()) for a, b in pairs):
-                    stack.pop_all()
-                    return opened
+        with ExitStack() as stack, ExitStack() as after:
+            opened = [_open_newest(folder, name, stack) for name in names]
+            again = [_open_newest(folder, name, after) for name in names]
+            # A file that has been replaced does not come back. So if none has been until now, there
+            # was a moment at which all of these were the newest.
+            if all(map(_is_same, opened, again)):
+                stack.pop_all()
+                return opened
 
 
-def _open_newest(folder: Path, name: str) -> BinaryIO:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return open(folder / PENDING / name, "rb")
-    return open(folder / name, "rb")
+def _open_newest(folder: Path, name: str, stack: ExitStack) -> BinaryIO | None:
+    pending = folder / PENDING / name
+    if pending.is_dir():  # it says that the file is removed
+        return None
+    try:
+        return stack.enter_context(open(pending, "rb"))
+    except IsADirectoryError:  # by now
+        return None
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    with suppress(FileNotFoundError):
+        return stack.enter_context(open(folder / name, "rb"))
+    return None
+
+
+def _is_same(one: BinaryIO | None, other: BinaryIO | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return os.path.sameopenfile(one.fileno(), other.fileno())
 
 
 def write(target: Path, content: str | bytes) -> None:

@@ -1,10 +1,12 @@
 """Checkpoints of every engine: what is resumed, and what is refused in one line."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import microgpt
@@ -128,49 +130,101 @@ def test_a_checkpoint_of_other_processes(tmp_path: Path) -> None:
         checkpoint.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ("cut", ""),
-        ("other", ""),
-        ("engine", "metadata is not a checkpoint's"),
-        ("no dtype", "metadata is not a checkpoint's"),
-        ("layers", "it has fewer tensors than layers"),
-        ("dtype", "weight.wte is F32 (27, 4), not F64 (27, 4)"),
-        ("shape", "v.wte is F32 (4, 27), not F32 (27, 4)"),
-        ("missing", "m.wpe is missing or unknown"),
-    ],
-)
-def test_a_file_that_is_not_a_checkpoint(tmp_path: Path, damage: str, message: str) -> None:
+# What the error says -> what is done before: to what the metadata say, to the tensors.
+DAMAGES: dict[str, Callable[[dict, dict], object]] = {
+    ": its metadata is not a checkpoint's": lambda about, _: about.update(checkpoint=[]),
+    ": the engine of its run is 'steam'": lambda about, _: about["checkpoint"].update(
+        engine="steam"
+    ),
+    ": the dtype of its run is ['float32']": lambda about, _: about["checkpoint"].update(
+        dtype=["float32"]
+    ),
+    ": the step of its run is 1.5": lambda about, _: about["checkpoint"].update(step=1.5),
+    ": steps must be a whole number from 1 on, not 0": lambda about, _: about["checkpoint"][
+        "train"
+    ].update(steps=0),
+    ", metadata has no charset, a string of characters": lambda about, _: about.pop("charset"),
+    ": it has fewer tensors than its 1,048,576 layers": lambda about, _: about.update(
+        n_layer=1 << 20
+    ),
+    ": wte is F32, not F64": lambda about, _: about["checkpoint"].update(dtype="float64"),
+    ": v.wte has shape (4, 27), expected (27, 4)": lambda _, tensors: tensors.update(
+        {"v.wte": np.ascontiguousarray(tensors["v.wte"].T)}
+    ),
+    ": m.wpe is missing": lambda _, tensors: tensors.pop("m.wpe"),
+    ": x.wpe is not a matrix of this model": lambda _, tensors: tensors.update(
+        {"x.wpe": tensors["m.wpe"]}
+    ),
+}
+
+
+@pytest.mark.parametrize("message", DAMAGES)
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, message: str) -> None:
     model = microgpt.create(microgpt.ModelConfig(n_embd=4))
     checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 5)
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / checkpoint.FILE
     with safe_open(path, "np") as file:
-        facts = json.loads(file.metadata()["microgpt"])
+        about = json.loads(file.metadata()["microgpt"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-    match damage:
-        case "engine":
-            facts["engine"] = "steam"
-        case "no dtype":
-            facts["dtype"] = ["float32"]
-        case "layers":
-            facts["model"]["n_layer"] = 1 << 20
-        case "dtype":
-            facts["dtype"] = "float64"
-        case "shape":
-            tensors["v.wte"] = np.ascontiguousarray(tensors["v.wte"].T)
-        case "missing":
-            del tensors["m.wpe"]
-        case "other":
-            tensors, facts = {"a": np.zeros(1)}, {}
-    save_file(tensors, path, {"microgpt": json.dumps(facts)})
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-100])
+    DAMAGES[message](about, tensors)
+    save_file(tensors, path, {"microgpt": json.dumps(about)})
     with pytest.raises(checkpoint.CheckpointError) as error:
         checkpoint.load(tmp_path)
-    assert str(error.value).startswith(f"{path} is not a checkpoint of microgpt: ")
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    assert str(error.value) == f"{path}{message}"
+
+
+def test_a_file_that_is_not_a_checkpoint(tmp_path: Path) -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4))
+    path = tmp_path / checkpoint.FILE
+    for write in (model.save, lambda path: save_file({"a": np.zeros(1)}, path)):
+        write(path)
+        with pytest.raises(checkpoint.CheckpointError) as error:
+            checkpoint.load(tmp_path)
+        assert str(error.value) == f"{path} has no state of a training: it is not a checkpoint"
+    checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 5)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(checkpoint.CheckpointError, match="it is not a whole safetensors file: "):
+        checkpoint.load(tmp_path)
+
+
+def test_a_checkpoint_has_the_weights_by_the_names_of_a_model_and_is_one(tmp_path: Path) -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_embd=4), "xyz", special_tokens=["<|user|>"])
+    model.train_step([0, 1, 2, 0], 0, 0.01)
+    checkpoint.save(tmp_path, model, microgpt.TrainConfig(), 1)
+    path = tmp_path / checkpoint.FILE
+    with safe_open(path, "np") as file:
+        names = [f"{part}{name}" for part in ("", "m.", "v.") for name in model.weights]
+        assert sorted(file.keys()) == sorted(names)
+        for part, matrices in zip(("", "m.", "v."), (model.weights, *model.moments), strict=True):
+            for name, matrix in matrices.items():
+                assert np.array_equal(file.get_tensor(f"{part}{name}"), matrix)
+    again = microgpt.load(path)
+    assert again.config == model.config
+    assert again.tokenizer.charset == "xyz"
+    assert again.tokenizer.special_tokens == ("<|user|>",)
+    for name, matrix in model.weights.items():
+        assert np.array_equal(again.weights[name], matrix)
+    with pytest.raises(microgpt.ModelFolderError, match="is a checkpoint, which loads too$"):
+        microgpt.load(tmp_path)
+
+
+BEFORE = Path(__file__).parents[2] / "support/captures/checkpoint-0.2.0.dev0.safetensors"
+
+
+def test_a_checkpoint_of_before_is_read(tmp_path: Path) -> None:
+    """It is of 3 steps, with weights `weight.NAME` and what it says as JSON of another form."""
+    shutil.copy(BEFORE, tmp_path / checkpoint.FILE)
+    model, config, step = checkpoint.load(tmp_path)
+    assert (model.engine, step, config.steps, config.lr) == ("tensor", 3, 4, 0.02)
+    assert model.config == microgpt.ModelConfig(n_embd=2, n_head=1, block_size=2)
+    assert (model.tokenizer.charset, model.tokenizer.bos) == ("ab", 0)
+    weights = microgpt.load(BEFORE).weights
+    with safe_open(BEFORE, "np") as file:
+        parts = zip(("weight.", "m.", "v."), (model.weights, *model.moments), strict=True)
+        for part, matrices in parts:
+            for name, matrix in matrices.items():
+                assert np.array_equal(file.get_tensor(f"{part}{name}"), matrix)
+                assert part != "weight." or np.array_equal(weights[name], matrix)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")

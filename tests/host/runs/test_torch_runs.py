@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
+import microgpt
 import numpy as np
 import pytest
 from microgpt.runs import checkpoint
@@ -110,9 +112,16 @@ def test_a_checkpoint_of_version_0_1_0_is_read(
     """It has no `engine` in its facts: no other engine had checkpoints."""
     folder = uninterrupted[0]
     with safe_open(folder / checkpoint.FILE, "np") as file:
-        facts = json.loads(file.metadata()["microgpt"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        about = json.loads(file.metadata()["microgpt"])
+        names = file.keys()
+        tensors = {
+            name if name.startswith(("m.", "v.")) else f"weight.{name}": file.get_tensor(name)
+            for name in names
+        }
+    facts = about["checkpoint"]
     assert facts.pop("engine") == "torch"
+    facts["tokenizer"] = [about["charset"], about["bos"], about["special_tokens"]]
+    facts["model"] = {field.name: about[field.name] for field in fields(microgpt.ModelConfig)}
     save_file(tensors, tmp_path / checkpoint.FILE, {"microgpt": json.dumps(facts)})
     model, _, step = checkpoint.load(tmp_path)
     assert (model.engine, step) == ("torch", 7)

@@ -50,12 +50,13 @@ def put(target: Path, kind: str, content: bytes) -> None:
         with files.replacing_in(target) as new:
             for name in NAMES:
                 (new / name).write_bytes(content)
-    else:
+    else:  # the weights of OLD and NEXT are in a file of another name than those of NEW
+        form = "safetensors" if kind == "other format" and content == NEW else "json"
         config = microgpt.ModelConfig(n_embd=1, n_head=1, block_size=1)
         model = microgpt.create(config, f"{len(content):05}"[-1])
         for matrix in model.weights.values():
             matrix[...] = len(content)
-        model.save(target)
+        model.save(target, form)
 
 
 def content(target: Path, kind: str) -> set[bytes]:
@@ -63,10 +64,11 @@ def content(target: Path, kind: str) -> set[bytes]:
     if kind == "file":
         return {target.read_bytes()}
     if kind == "folder":
-        opened = files.open_together(target, NAMES)
-        found = {file.read() for file in opened}
-        for file in opened:
-            file.close()
+        found = set()
+        for file in files.open_together(target, NAMES):
+            assert file
+            with file:
+                found.add(file.read())
         return found
     model = microgpt.load(target)
     lengths = {int(x) for matrix in model.weights.values() for x in matrix.ravel()}
@@ -81,7 +83,7 @@ def kill(target: Path, kind: str, last: int) -> bool:
     return code == 0
 
 
-@pytest.mark.parametrize("kind", ["file", "folder", "model"])
+@pytest.mark.parametrize("kind", ["file", "folder", "model", "other format"])
 def test_a_kill_at_any_call_leaves_the_old_or_the_new_content(tmp_path: Path, kind: str) -> None:
     seen = []
     for last in range(1, 40):
@@ -172,11 +174,36 @@ def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
     assert (tmp_path / "c").read_bytes() == OLD
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_none(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(OLD)
-    with pytest.raises(FileNotFoundError) as error:
-        files.open_together(tmp_path, NAMES)
-    assert error.value.filename == str(tmp_path / "b")
+    there, missing = files.open_together(tmp_path, NAMES)
+    assert there
+    with there:
+        assert there.name == str(tmp_path / "a")
+    assert missing is None
+    assert [files.newest(tmp_path, name) for name in NAMES] == [tmp_path / "a", None]
+
+
+def test_a_file_is_removed_together_with_the_change(tmp_path: Path) -> None:
+    put(tmp_path, "folder", OLD)
+    with files.replacing_in(tmp_path, ["a", "c"]) as new:
+        (new / "b").write_bytes(NEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b").read_bytes() == NEW
+
+
+def test_a_file_that_goes_does_not_count_while_the_others_are_moved(tmp_path: Path) -> None:
+    put(tmp_path, "folder", OLD)
+    (tmp_path / files.PENDING / "a").mkdir(parents=True)  # as a kill leaves it: "a" goes
+    (tmp_path / files.PENDING / "b").write_bytes(NEW)
+    gone, there = files.open_together(tmp_path, NAMES)
+    assert there
+    with there:
+        assert (gone, there.read()) == (None, NEW)
+    assert files.newest(tmp_path, "a") is None
+    with files.replacing_in(tmp_path) as new:
+        (new / "c").write_bytes(NEXT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
 
 
 def test_two_processes_at_once_leave_the_content_of_one(tmp_path: Path) -> None:

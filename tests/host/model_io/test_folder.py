@@ -15,7 +15,7 @@ import pytest
 from microgpt import ModelFolderError, memory
 from microgpt.chat.conversations import SPECIAL_TOKENS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ microgpt.load(sys.argv[1])
 SAVES = """
 import sys
 import tracemalloc
-from tests.host.test_model_io import in_turns
+from tests.host.model_io.test_folder import in_turns
 in_turns(sys.argv[1], int(sys.argv[2]))
 """
 
