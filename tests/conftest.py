@@ -58,7 +58,7 @@ MARKS = {
         "tools/proof/test_replay_sizes.py",
     ),
     "slow": (
-        "docs/test_tour.py",
+        "docs/test_tour.py::test_it_runs_and_prints_what_is_committed_and_said",
         "host/plots/",  # together ten seconds, as the next two
         "host/system/test_signals.py",
         "host/runs/test_disk_full.py",

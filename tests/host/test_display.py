@@ -102,9 +102,10 @@ def states(shown: list[tuple[str, Content]]) -> list[Content]:
 
 
 def test_a_notebook_gets_a_bar_that_stays(notebook: Notebook) -> None:
-    first, *_, last = states(notebook.run(WATCHED))
+    first, *between, last = states(notebook.run(WATCHED))
     assert first["text/plain"] == "0 of 40 steps"
     assert '<progress value="0" max="40"' in first["text/html"]
+    assert between[0]["text/plain"].startswith("1 of 40 steps · loss ")
     assert re.fullmatch(rf"40 of 40 steps · {FIGURES} · \d+\.\d s", last["text/plain"])
     assert '<progress value="40" max="40"' in last["text/html"]
     assert last["text/html"].endswith(last["text/plain"])
