@@ -3,6 +3,7 @@
 `by_definition` computes it a second time, token by token, with nothing of what is tested.
 """
 
+import inspect
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import fields
@@ -291,6 +292,8 @@ def test_the_ends_of_the_ranges_are_taken() -> None:
     for name, ends in LIMITS.items():
         for value in ends:
             assert getattr(Sampling(**{name: value}), name) == value
+    parameters = inspect.signature(microgpt.generate).parameters
+    assert all(parameters[field.name].default == field.default for field in fields(Sampling))
     assert Sampling().only_temperature
     assert Sampling(0).only_temperature
     assert not any(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import microgpt
 import numpy as np
 import pytest
-from microgpt import engines, sampling
+from microgpt import engines
 from microgpt.chat.conversations import SPECIAL_TOKENS
 from microgpt.model_io import Array
 from microgpt.sampling import (
@@ -14,10 +14,11 @@ from microgpt.sampling import (
     Draws,
     Sampling,
     SamplingError,
+    documents,
     draw,
-    folded_seed,
     stream_document,
 )
+from microgpt.sampling.draws import folded_seed
 from microgpt.tokenizer import Tokenizer
 from ugpt.layout import parameter_table
 
@@ -73,7 +74,7 @@ def test_fewer_documents_are_the_first_of_more(
     assert len(set(texts)) > 15
     for number in (1, 7, 19):
         assert microgpt.generate(model, number, 1.0, seed=5) == texts[:number]
-    monkeypatch.setattr(sampling, "AT_ONCE", 3)
+    monkeypatch.setattr(documents, "AT_ONCE", 3)
     assert microgpt.generate(model, 20, 1.0, seed=5) == texts
     streamed = ["".join(stream_document(model, Sampling(1.0), Draws(5, i))) for i in range(20)]
     assert streamed == texts
@@ -132,7 +133,7 @@ def test_documents_at_once_are_those_one_at_a_time(
         with monkeypatch.context() as patched:
             batched = Batched(model)
             patched.setattr(model, "generate_documents", batched)
-            patched.setattr(sampling, "AT_ONCE", 20)
+            patched.setattr(documents, "AT_ONCE", 20)
             assert microgpt.generate(model, 50, 1.0, seed, prompt) == expected
         assert batched.asked == [range(20), range(20, 40), range(40, 50)]
 

@@ -27,7 +27,7 @@ from microgpt.config import (
 from microgpt.engines import AUTO, DTYPES, ENGINES
 from microgpt.errors import ConfigError
 from microgpt.runs.plan import Plan, PlanError
-from microgpt.sampling import Sampling, SamplingError
+from microgpt.sampling import HELP, Sampling, SamplingError
 
 Command = Callable[..., object]  # the function of a command
 Decorator = Callable[[Command], Command]
@@ -53,13 +53,6 @@ MODEL_HELP = {
     "block_size": "Most positions of a document.",
     "tie_lm_head": "Use the token embeddings as the output matrix.",
     "input_rmsnorm": "Normalize the embeddings (RMSNorm).",
-}
-_SAMPLING_HELP = {
-    "temperature": "0: greedy, the likeliest token.",
-    "top_k": "Draw from this many tokens, the likeliest; 0: from all.",
-    "top_p": "Draw from the likeliest, up to this sum of probabilities; 1: from all.",
-    "min_p": "Draw from those at least this many times as likely as the likeliest; 0: from all.",
-    "repetition_penalty": "Above 1: what occurred is less likely; 1: off.",
 }
 _TYPES: dict[str, click.Choice[str] | type] = {  # where the default does not say it
     "order": click.Choice(ORDERS),
@@ -114,9 +107,7 @@ def sampling_options(command: Command) -> Command:
     """Add an option for each field of Sampling; the command receives one as `sampling`."""
     fields = {field.name: field.default for field in dataclasses.fields(Sampling)}
     options = [
-        click.option(
-            option_word(name), name, default=default, show_default=True, help=_SAMPLING_HELP[name]
-        )
+        click.option(option_word(name), name, default=default, show_default=True, help=HELP[name])
         for name, default in fields.items()
     ]
     return _collected(Sampling, "sampling", tuple(fields), options)(command)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from microgpt.chat import conversations
 from microgpt.chat.session import longest_message, understood
 from microgpt.engines.base import Model
-from microgpt.sampling import LIMITS, Sampling, folded_prompt
+from microgpt.sampling import HELP, LIMITS, Sampling, folded_prompt
 
 # The pattern in the schema has the vocabulary alone: what folds to it depends on Unicode's tables.
 FOLDED = "Other characters are folded to the vocabulary, such as capitals, or refused."
@@ -42,31 +42,24 @@ Seed = Annotated[
 ]
 
 
-def _number(name: str, description: str) -> Any:  # Any: pydantic's own type of a field's limits
+def _number(name: str) -> Any:  # Any: pydantic's own type of a field's limits
     """Return the limits of a field of Sampling that is a number."""
     least, largest = LIMITS[name]
-    return Field(ge=least, le=largest, allow_inf_nan=False, description=description)
+    return Field(ge=least, le=largest, allow_inf_nan=False, description=HELP[name])
 
 
 class SamplingRequest(Strict):
     """How tokens are drawn: the fields of Sampling."""
 
-    temperature: Annotated[float, _number("temperature", "0: always the likeliest.")] = 0.5
-    top_k: Annotated[
-        int,
-        Field(ge=0, description="Draw from this many tokens, the likeliest; 0: from all."),
-        BeforeValidator(whole),
-    ] = 0
-    top_p: Annotated[
-        float, _number("top_p", "Draw from the likeliest, up to this sum of probabilities.")
-    ] = 1.0
-    min_p: Annotated[
-        float,
-        _number("min_p", "Draw from those at least this many times as likely as the likeliest."),
-    ] = 0.0
-    repetition_penalty: Annotated[
-        float, _number("repetition_penalty", "Above 1: what occurred is less likely.")
-    ] = 1.0
+    temperature: Annotated[float, _number("temperature")] = Sampling.temperature
+    top_k: Annotated[int, Field(ge=0, description=HELP["top_k"]), BeforeValidator(whole)] = (
+        Sampling.top_k
+    )
+    top_p: Annotated[float, _number("top_p")] = Sampling.top_p
+    min_p: Annotated[float, _number("min_p")] = Sampling.min_p
+    repetition_penalty: Annotated[float, _number("repetition_penalty")] = (
+        Sampling.repetition_penalty
+    )
 
     @property
     def sampling(self) -> Sampling:

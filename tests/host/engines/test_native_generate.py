@@ -7,9 +7,9 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt import memory, sampling
+from microgpt import memory
 from microgpt.engines.base import Model
-from microgpt.sampling import Decoder, Draws, Sampling, SamplingError, stream_document
+from microgpt.sampling import Decoder, Draws, Sampling, SamplingError, documents, stream_document
 
 from tests.support.engines import built, pair
 
@@ -200,16 +200,16 @@ def test_documents_that_are_there_are_not_computed_again(
     native, _ = names
     expected = microgpt.generate(native, 9)
     many, alone = native.generate_documents, []
-    monkeypatch.setattr(sampling, "AT_ONCE", 4)
+    monkeypatch.setattr(documents, "AT_ONCE", 4)
     native.generate_documents = lambda prompt, some, *rest: (
         many(prompt, some, *rest) if len(some) == 4 else alone.append(some)
     )
     assert microgpt.generate(native, 9) == expected
     assert alone == [range(8, 9)]
     streamed = []
-    stream = sampling.stream_document
+    stream = documents.stream_document
     monkeypatch.setattr(
-        sampling, "stream_document", lambda *given: streamed.append(given) or stream(*given)
+        documents, "stream_document", lambda *given: streamed.append(given) or stream(*given)
     )
     assert microgpt.generate(native, 9) == expected
     assert len(streamed) == 1
