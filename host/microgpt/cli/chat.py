@@ -10,6 +10,7 @@ from click.core import ParameterSource
 import microgpt
 from microgpt.cli.console import say
 from microgpt.cli.options import PATH, engine_option, require, sampling_options, seed_option
+from microgpt.model_io.folder import CHECKPOINT, TENSORS
 from microgpt.runs import info
 from microgpt.runs.folder import RUNS
 from microgpt.sampling import Sampling
@@ -85,8 +86,8 @@ def serve_command(
 ) -> None:
     """Serve models over HTTP, with a page for the browser.
 
-    FOLDER is a model's, or that of a run. The page has the first; clients of OpenAI's API choose by
-    the folder's name, at the base URL that ends with /v1.
+    FOLDER is a model's, or that of a run, or a safetensors file. The page has the first; clients of
+    OpenAI's API choose by the folder's name, at the base URL that ends with /v1.
 
     Example: microgpt serve runs/first
     """
@@ -108,22 +109,25 @@ def serve_command(
     serve(models, host, port, root, announce, allowed)
 
 
-def by_name(folders: Sequence[Path]) -> dict[str, Path]:
-    """Return models' folders by the names that they are served under.
+def by_name(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return models' folders and files by the names that they are served under.
 
-    That is the folder's name, or the run's if it is the model in a run's folder, and for a file its
-    name without the suffix. Raises click.UsageError if two have one name.
+    That is the folder's name, the run's for the model in a run's folder, and a file's name without
+    its suffix, if that is not the name that all such files have. Raises click.UsageError if two
+    have one name.
     """
     named: dict[str, Path] = {}
-    for folder in folders:
-        path = Path(os.path.abspath(folder))  # "." has no name
+    for given in paths:
+        path = Path(os.path.abspath(given))  # "." has no name
+        if path.name in (TENSORS, CHECKPOINT):
+            path = path.parent
         if path.name == "model" and (path.parent / info.FILE).exists():
             path = path.parent
-        name = os.fsencode(path.stem if path.is_file() else path.name)
-        text = name.decode("utf-8", "backslashreplace")
-        if text in named:
+        bare = os.fsencode(path.stem if path.is_file() else path.name)
+        name = bare.decode("utf-8", "backslashreplace")
+        if name in named:
             raise click.UsageError(
-                f"{named[text]} and {folder} are both called {text}: rename a folder"
+                f"{named[name]} and {given} are both called {name}: rename a folder"
             )
-        named[text] = folder
+        named[name] = given
     return named

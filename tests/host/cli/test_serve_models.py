@@ -25,6 +25,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     model = microgpt.create(microgpt.ModelConfig(n_embd=4))
     for folder in ("runs/talk/model", "runs/wide/model", "alone/model", "names", "b/names"):
         model.save(folder)
+    model.save("b/tensors", format="safetensors")
+    model.save("b/small.safetensors")
     for name in ("talk", "wide"):
         Path("runs", name, "run.json").write_text("{}")
     return started
@@ -38,6 +40,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         (["runs/wide/model/", "names", "runs/talk/."], ["wide", "names", "talk"]),
         (["alone/model"], ["model"]),
         (["b/../names"], ["names"]),
+        (["b/small.safetensors", "b/tensors/model.safetensors"], ["small", "tensors"]),
     ],
 )
 def test_a_model_is_called_as_its_folder(
