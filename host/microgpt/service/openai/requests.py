@@ -35,7 +35,12 @@ def _stops(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _unlimited(value: object) -> object:
+def _none(value: object) -> object:
+    """Return None for -1, with which other servers have no limit, or a new seed."""
+    return None if value == -1 else value
+
+
+def _all(value: object) -> object:
     """Return top_k with 0 for -1, which other servers take as that."""
     return 0 if value == -1 else whole(value)
 
@@ -109,15 +114,18 @@ class Request(Open, SamplingRequest):
         str | None, Field(description="The model's folder; without it the service's first.")
     ] = None
     top_k: Annotated[
-        int, Field(ge=0, description="0 or -1: from all tokens."), BeforeValidator(_unlimited)
+        int, Field(ge=0, description="0 or -1: from all tokens."), BeforeValidator(_all)
     ] = 0
     max_tokens: Annotated[
         Count | None,
-        Field(ge=0, description="Without it: until the document ends or the block is full."),
+        Field(ge=0, description="Without it or -1: until the end, or the block is full."),
+        BeforeValidator(_none),
     ] = None
     stop: Stops = []
     n: Annotated[Count, Field(ge=1, le=MOST, description="Choices to generate.")] = 1
-    seed: Annotated[Seed | None, Field(description="Without it a new random one.")] = None
+    seed: Annotated[
+        Seed | None, Field(description="Without it or -1: a new one."), BeforeValidator(_none)
+    ] = None
     stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
     stream_options: StreamOptions = StreamOptions()
 
@@ -150,10 +158,14 @@ class ChatCompletionRequest(Request):
     neutral = unsupported.CHAT
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[
-        Count | None, Field(ge=1, description="Without it: until the reply ends.")
+        Count | None,
+        Field(ge=1, description="Without it or -1: until the reply ends."),
+        BeforeValidator(_none),
     ] = None
     max_completion_tokens: Annotated[
-        Count | None, Field(ge=1, description="The new name of max_tokens.")
+        Count | None,
+        Field(ge=1, description="The new name of max_tokens."),
+        BeforeValidator(_none),
     ] = None
     logprobs: Annotated[bool, Field(description="Return the log probability of each token.")] = (
         False

@@ -65,7 +65,7 @@ def test_a_model_that_cannot_chat(client: openai.OpenAI) -> None:
         ("repetition_penalty", 0, "greater than or equal to 0.01"),
         ("max_tokens", 0, "greater than or equal to 1"),
         ("n", 51, "less than or equal to 50"),
-        ("seed", -1, "greater than or equal to 0"),
+        ("seed", -2, "greater than or equal to 0"),
         ("stop", "", "at least 1 character"),
         ("stop", ["a"] * 5, "at most 4 items"),
         ("top_logprobs", 21, "less than or equal to 20"),
@@ -140,7 +140,7 @@ def neutral(fields: dict[str, unsupported.Neutral]) -> dict[str, object]:
 def test_fields_that_change_nothing(
     client: openai.OpenAI, which: Callable[[object], None] | None
 ) -> None:
-    """With null, and with the value that means as much; top_k is -1 for some servers."""
+    """With null, and with the value that means as much; for some servers that is -1."""
 
     def body(fields: dict[str, unsupported.Neutral]) -> dict[str, object]:
         return dict.fromkeys(fields) if which else neutral(fields)
@@ -149,7 +149,12 @@ def test_fields_that_change_nothing(
     whole = client.chat.completions.create(messages=HI, **plain).choices
     options = ("max_tokens", "stop", "top_p", "logprobs", "top_logprobs", "stream_options", "n")
     message = HI[0] | body(unsupported.MESSAGE) | {"metadata": {}, "options": [], "id": "a"}
-    more = {"top_k": -1, **dict.fromkeys(options), **body(unsupported.CHAT)}
+    more = {
+        "top_k": -1,
+        "max_completion_tokens": -1,
+        **dict.fromkeys(options),
+        **body(unsupported.CHAT),
+    }
     same = client.chat.completions.create(messages=[message], extra_body=more, **plain).choices
     assert same == whole
     more = dict.fromkeys(options[:4]) | body(unsupported.COMPLETION)
