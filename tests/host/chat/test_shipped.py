@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from microgpt.chat.conversations import (
@@ -55,7 +56,7 @@ def test_how_many_there_are() -> None:
         if len(questions) >= 3 and not reply.startswith(("Nice to meet you, ", "Your name is "))
     ]
     assert len(several) >= 300
-    assert 1000 <= len(TRAINING) <= 1600
+    assert 1200 <= len(TRAINING) <= 2400
     names = {reply for reply in wordings if reply.startswith("Nice to meet you, ")}
     assert len(names) >= 40
     for reply in names:
@@ -96,6 +97,14 @@ def test_no_wording_that_is_held_out_is_in_the_training_ones() -> None:
         assert {message.content for message in talk[1::2]} <= replies
 
 
+def test_most_wordings_are_there_as_people_type_them_too() -> None:
+    """In lower case without a mark at the end, after whatever was said."""
+    asked = {question for (*_, question), _ in exchanges(TRAINING)}
+    with_capitals = {question for question in asked if question != plain(question)}
+    typed = [question for question in with_capitals if plain(question) in asked]
+    assert len(typed) > 0.8 * len(with_capitals)
+
+
 def test_the_assistant_writes_sentences() -> None:
     """A capital or a digit first, except where a name or a command has none; a mark at the end."""
     lower = ("native", "scalar")
@@ -109,3 +118,19 @@ def test_the_assistant_writes_sentences() -> None:
 def test_no_conversation_is_there_twice() -> None:
     lines = [line for path in (CONVERSATIONS, HELD_OUT) for line in path.read_text().splitlines()]
     assert len(set(lines)) == len(lines)
+
+
+def test_what_the_readme_counts() -> None:
+    readme = " ".join((Path(__file__).parents[3] / "data" / "README.md").read_text().split())
+    replies = {reply for _, reply in exchanges(TRAINING)}
+    names = {reply for reply in replies if reply.startswith("Nice to meet you, ")}
+    others = {reply for reply in replies - names if not reply.startswith("Your name is ")}
+    for counted in (
+        f"{len(TRAINING):,} short conversations",
+        f"{len(exchanges(TRAINING)):,} replies",
+        f"{len(charset(TRAINING))} different characters",
+        f"{len(others)} exchanges",
+        f"{len(names)} first names",
+        f"{len(exchanges(OTHERS)):,} times in other words",
+    ):
+        assert counted in readme
