@@ -48,23 +48,29 @@ def test_an_install_without_a_compiler(
     assert "engine native was not built here: install a C compiler" in result.stderr
 
 
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment whose engine native has the sanitizers."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    return install(folder, editable=True, CC="gcc", CFLAGS=SANITIZERS)
+
+
 @pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc: apt install gcc libc6-dev")
 @pytest.mark.parametrize("isa", ["plain", "avx2", "avx512"])
-def test_engine_native_under_sanitizers(isa: str, tmp_path: Path) -> None:
+def test_engine_native_under_sanitizers(isa: str, sanitized: Path, tmp_path: Path) -> None:
     """All its tests, with GCC's sanitizers for addresses and for undefined behaviour.
 
     What they find ends the process, and is in a file beside: pytest holds the process's own.
     """
-    python = install(tmp_path, editable=True, CC="gcc", CFLAGS=SANITIZERS)
     libraries = [
         run("gcc", f"-print-file-name={name}.so", cwd=tmp_path).strip()
         for name in ("libasan", "libubsan")
     ]
     preload = {"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"}
-    if isa not in run(python, "-c", ISAS, cwd=tmp_path, **preload).split():
+    if isa not in run(sanitized, "-c", ISAS, cwd=tmp_path, **preload).split():
         pytest.skip(f"needs a processor with {isa}")
     result = subprocess.run(
-        (python, "-m", "pytest", "-q", "-k", "not 100_000"),
+        (sanitized, "-m", "pytest", "-q", "-k", "not 100_000"),
         cwd=native_tests(tmp_path),
         env=preload
         | {
