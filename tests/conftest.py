@@ -107,6 +107,15 @@ MARKS = {
     ),
 }
 
+# These are run first, and without coverage, with which they take a third longer: what they run many
+# times, other tests run too.
+LONG = (
+    "packaging/test_native_build.py::test_engine_native_under_sanitizers",
+    "host/engines/test_native_state.py::test_100_000_steps",
+    "host/engines/test_native_random.py",
+    "host/service/test_load.py",
+)
+
 ON_A_BOARD = (TESTS / "firmware", TESTS / "device")
 
 
@@ -129,6 +138,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark, beginnings in MARKS.items():
             if test.startswith(beginnings):
                 item.add_marker(mark)
+        if test.startswith(LONG):
+            item.add_marker("no_cover")
+    # First what takes longest: last, it would leave the other processes without work.
+    items.sort(key=lambda item: item.get_closest_marker("no_cover") is None)
     if config.getoption("device"):
         others = [item for item in items if not any(map(item.path.is_relative_to, ON_A_BOARD))]
         config.hook.pytest_deselected(items=others)

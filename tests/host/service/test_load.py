@@ -19,7 +19,7 @@ from tests.support.services import Service
 httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
 
-LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", 3))  # the whole of it: 30
+LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", 3))  # in CI 15
 CLIENTS = 200
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
@@ -33,7 +33,7 @@ def resident(pid: int) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc: Linux")
 def test_200_clients(chat_service: Service, memorised: microgpt.Model) -> None:
-    """No error, the same seed the same answer, and memory steady; LOAD_SECONDS=30 for all of it."""
+    """No error, the same seed the same answer, and memory steady; 15 s in CI."""
     samples = [microgpt.generate(memorised, 1, 1.0, seed)[0] for seed in range(10)]
     replies = []
     for seed in range(10):
