@@ -14,6 +14,7 @@ BOARD_FLAG = $(if $(BOARD),--board $(BOARD))
 BOARD_FLAGS = $(BOARD_FLAG) $(if $(PSRAM),--psram $(PSRAM))
 NAMES_FLAGS = $(if $(NAMES),--names "$(NAMES)") $(call switch,FOLD,--fold) $(call switch,CUT,--cut) \
 	$(if $(MAX_CHARACTERS),--max-characters $(MAX_CHARACTERS))
+TENSORBOARD_FLAG = $(if $(TENSORBOARD),--tensorboard "$(TENSORBOARD)")
 BLOCK_FLAG = $(if $(BLOCK_SIZE),--block-size $(BLOCK_SIZE))
 SIZES_FLAGS = $(BLOCK_FLAG) $(if $(N_EMBD),--n-embd $(N_EMBD)) \
 	$(if $(N_HEAD),--n-head $(N_HEAD)) $(if $(N_LAYER),--n-layer $(N_LAYER)) \
@@ -50,15 +51,16 @@ $(READY_TOUR): $(INSTALLED)
 	@sh tools/setup.sh $(PYTHON) notebook
 	@touch $@ $(READY)
 
-run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 LR=0.01 RESUME=1 BOARD= PSRAM= LIST SIZES]
+run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 LR=0.01 RESUME=1 TENSORBOARD=logs BOARD= PSRAM= LIST SIZES]
 	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(LR),--lr $(LR)) \
-		$(BOARD_FLAGS) $(NAMES_FLAGS) $(SIZES_FLAGS) $(call switch,RESUME,--resume)
+		$(BOARD_FLAGS) $(NAMES_FLAGS) $(SIZES_FLAGS) $(call switch,RESUME,--resume) \
+		$(TENSORBOARD_FLAG)
 
 image: $(READY) ## build the file for a board's flash [BOARD= PSRAM=8 FIRMWARE=release.bin LIST SIZES]
 	@$(BIN)/microgpt-board image $(IMAGE_FLAGS)
 
-flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= PSRAM= FIRMWARE= LIST SIZES ESPTOOL_FLAGS=]
-	@$(BIN)/microgpt-board flash $(BAUD_FLAG) $(IMAGE_FLAGS)
+flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= PSRAM= FIRMWARE= TENSORBOARD= LIST SIZES ESPTOOL_FLAGS=]
+	@$(BIN)/microgpt-board flash $(BAUD_FLAG) $(IMAGE_FLAGS) $(TENSORBOARD_FLAG)
 
 erase: $(READY) ## erase a board's whole flash [PORT= BAUD= BOARD=]
 	@$(BIN)/microgpt-board erase $(BAUD_FLAG) $(BOARD_FLAG)
@@ -66,8 +68,8 @@ erase: $(READY) ## erase a board's whole flash [PORT= BAUD= BOARD=]
 deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy LIST SIZES]
 	@$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAGS) $(SIZES_FLAGS)
 
-monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://...]
-	@$(BIN)/microgpt-board monitor
+monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://... TENSORBOARD=]
+	@$(BIN)/microgpt-board monitor $(TENSORBOARD_FLAG)
 
 repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves [PORT=, or virtual]
 	@$(BIN)/microgpt-board repl

@@ -38,6 +38,7 @@ SETTINGS = {
     "TIE_LM_HEAD": "1",
     "INPUT_RMSNORM": "0",
     "PSRAM": "2",
+    "TENSORBOARD": "all runs",
     "IMAGES": "a/image.bin b/image.bin",
 }
 LIST = {"names": Path("my names.txt"), "fold": True, "cut": True, "max_characters": 60}
@@ -64,11 +65,13 @@ TAKEN = {
         "resume": True,
         "board": "ESP32_GENERIC_S3",
         "psram": 2,
+        "tensorboard": Path("all runs"),
         **LIST,
         **SIZES,
     },
     "image": IMAGE,
-    "flash": {"baud": 115200, **IMAGE},
+    "flash": {"baud": 115200, "tensorboard": Path("all runs"), **IMAGE},
+    "monitor": {"tensorboard": Path("all runs")},
     "erase": {"board": "ESP32_GENERIC_S3", "baud": 115200},
     "deploy": {"tool": "ampy", **LIST, **SIZES},
     "emulate": {"socket": 5556, "download": True, "flash": Path("flash.bin"), **IMAGE},
