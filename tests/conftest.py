@@ -87,7 +87,7 @@ MARKS = {
         "host/runs/test_tensorboard.py::test_a_full_disk",
         "host/runs/test_tensorboard.py::test_ctrl_c_leaves_whole_events",
         "host/runs/test_repeat.py::test_repeat_gives_the_same_to_the_last_bit",
-        "host/chat/test_conversations.py::test_train_chat",
+        "host/chat/test_train_chat.py",
         "host/service/test_connection.py",
         "host/service/test_load.py",
         "host/service/test_pool.py::test_a_client_that_has_gone_gives_its_place_in_the_queue_back",

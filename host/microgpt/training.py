@@ -59,6 +59,7 @@ def train(
     first: int = 0,
     processes: int = 1,
     parts: Parts | None = None,
+    held: Sequence[str | Document] | None = None,
 ) -> Iterator[Record]:
     """Train `model` in place on texts or `Document`s, and yield a record of each step.
 
@@ -67,8 +68,9 @@ def train(
     stops iterating or after `config.end` steps. To continue a run at step `first`, the model must
     have the moments of that step. Each of the `processes` that train one model together takes
     `batch` documents a step. The validation loss is measured VALIDATIONS times in `config.steps`
-    steps, evenly spaced, or after every step if there are fewer; and after the last step. `parts`
-    is what `split` returns, if the caller has it already.
+    steps, evenly spaced, or after every step if there are fewer; and after the last step. It is
+    that of `held`, or else of the share `config.validation` of `docs`, which is not trained on;
+    `parts` is what `split` returns, if the caller has it already.
 
     Raises TrainingError if there is no document, if a document has a character that is not in the
     vocabulary, or if a loss or its gradient is not finite: the weights are then those after the
@@ -76,8 +78,12 @@ def train(
     """
     config = config or TrainConfig()
     check_step(model, docs, config)
-    training, validation = parts or split(docs, config.validation)
-    held = encoded(model, docs, validation) if validation else None
+    training, validation = parts or split(docs, 0 if held else config.validation)
+    held_block = None
+    if held:
+        held_block = encoded(model, held, range(len(held)))
+    elif validation:
+        held_block = encoded(model, [docs[index] for index in validation], validation)
     if first == 0:
         model.reset_optimizer()
     count = config.batch * config.gradient_accumulation * processes
@@ -94,8 +100,8 @@ def train(
             except DivergedError as error:
                 raise TrainingError(f"{error}: lower lr, it is {config.lr}") from None
             measured = None
-            if held and (step + 1 == config.end or measured_after(step, steps)):
-                measured = evaluator(model).block_loss(held)
+            if held_block and (step + 1 == config.end or measured_after(step, steps)):
+                measured = evaluator(model).block_loss(held_block)
             yield new(Record, (step, loss, lr, measured))
             step += 1
 
@@ -116,16 +122,18 @@ def _blocks(
     at_once = max(1, BLOCK_STEPS // count)
     for done in range(0, steps, at_once):
         documents = min(at_once, steps - done) * count
-        chosen = [training[index] for index in itertools.islice(order, documents)]
+        indices = [training[index] for index in itertools.islice(order, documents)]
+        chosen = [docs[index] for index in indices]
         block = None
-        if sum(_length(docs[index]) for index in chosen) <= BLOCK_CHARACTERS:
+        if sum(map(_length, chosen)) <= BLOCK_CHARACTERS:
             with suppress(ValueError):
-                block = encoded(model, docs, chosen)
+                block = encoded(model, chosen, indices)
         if block:
             yield block
         else:
             for start in range(0, documents, count):
-                yield encoded(model, docs, chosen[start : start + count])
+                some = slice(start, start + count)
+                yield encoded(model, chosen[some], indices[some])
 
 
 def measured_after(step: int, steps: int) -> bool:
@@ -198,17 +206,16 @@ def split(docs: Sequence[str | Document], validation: float) -> Parts:
 
 
 def encoded(model: Model, docs: Sequence[str | Document], indices: Sequence[int]) -> Block:
-    """Return documents as tokens.
+    """Return documents as tokens; `indices` are theirs among all documents.
 
     Raises TrainingError for a character that is not in the vocabulary, ValueError for tokens or a
     mask that cannot be learned.
     """
-    chosen = [docs[index] for index in indices]
-    texts = [doc for doc in chosen if isinstance(doc, str)]
-    if len(texts) == len(chosen):
+    texts = [doc for doc in docs if isinstance(doc, str)]
+    if len(texts) == len(docs):
         with suppress(VocabularyError):  # it is raised below, with the number of the document
             return Block(*model.tokenizer.encode_documents(texts))
-    documents = [_encode(model, docs, index) for index in indices]
+    documents = [_encode(model, doc, index) for doc, index in zip(docs, indices, strict=True)]
     for doc in documents:
         n = model.positions(doc.tokens)
         if doc.mask is not None:
@@ -218,9 +225,8 @@ def encoded(model: Model, docs: Sequence[str | Document], indices: Sequence[int]
     return as_block([doc.tokens for doc in documents], None if no_masks else masks)
 
 
-def _encode(model: Model, docs: Sequence[str | Document], index: int) -> Document:
-    """Return docs[index] as tokens; raise TrainingError for a character not in the vocabulary."""
-    doc = docs[index]
+def _encode(model: Model, doc: str | Document, index: int) -> Document:
+    """Return a document as tokens; raise TrainingError for a character not in the vocabulary."""
     if isinstance(doc, Document):
         return doc
     try:

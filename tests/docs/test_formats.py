@@ -11,7 +11,7 @@ from pathlib import Path
 import microgpt
 import numpy as np
 import pytest
-from microgpt.chat import conversations
+from microgpt.chat import forms
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.lab import statistics, sweep
 from microgpt.lab.ablation import Result, trainings
@@ -225,7 +225,7 @@ def test_a_models_folder_with_safetensors(tmp_path: Path) -> None:
 def test_conversations(tmp_path: Path) -> None:
     path = tmp_path / "talks.jsonl"
     path.write_text(EXAMPLES["conversations.jsonl"])
-    talks, malformed = conversations.read_conversations(path)
+    talks, malformed = forms.read_conversations(path)
     assert (len(talks), malformed) == (2, [])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import microgpt
 import pytest
 from microgpt import data
-from microgpt.chat import conversations
+from microgpt.chat import conversations, forms
 
 # Conversations that a small model learns in seconds; they stay when the shipped ones change.
 TALKS = Path(__file__).with_name("talks.jsonl")
@@ -14,7 +14,7 @@ TALKS = Path(__file__).with_name("talks.jsonl")
 @pytest.fixture(scope="session")
 def memorised() -> microgpt.Model:
     """A chat model that has learned the conversations of TALKS by heart."""
-    talks, _ = conversations.read_conversations(TALKS)
+    talks, _ = forms.read_conversations(TALKS)
     config = microgpt.ModelConfig(n_embd=32, block_size=128)
     charset = data.charset_of([message.content for talk in talks for message in talk])
     model = microgpt.create(config, charset, special_tokens=conversations.SPECIAL_TOKENS)

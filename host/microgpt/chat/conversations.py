@@ -1,15 +1,14 @@
-"""Read conversations from JSON Lines, and encode them as documents for a chat model.
+"""Conversations, and the documents that a chat model learns from them.
 
-A line is an array of messages, {"role": "user" or "assistant", "content": "..."}. The roles
-alternate, and the user's message is the first. A conversation as tokens is BOS, then for each
-message the special token of its role, the characters of its content and END_TURN, then BOS.
+A conversation is messages in turns, the user's first; one of the system can be before them. As
+tokens it is BOS, then for each message the special token of its role, the characters of its content
+and END_TURN, then BOS. `forms` reads conversations from files.
 """
 
-import json
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from microgpt.data import DataError
 from microgpt.system.files import packaged
@@ -17,19 +16,29 @@ from microgpt.tokenizer import Tokenizer
 from microgpt.training import Document
 
 CONVERSATIONS = packaged("microgpt.datasets", "conversations.jsonl")
+OTHER_WORDINGS = packaged("microgpt.datasets", "conversations-validation.jsonl")
 
 # {option of train: its default for a chat model}; such a model learns the shipped ones by heart.
-DEFAULTS = {"n_embd": 32, "block_size": 128, "steps": 2500}
+DEFAULTS: dict[str, int | float | str | bool] = {
+    "assistant_only": True,
+    "n_embd": 64,
+    "n_layer": 2,
+    "block_size": 128,
+    "steps": 12000,
+    "batch": 8,
+    "lr": 0.005,
+    "decay": "cosine",
+}
 
-Role = Literal["user", "assistant"]
-ROLES: tuple[Role, Role] = ("user", "assistant")
+Role = Literal["user", "assistant", "system"]
 END_TURN = "<|end_turn|>"
 SPECIAL_TOKENS = ("<|user|>", "<|assistant|>", END_TURN)
+SYSTEM = "<|system|>"
 
 
 @dataclass(frozen=True)
 class Message:
-    """What the user or the assistant says in one turn."""
+    """What the user or the assistant says in one turn, or the system before the first one."""
 
     role: Role
     content: str
@@ -44,22 +53,15 @@ class TooLongError(DataError):
 
 @dataclass(frozen=True)
 class ChatDocuments:
-    """Conversations as documents: how many were cut to fit the block, how many are left out."""
+    """Conversations as documents: how many were cut to fit the block, how many are left out.
+
+    `conversations` are those that are not left out.
+    """
 
     documents: list[Document]
+    conversations: list[Conversation]
     cut: int
     too_long: int
-
-
-@dataclass(frozen=True)
-class Malformed:
-    """A line that is not a conversation: its number, from 1, and the reason."""
-
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.reason}"
 
 
 def can_chat(tokenizer: Tokenizer) -> bool:
@@ -67,65 +69,15 @@ def can_chat(tokenizer: Tokenizer) -> bool:
     return set(SPECIAL_TOKENS) <= set(tokenizer.special_tokens)
 
 
-def read_conversations(path: Path) -> tuple[list[Conversation], list[Malformed]]:
-    """Return the conversations in a file and its malformed lines; empty lines are skipped.
-
-    Raises DataError if the file cannot be read or has no conversation.
-    """
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
-    conversations, malformed = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            conversations.append(_conversation(line))
-        except DataError as error:
-            malformed.append(Malformed(number, str(error)))
-    if not conversations:
-        first = f": {malformed[0]}" if malformed else ""
-        raise DataError(f"{path} holds no conversations{first}")
-    return conversations, malformed
+def takes_system(tokenizer: Tokenizer) -> bool:
+    """Return whether a chat model was trained on conversations with a system turn."""
+    return SYSTEM in tokenizer.special_tokens
 
 
-def _conversation(line: bytes) -> Conversation:
-    """Return the conversation that a line is; raise DataError with the reason if it is none."""
-    try:
-        items = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise DataError("not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"not JSON: {error.msg} at column {error.colno}") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits, a thousand brackets
-        raise DataError("not JSON that can be read") from None
-    if not isinstance(items, list):
-        raise DataError("not an array of messages")
-    messages = [_message(item, number) for number, item in enumerate(items, 1)]
-    for number, message in enumerate(messages, 1):
-        expected = ROLES[(number - 1) % 2]
-        if message.role != expected:
-            raise DataError(f"message {number} is the {message.role}'s, not the {expected}'s")
-    if len(messages) < 2:
-        raise DataError("no message of the assistant")
-    return messages
-
-
-def _message(item: object, number: int) -> Message:
-    if not isinstance(item, dict) or set(item) != {"role", "content"}:
-        raise DataError(f"message {number} is not an object of role and content")
-    if item["role"] not in ROLES:
-        raise DataError(f"message {number} has the role {item['role']!r}, not user or assistant")
-    content = item["content"]
-    if not isinstance(content, str) or not content:
-        raise DataError(f"message {number} has no text as its content")
-    if not content.isascii():
-        try:
-            content.encode("utf-8")
-        except UnicodeEncodeError:
-            raise DataError(f"message {number} holds half a character") from None
-    return Message(item["role"], content)
+def special_tokens(conversations: Iterable[Conversation]) -> tuple[str, ...]:
+    """Return the special tokens that these need; SYSTEM is the last, as the others are always."""
+    with_system = any(talk[0].role == "system" for talk in conversations)
+    return (*SPECIAL_TOKENS, SYSTEM) if with_system else SPECIAL_TOKENS
 
 
 def message_tokens(tokenizer: Tokenizer, message: Message) -> list[int]:
@@ -145,12 +97,14 @@ def conversation_document(
     A conversation that is longer than the block is cut after the last message of the assistant
     that fits, and does not end with BOS. With `assistant_only`, only the tokens of the assistant's
     messages and the END_TURN after each count in the loss. Raises TooLongError if the first two
-    messages do not fit, VocabularyError for an unknown character.
+    messages, and the system's, do not fit, VocabularyError for an unknown character.
     """
-    tokens = [tokenizer.bos]
-    learned = [False]  # for each token
-    used = 0
-    for first in range(0, len(conversation) - 1, 2):
+    start = first_turn(conversation)
+    opening = [message_tokens(tokenizer, message) for message in conversation[:start]]
+    tokens = [tokenizer.bos, *(token for turn in opening for token in turn)]
+    learned = [False] * len(tokens)
+    used = start
+    for first in range(start, len(conversation) - 1, 2):
         exchange = [message_tokens(tokenizer, m) for m in conversation[first : first + 2]]
         question, answer = exchange
         if len(tokens) + len(question) + len(answer) > block_size + 1:
@@ -158,13 +112,18 @@ def conversation_document(
         tokens += question + answer
         learned += [False] * (len(question) + 1) + [True] * (len(answer) - 1)
         used += 2
-    if not used:
-        needed = len(question) + len(answer)
+    if used == start:
+        needed = len(tokens) - 1 + len(question) + len(answer)
         raise TooLongError(f"the first two turns are {needed} tokens, the block holds {block_size}")
     if used >= len(conversation) - 1 and len(tokens) <= block_size:
         tokens.append(tokenizer.bos)
         learned.append(False)
     return Document(tokens, learned[1:] if assistant_only else None), used
+
+
+def first_turn(conversation: Conversation) -> int:
+    """Return the number of the user's first message: 1 after one of the system, else 0."""
+    return 1 if conversation[0].role == "system" else 0
 
 
 def chat_documents(
@@ -177,7 +136,8 @@ def chat_documents(
 
     See `conversation_document`. Raises DataError if none fits.
     """
-    kept: list[Document] = []
+    documents: list[Document] = []
+    kept: list[Conversation] = []
     cut = too_long = 0
     reason = ""
     for conversation in conversations:
@@ -187,8 +147,74 @@ def chat_documents(
             too_long += 1
             reason = str(error)
             continue
-        kept.append(doc)
-        cut += used < len(conversation) - len(conversation) % 2
+        documents.append(doc)
+        kept.append(conversation)
+        start = first_turn(conversation)
+        cut += used < len(conversation) - (len(conversation) - start) % 2
     if not kept:
         raise DataError(f"no conversation fits the block: {reason}; use a larger --block-size")
-    return ChatDocuments(kept, cut, too_long)
+    return ChatDocuments(documents, kept, cut, too_long)
+
+
+class JoinedDocuments(Sequence[Document]):
+    """Documents that each begin with a conversation and go on with others, as far as they fit.
+
+    So a model learns to answer at any position of the block, and to answer the last question
+    whatever was said before: of conversations one by one, it learns replies to the first question.
+    Document i begins with conversation i modulo their number; those that follow are drawn at
+    random, and depend on the seed and on i alone. A conversation with a system turn stays alone,
+    since what the system says concerns only it.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        tokenizer: Tokenizer,
+        block_size: int,
+        seed: int,
+        count: int,
+    ) -> None:
+        """Join `documents`, which `chat_documents` returns, to at least `count` documents."""
+        self._bos = tokenizer.bos
+        self._block_size = block_size
+        self._seed = seed
+        self._count = -(-count // len(documents)) * len(documents)
+        self._documents = documents
+        self._turns = [_turns(document, tokenizer.bos) for document in documents]
+        system = tokenizer.special(SYSTEM) if takes_system(tokenizer) else None
+        self._joined = [i for i, (tokens, _) in enumerate(self._turns) if tokens[0] != system]
+        self._alone = set(range(len(documents))) - set(self._joined)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Document]: ...
+    def __getitem__(self, index: int | slice) -> Document | list[Document]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        first = index % len(self._documents)
+        if first in self._alone:
+            return self._documents[first]
+        rng = random.Random(self._seed * self._count + index)
+        tokens, learned = [self._bos], [False]
+        following, theirs = self._turns[first]
+        while len(tokens) + len(following) <= self._block_size + 1:
+            tokens += following
+            learned += theirs
+            following, theirs = self._turns[rng.choice(self._joined)]
+        if len(tokens) <= self._block_size:
+            tokens.append(self._bos)
+            learned.append(False)
+        assistant_only = self._documents[first].mask is not None
+        return Document(tokens, learned[1:] if assistant_only else None)
+
+
+def _turns(document: Document, bos: int) -> tuple[list[int], list[bool]]:
+    """Return a document's tokens without BOS, and of each whether it counts in the loss."""
+    tokens = document.tokens[1:-1] if document.tokens[-1] == bos else document.tokens[1:]
+    return tokens, (document.mask or [True] * len(tokens))[: len(tokens)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from microgpt.chat.conversations import Conversation, Message
+from microgpt.chat.conversations import Conversation, Message, first_turn
 from microgpt.chat.session import Chat, ChatError
 from microgpt.errors import UserError
 from microgpt.sampling import Sampling
@@ -121,13 +121,17 @@ def _save(chat: Chat, argument: str) -> str:
 
 
 def _answered(messages: Conversation) -> Conversation:
-    """Return the messages with a reply, and the replies: a line to train on has no empty one."""
-    return [
+    """Return the messages with a reply, and the replies: a line to train on has no empty one.
+
+    What the system says before them is kept.
+    """
+    answered = [
         message
         for question, reply in pairwise(messages)
         if reply.role == "assistant" and reply.content
         for message in (question, reply)
     ]
+    return [*messages[: first_turn(messages)], *answered] if answered else []
 
 
 def _sampling(name: str, chat: Chat, argument: str) -> str:

@@ -1,36 +1,45 @@
 """A conversation with a chat model: its turns are in a KV cache, the oldest are dropped.
 
 A reply is the characters that the model generates until a special token or BOS. When the block is
-full, the oldest turns are dropped. Positions are learned and absolute, so that the turns that
-remain have to be computed again.
+full, the oldest turns are dropped, but not what the system says before the first. Positions are
+learned and absolute, so that the turns that remain have to be computed again.
 """
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
-from microgpt.chat.conversations import Conversation, Message, can_chat, message_tokens
+from microgpt.chat.conversations import (
+    Conversation,
+    Message,
+    can_chat,
+    message_tokens,
+    takes_system,
+)
 from microgpt.config import check_seed
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.sampling import Decoder, Drawn, Draws, Sampling, continued
 
 
-def longest_message(model: Model) -> int:
-    """Return the length of the longest message that leaves room for a character of a reply."""
-    return model.config.block_size - 4  # BOS, <|user|>, <|end_turn|>, <|assistant|>
+def longest_message(model: Model, system: int = 0) -> int:
+    """Return the length of the longest message that leaves room for a character of a reply.
+
+    Before it are BOS and the `system` tokens of a system turn.
+    """
+    return model.config.block_size - 4 - system  # BOS, <|user|>, <|end_turn|>, <|assistant|>
 
 
 class ChatError(UserError):
     """A model cannot chat, a message is too long, or a command at the prompt cannot be executed."""
 
 
-def understood(model: Model, text: str) -> str:
+def understood(model: Model, text: str, system: int = 0) -> str:
     """Return a message's text as the model reads it, in the characters of its vocabulary.
 
-    Raises VocabularyError for a character that `Tokenizer.fold` cannot fold, ChatError if the text
-    is too long.
+    For `system` see `longest_message`. Raises VocabularyError for a character that `Tokenizer.fold`
+    cannot fold, ChatError if the text is too long.
     """
-    longest = longest_message(model)
+    longest = longest_message(model, system)
     if len(text) <= longest:
         text = model.tokenizer.fold(text)  # which can be longer
     if len(text) > longest:
@@ -45,11 +54,17 @@ class Chat:
     """
 
     def __init__(
-        self, model: Model, sampling: Sampling = Sampling(), seed: int = 42, number: int = 0
+        self,
+        model: Model,
+        sampling: Sampling = Sampling(),
+        seed: int = 42,
+        number: int = 0,
+        system: str = "",
     ) -> None:
         """Make a new conversation; those of one seed with other numbers have other replies.
 
-        Raises ChatError if the model cannot chat, ConfigError for a negative seed.
+        Each conversation begins with what the `system` says, if it is not "". Raises ChatError if
+        the model cannot chat, ConfigError for a negative seed, and as `say` does for `system`.
         """
         if not can_chat(model.tokenizer):
             raise ChatError("this model cannot chat: train one with microgpt train --chat")
@@ -59,6 +74,7 @@ class Chat:
         check_seed(seed)
         self._seed = seed
         self._number = number
+        self._system = system
         self.reset()
 
     def reset(self) -> None:
@@ -68,10 +84,23 @@ class Chat:
         self._turns: list[list[int]] = []  # the messages in the block, as tokens
         self.prompt_tokens = 0  # that the model read before it began the last reply
         self._decoder.restart()
+        if self._system:
+            self.say(Message("system", self._system))
 
     def say(self, message: Message) -> None:
-        """Add a message to the conversation, as `understood` returns its text."""
-        message = Message(message.role, understood(self.model, message.content))
+        """Add a message to the conversation, as `understood` returns its text.
+
+        Raises ChatError if it is too long, or if it is the system's and not the first, or the model
+        was not trained on any of the system; VocabularyError as `understood` does.
+        """
+        if message.role == "system":
+            if not takes_system(self.model.tokenizer):
+                raise ChatError("this model was trained on conversations without a system turn")
+            if self.messages:
+                raise ChatError("the system's message is the first of a conversation")
+        # What the system says leaves room for a user's message of one character.
+        before = 3 if message.role == "system" else self._system_tokens()
+        message = Message(message.role, understood(self.model, message.content, before))
         self.messages.append(message)
         self._turns.append(message_tokens(self.model.tokenizer, message))
 
@@ -115,15 +144,24 @@ class Chat:
         return [self.model.tokenizer.bos, *(token for turn in self._turns for token in turn)]
 
     def _drop_oldest(self) -> None:
-        """Drop turns until the rest fits the block; keep two, and let a user's be the first."""
+        """Drop turns until the rest fits the block; keep two, and let a user's be the first.
+
+        What the system says stays too.
+        """
         user = self.model.tokenizer.special("<|user|>")
         excess = 1 + sum(map(len, self._turns)) - self.model.config.block_size
-        first = 0  # that stays
+        system = 1 if self._system_tokens() else 0
+        first = system  # that stays
         while first < len(self._turns) - 2 and (
-            excess > 0 or (first > 0 and self._turns[first][0] != user)
+            excess > 0 or (first > system and self._turns[first][0] != user)
         ):
             excess -= len(self._turns[first])
             first += 1
-        if first:
-            del self._turns[:first]
+        if first > system:
+            del self._turns[system:first]
             self._decoder.restart()
+
+    def _system_tokens(self) -> int:
+        """Return the number of tokens of the system's turn, 0 if there is none."""
+        said = self.messages and self.messages[0].role == "system"
+        return len(self._turns[0]) if said else 0

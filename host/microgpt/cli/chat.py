@@ -32,7 +32,10 @@ def default_port() -> int:
 @sampling_options
 @seed_option
 @engine_option
-def chat_command(folder: Path, seed: int, engine: str, sampling: Sampling) -> None:
+@click.option(
+    "--system", default="", metavar="TEXT", help="What the system says before the first message."
+)
+def chat_command(folder: Path, seed: int, engine: str, system: str, sampling: Sampling) -> None:
     """Talk with a model that was trained with --chat.
 
     Type /help for its commands.
@@ -42,7 +45,7 @@ def chat_command(folder: Path, seed: int, engine: str, sampling: Sampling) -> No
     from microgpt.chat.prompt import talk
     from microgpt.chat.session import Chat
 
-    talk(Chat(microgpt.load(folder, engine=engine), sampling, seed))
+    talk(Chat(microgpt.load(folder, engine=engine), sampling, seed, system=system))
 
 
 @click.command("serve")

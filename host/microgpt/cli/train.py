@@ -70,11 +70,25 @@ def _refuse_conflicts(command: Command) -> Command:
     is_eager=True,
     callback=_chat_defaults,
     help="Data are conversations, JSON Lines [default: the shipped ones]. Defaults are then "
-    + ", ".join(f"{option_word(name)} {value}" for name, value in conversations.DEFAULTS.items())
+    + ", ".join(
+        option_word(name) if value is True else f"{option_word(name)} {value}"
+        for name, value in conversations.DEFAULTS.items()
+    )
     + ".",
 )
-@click.option("--assistant-only", is_flag=True, help="Learn only the assistant's messages.")
+@click.option(
+    "--assistant-only/--no-assistant-only",
+    default=False,
+    show_default=True,
+    help="Learn only the assistant's messages.",
+)
 @click.option("--strict", is_flag=True, help="Refuse conversations with a malformed line.")
+@click.option(
+    "--validation-data",
+    type=PATH,
+    help="Documents for the validation loss, in place of a share of the data "
+    "[default with --chat and the shipped ones: other wordings of these].",
+)
 @train_options()
 @engine_option
 @dtype_option
@@ -96,6 +110,7 @@ def train_command(
     chat: bool,
     assistant_only: bool,
     strict: bool,
+    validation_data: Path | None,
     config: TrainConfig,
     engine: str,
     dtype: str,
@@ -118,6 +133,8 @@ def train_command(
     if earlier:
         plan = read_plan(earlier, path)
     else:
+        if chat and not (path or validation_data or config.validation):
+            validation_data = conversations.OTHER_WORDINGS
         plan = Plan(
             path or (conversations.CONVERSATIONS if chat else data.NAMES),
             model,
@@ -130,6 +147,7 @@ def train_command(
             assistant_only,
             strict,
             checkpoint_every,
+            validation_data,
         )
     outcome = _execute(plan, out, tensorboard)
     if earlier and outcome:
@@ -144,6 +162,8 @@ def _execute(
         outcome = execute(plan, out, warn, show_progress, resumed, tensorboard)
     if outcome is None:
         return None
+    if outcome.learned:
+        say(outcome.learned)
     if outcome.remark:
         say(outcome.remark)
     before = "interrupted: " if outcome.interruption else ""

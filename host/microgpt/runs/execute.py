@@ -8,11 +8,13 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from microgpt.chat import learned
 from microgpt.engines import distributed
 from microgpt.engines.base import Model
 from microgpt.runs import checkpoint, info, log
 from microgpt.runs.folder import RunFolder, default_folder
 from microgpt.runs.plan import Plan
+from microgpt.runs.prepare import Prepared, prepare
 from microgpt.runs.tensorboard import SAMPLES, make_folder
 from microgpt.sampling import SamplingError, generate
 from microgpt.system import files, signals
@@ -40,12 +42,13 @@ class Outcome:
     """How a run ended, and its folder.
 
     `interruption` is what ended it early, `remark` says what is missing of loss.png and the events,
-    or None.
+    `learned` which replies of a chat model are right, or None.
     """
 
     folder: Path
     interruption: KeyboardInterrupt | None
     remark: str | None
+    learned: str | None
 
 
 def execute(
@@ -71,15 +74,16 @@ def execute(
     if processes.rank > 0:
         report = _ignore
     first = resumed.step if resumed else 0
-    model, docs = plan.prepare(report, resumed.model if resumed else None)
-    content = plan.content(model, docs, processes.world)
+    prepared = prepare(plan, report, resumed.model if resumed else None, processes.world)
+    model = prepared.model
+    content = plan.content(model, prepared.documents, processes.world)
     earlier: list[log.Step] = []  # the steps before `first`, of the run that is resumed
     if resumed:
         content["from"] = resumed.start
         content["resumed"] = {"run": str(resumed.run), "step": first}
         earlier = log.read_steps(resumed.run)[:first]
     model.threads = plan.threads
-    records = train(model, docs, plan.train, first, processes.world)
+    records = train(model, prepared.docs, plan.train, first, processes.world, held=prepared.held)
     with threadpool_limits(plan.threads):
         if processes.rank > 0:
             with suppress(TrainingError):  # rank 0 raises the same error, and reports it
@@ -91,7 +95,7 @@ def execute(
         with RunFolder(path, content, folder is None, tensorboard) as run:
             for step in earlier:
                 run.log(step)
-            execution = _Execution(plan, model, run, processes.world, bool(tensorboard))
+            execution = _Execution(plan, prepared, run, processes.world, bool(tensorboard))
             return execution.run(watch(execution.recorded(records), plan.train.end, first))
 
 
@@ -103,16 +107,17 @@ class _Execution:
     """The execution of a run, from its first step to the saved model."""
 
     def __init__(
-        self, plan: Plan, model: Model, run: RunFolder, processes: int, samples: bool
+        self, plan: Plan, prepared: Prepared, run: RunFolder, processes: int, samples: bool
     ) -> None:
         """`samples`: whether the model generates documents at the end, for the run's events."""
-        self._plan, self._model, self._run, self._processes = plan, model, run, processes
+        self._plan, self._run, self._processes = plan, run, processes
+        self._model, self._conversations = prepared.model, prepared.conversations
         self._samples = samples
 
     def run(self, records: Iterator[Record]) -> Outcome:
         """Take all `records`; at the end save the model and draw loss.png."""
         failures: list[Exception] = []
-        remark = None
+        replies = remark = None
         with signals.held() as held:
             try:
                 with held.raised():
@@ -127,12 +132,17 @@ class _Execution:
                 where += ", with its model"
             except OSError as error:
                 failures.append(error)
-            if self._samples:
-                try:
-                    with held.raised():  # it can take long, and can be done again
+            try:
+                with held.raised():  # both can take long, and can be done again
+                    if self._conversations and not (failures or held.interruption):
+                        replies = learned.report(self._model, *self._conversations)
+                        self._run.log(log.Remark(replies))
+                    if self._samples:
                         self._add_samples()
-                except KeyboardInterrupt as interruption:
-                    held.interruption = interruption
+            except KeyboardInterrupt as interruption:
+                held.interruption = interruption
+            except OSError as error:
+                failures.append(error)
             try:
                 remark = self._run.close(not (failures or held.interruption))
             except OSError as error:
@@ -142,7 +152,7 @@ class _Execution:
         if failures:
             reasons = [files.explained(e) if isinstance(e, OSError) else str(e) for e in failures]
             raise TrainingError("; ".join([*reasons, where]))
-        return Outcome(self._run.path, held.interruption, remark)
+        return Outcome(self._run.path, held.interruption, remark, replies)
 
     def _add_samples(self) -> None:
         """Add the documents to the events that `microgpt generate` gives for the run's seed."""

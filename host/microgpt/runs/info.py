@@ -54,6 +54,7 @@ HostRun = TypedDict(  # not a class, because "from" cannot be the name of an att
         "model": ModelConfig,
         "train": TrainConfig,
         "data": HostData,
+        "validation_data": Fingerprint | None,
         "from": Start | None,
         "resumed": NotRequired[ResumedFrom],
     },

@@ -54,7 +54,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Remark:
-    """A remark of a board, without the "# " at its start."""
+    """A remark of a board, without the "# " at its start, or of a host on what was learned."""
 
     text: str
 

@@ -1,19 +1,16 @@
 """The plan of a run: all settings that determine it, to be executed, recorded and repeated."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from microgpt import data
-from microgpt.chat import conversations
 from microgpt.config import ModelConfig, TrainConfig, from_json
-from microgpt.engines import AUTO, create, distributed, load
+from microgpt.engines import AUTO, distributed
 from microgpt.engines.base import Model
 from microgpt.errors import UserError
 from microgpt.model_io import FORMATS, weights_file
 from microgpt.runs import info, log
-from microgpt.training import Document, check_step, split
 
 Field = TypeVar("Field")
 
@@ -34,6 +31,7 @@ class Plan:
     `chat`: `data` is a file of conversations. `strict`: a malformed line in it is an error.
     `assistant_only`: see `conversations.conversation_document`.
     `checkpoint_every`: the steps between two checkpoints.
+    `validation_data`: a file like `data` for the validation loss, in place of train.validation.
     """
 
     data: Path
@@ -47,6 +45,7 @@ class Plan:
     assistant_only: bool = False
     strict: bool = False
     checkpoint_every: int | None = None
+    validation_data: Path | None = None
 
     def __post_init__(self) -> None:
         """Raise PlanError if settings contradict each other or are impossible."""
@@ -56,85 +55,15 @@ class Plan:
             raise PlanError("assistant-only and strict are for conversations: add --chat")
         if self.checkpoint_every is not None and self.checkpoint_every < 1:
             raise PlanError("checkpoint-every is a number of steps from 1 on")
+        if self.validation_data and self.train.validation:
+            raise PlanError("validation-data takes the place of validation: give one of them")
 
-    def prepare(
-        self,
-        report: Callable[[str], None] = lambda text: None,
-        model: Model | None = None,
-    ) -> tuple[Model, Sequence[str | Document]]:
-        """Return the model before the first step and the documents.
+    def content(self, model: Model, documents: int, processes: int = 1) -> info.HostRun:
+        """Return the plan as run.json has it, with the fingerprints of the files that it reads.
 
-        `report` is called with a line about each part of the data that is cut, left out or may
-        be meant otherwise. `model` is the model of a checkpoint, if the run continues from one.
-        Raises UserError if documents or model cannot be used.
+        `documents` is the number of the file's documents that are used.
         """
-        docs: Sequence[str | Document]
-        if not self.chat:
-            docs = texts = data.read_docs(self.data)
-            model = model or self._first_model(texts)
-            for line in data.remarks(self.data, texts, model.config.block_size):
-                report(line)
-        else:
-            talks = self._conversations(report)
-            texts = ["".join(message.content for message in talk) for talk in talks]
-            model = model or self._first_model(texts, conversations.SPECIAL_TOKENS)
-            docs = self._chat_documents(model, talks, report)
-        split(docs, self.train.validation)
-        check_step(model, docs, self.train)
-        return model, docs
-
-    def _first_model(self, texts: list[str], special_tokens: Sequence[str] = ()) -> Model:
-        """Return a new model with the vocabulary of `texts`, or the model at `start`.
-
-        Raises PlanError if the model at `start` lacks a character or special tokens.
-        """
-        if self.start is None:
-            charset = data.charset_of(texts)
-            seed = self.train.seed
-            return create(self.model, charset, seed, self.engine, self.dtype, special_tokens)
-        model = load(self.start, self.engine, self.dtype)
-        if special_tokens and not conversations.can_chat(model.tokenizer):
-            raise PlanError(f"{self.start} was not trained with --chat")
-        for number, text in enumerate(texts, 1):
-            unknown = set(text) - set(model.tokenizer.charset)
-            if unknown:
-                raise PlanError(
-                    f"{self.data}, document {number}: {min(unknown)!r} in {text!r} is not in the "
-                    f"vocabulary of {self.start}"
-                )
-        return model
-
-    def _conversations(self, report: Callable[[str], None]) -> list[conversations.Conversation]:
-        """Return the conversations, and report malformed lines."""
-        talks, malformed = conversations.read_conversations(self.data)
-        for line in malformed:
-            report(f"{self.data}, {line}")
-        if malformed and self.strict:
-            raise PlanError(f"{self.data}: {len(malformed)} malformed lines, and --strict")
-        return talks
-
-    def _chat_documents(
-        self,
-        model: Model,
-        talks: list[conversations.Conversation],
-        report: Callable[[str], None],
-    ) -> list[Document]:
-        """Return the conversations as documents, and report what does not fit the block."""
-        size = model.config.block_size
-        chats = conversations.chat_documents(model.tokenizer, talks, size, self.assistant_only)
-        what = {
-            f"cut at a turn to fit a block of {size}": chats.cut,
-            "left out, not even two turns fit": chats.too_long,
-        }
-        for line, count in what.items():
-            if count:
-                report(f"{line}: {count:,} of {len(talks):,} conversations")
-        return chats.documents
-
-    def content(
-        self, model: Model, docs: Sequence[str | Document], processes: int = 1
-    ) -> info.HostRun:
-        """Return the plan as run.json has it, with the fingerprints of the files that it reads."""
+        held = self.validation_data
         start: info.Start | None = None
         if self.start:
             start = {**fingerprint(weights_file(self.start)), "folder": str(self.start)}
@@ -151,7 +80,8 @@ class Plan:
             "parameters": model.parameter_count,
             "model": model.config,
             "train": self.train,
-            "data": {**fingerprint(self.data), "documents": len(docs)},
+            "data": {**fingerprint(self.data), "documents": documents},
+            "validation_data": fingerprint(held) if held else None,
             "from": start,
         }
 
@@ -207,6 +137,7 @@ def _plan(
 ) -> tuple[Plan, info.Start | None]:
     """Return the plan of a run.json, without the model that it starts from, and that model."""
     documents_then, start_then = info.part(content, "data"), info.part(content, "from")
+    held_then = info.part(content, "validation_data")
     steps = len(log.read_steps(folder))
     start: info.Start | None = None
     try:
@@ -222,14 +153,18 @@ def _plan(
             assistant_only=_field(content, "assistant_only", bool),
             strict=_field(content, "strict", bool),
             checkpoint_every=log.whole(content.get("checkpoint_every")),
+            validation_data=Path(_field(held_then, "path", str)) if held_then else None,
         )
-        sha256 = _field(documents_then, "sha256", str)
+        read = {plan.data: _field(documents_then, "sha256", str)}
+        if plan.validation_data:
+            read[plan.validation_data] = _field(held_then, "sha256", str)
         if start_then:
             path, digest, model = (_field(start_then, name, str) for name in START)
             start = {"path": path, "sha256": digest, "folder": model}
     except UserError as error:
         raise PlanError(f"{folder / info.FILE} is not a run of microgpt train: {error}") from None
-    _check_unchanged(plan.data, sha256, folder)
+    for file, sha256 in read.items():
+        _check_unchanged(file, sha256, folder)
     return plan, start
 
 

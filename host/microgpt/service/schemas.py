@@ -155,7 +155,7 @@ class RunLog(BaseModel):
 class AnyChatMessage(Strict):
     """What the user or the assistant said, for any model."""
 
-    role: conversations.Role
+    role: Literal["user", "assistant"]
     content: str
 
 

@@ -12,7 +12,7 @@ import microgpt
 import pexpect
 import pytest
 from microgpt.chat import prompt
-from microgpt.chat.conversations import read_conversations
+from microgpt.chat.forms import read_conversations
 from microgpt.chat.session import Chat
 from microgpt.sampling import Sampling
 

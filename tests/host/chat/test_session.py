@@ -5,7 +5,8 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt.chat.conversations import SPECIAL_TOKENS, Message, read_conversations
+from microgpt.chat.conversations import SPECIAL_TOKENS, SYSTEM, Message
+from microgpt.chat.forms import read_conversations
 from microgpt.chat.session import Chat
 from microgpt.sampling import Draws, Sampling, draw
 
@@ -271,3 +272,65 @@ def test_who_may_not(names_folder: Path, memorised: microgpt.Model) -> None:
 def test_a_negative_seed_is_refused(memorised: microgpt.Model) -> None:
     with pytest.raises(microgpt.ConfigError, match="seed must be a whole number from 0 on"):
         Chat(memorised, seed=-1)
+
+
+# With a turn of the system.
+
+TOLD = (*SPECIAL_TOKENS, SYSTEM)
+
+
+@pytest.fixture
+def told() -> microgpt.Model:
+    """A model that knows a turn of the system, and replies "b" without end."""
+    config = microgpt.ModelConfig(n_embd=8, n_head=2, block_size=24)
+    model = microgpt.create(config, "ab", special_tokens=TOLD)
+    for name in ("wpe", "layer0.attn_wo", "layer0.mlp_fc2", "lm_head"):
+        model.weights[name][:] = 0
+    model.weights["wte"][:] = model.weights["lm_head"][2] = 1
+    return model
+
+
+def kept(chat: Chat) -> str:
+    """Return the turns that are in the block, as text."""
+    return chat.model.tokenizer.decode([t for turn in chat._turns for t in turn], special=True)
+
+
+def test_what_the_system_says_stays_when_the_oldest_turns_are_dropped(
+    told: microgpt.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = counted(told, monkeypatch)
+    chat = Chat(told, Sampling(0), system="ab")
+    said = "<|system|>ab<|end_turn|>"
+    assert kept(chat) == said
+    for text in ("a", "bb", "a"):
+        chat.say(Message("user", text))
+        assert len(list(itertools.islice(chat.reply(), 2))) == 2
+        assert kept(chat).startswith(f"{said}<|user|>")
+    assert kept(chat).startswith(f"{said}<|user|>bb<|end_turn|>")
+    begun = [i for i, token in enumerate(computed) if token == told.tokenizer.bos]
+    assert len(begun) == 2
+    again = told.tokenizer.decode(computed[begun[1] :], special=True)
+    assert again.startswith(f"{said}<|user|>bb<|end_turn|>")
+    assert len(chat.messages) == 7
+    chat.reset()
+    assert chat.messages == [Message("system", "ab")]
+    assert kept(chat) == said
+
+
+def test_the_longest_messages_with_a_system_turn(told: microgpt.Model) -> None:
+    with pytest.raises(ValueError, match="at most 17 characters here, not 18"):
+        Chat(told, system="a" * 18)
+    chat = Chat(told, Sampling(0), system="a" * 17)
+    with pytest.raises(ValueError, match="at most 1 characters here, not 2"):
+        chat.say(Message("user", "aa"))
+    assert ask(chat, "a") == "b"
+
+
+def test_who_the_system_cannot_speak_to(told: microgpt.Model, memorised: microgpt.Model) -> None:
+    with pytest.raises(ValueError, match="trained on conversations without a system turn"):
+        Chat(memorised, system="hi")
+    chat = Chat(told)
+    chat.say(Message("user", "a"))
+    with pytest.raises(ValueError, match="the system's message is the first of a conversation"):
+        chat.say(Message("system", "a"))
+    assert kept(chat) == "<|user|>a<|end_turn|>"

@@ -10,8 +10,8 @@ from microgpt.chat.conversations import (
     SPECIAL_TOKENS,
     Conversation,
     chat_documents,
-    read_conversations,
 )
+from microgpt.chat.forms import read_conversations
 from microgpt.data import charset_of
 from microgpt.tokenizer import Tokenizer
 

@@ -6,7 +6,7 @@ import microgpt
 import numpy as np
 import pytest
 from microgpt import data
-from microgpt.chat import conversations
+from microgpt.chat import conversations, forms
 
 from tests.support.models import TALKS
 
@@ -160,7 +160,7 @@ def test_only_too_little_memory_is_out_of_memory(
 
 def test_a_chat_model_of_torch_learns(tmp_path: Path) -> None:
     """Minibatches with masks, as `microgpt train --chat --batch 7` has them."""
-    talks, _ = conversations.read_conversations(TALKS)
+    talks, _ = forms.read_conversations(TALKS)
     charset = data.charset_of([message.content for talk in talks for message in talk])
     config = microgpt.ModelConfig(n_embd=32, block_size=128)
     special = conversations.SPECIAL_TOKENS

@@ -65,7 +65,7 @@ def test_a_host_s_run(tmp_path: Path) -> None:
     model = microgpt.create(ModelConfig(n_layer=2))
     (tmp_path / "docs.txt").write_text("emma\n")
     plan = Plan(tmp_path / "docs.txt", model.config, TrainConfig(steps=5, seed=3))
-    with RunFolder(tmp_path / "run", plan.content(model, ["emma"])):
+    with RunFolder(tmp_path / "run", plan.content(model, documents=1)):
         pass
     content = json.loads((tmp_path / "run" / info.FILE).read_text())
     assert content["schema"] == info.SCHEMA == 2
