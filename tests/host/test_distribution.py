@@ -66,7 +66,7 @@ def by_definition(logits: Sequence[float], how: Sampling, seen: Collection[int])
         count = next(n for n, total in enumerate(sums, 1) if total >= how.top_p)
         p = only(p, ordered[:count])
     most = max(p)
-    assume(all(x == most or abs(x - how.min_p * most) > 1e-12 for x in p if x))
+    assume(not any(0 < x < most and math.isclose(x, how.min_p * most) for x in p))
     return only(p, [token for token, x in enumerate(p) if x >= how.min_p * most])
 
 
