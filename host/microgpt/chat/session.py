@@ -95,7 +95,9 @@ class Chat:
         """
         if message.role == "system":
             if not takes_system(self.model.tokenizer):
-                raise ChatError("this model was trained on conversations without a system turn")
+                raise ChatError(
+                    "this model was trained on conversations without a system turn: leave it out"
+                )
             if self.messages:
                 raise ChatError("the system's message is the first of a conversation")
         # What the system says leaves room for a user's message of one character.

@@ -5,8 +5,8 @@ from contextlib import closing
 
 from typing_extensions import TypedDict
 
-from microgpt.chat.conversations import Message, can_chat
-from microgpt.chat.session import Chat, understood
+from microgpt.chat.conversations import Conversation, Message, Role, can_chat
+from microgpt.chat.session import Chat
 from microgpt.errors import UserError
 from microgpt.service.openai.answer import Answer, Choice, Object, Whole
 from microgpt.service.openai.generation import Continuation, FinishReason, Piece
@@ -60,24 +60,24 @@ class ChatAnswer(Answer):
                 status=404,
             )
         self.check_size(request.n)
-        self._messages = [self._read(*numbered) for numbered in enumerate(request.messages)]
         self._names = Names(tokenizer)
+        self._messages = self._read(request.messages)
 
-    def _read(self, number: int, message: ChatMessage) -> Message:
-        """Return a message as the model reads it."""
-        if message.role == "system" or message.role == "developer":
-            raise Refusal(
-                "this model was not trained with system messages: leave them out",
-                f"messages[{number}].role",
-            )
-        param = f"messages[{number}].content"
-        if not message.content and message.role != "assistant":
-            raise Refusal(f"{param}: an empty message", param)
-        try:
-            content = understood(self.model, message.content)
-        except UserError as error:
-            raise Refusal(f"{param}: {error}", param) from None
-        return Message(message.role, content)
+    def _read(self, messages: Sequence[ChatMessage]) -> Conversation:
+        """Return a conversation as the model reads it; an empty message of the system is none."""
+        talk = Chat(self.model)
+        for number, message in enumerate(messages):
+            role: Role = "system" if message.role == "developer" else message.role
+            param = f"messages[{number}]{'' if role == 'system' else '.content'}"
+            if role == "system" and not message.content:
+                continue
+            if role == "user" and not message.content:
+                raise Refusal(f"{param}: an empty message", param)
+            try:
+                talk.say(Message(role, message.content))
+            except UserError as error:
+                raise Refusal(f"{param}: {error}", param) from None
+        return talk.messages
 
     def choices(self) -> Iterator[Choice]:
         text_of = self._text_of

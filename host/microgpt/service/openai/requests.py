@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from microgpt.chat.forms import TEXT_PARTS
 from microgpt.service.openai import unsupported
 from microgpt.service.openai.unsupported import Neutral, without_neutral
 from microgpt.service.schemas import SamplingRequest, Seed, Strict, whole
@@ -52,7 +53,7 @@ def _text(value: object) -> object:
     texts = []
     for part in value:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind != "text":
+        if kind not in TEXT_PARTS:
             raise ValueError(f"parts of a message are of the type text here, not {kind!r}")
         if not isinstance(part.get("text"), str):
             raise ValueError('a part is {"type": "text", "text": "..."}')
@@ -62,7 +63,7 @@ def _text(value: object) -> object:
 
 PART = {
     "type": "object",
-    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "properties": {"type": {"enum": TEXT_PARTS}, "text": {"type": "string"}},
     "required": ["type", "text"],
 }
 Text = Annotated[

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt.chat.conversations import Message, message_tokens
+from microgpt.chat.conversations import SPECIAL_TOKENS, SYSTEM, Message, message_tokens
 from microgpt.chat.session import Chat
 from microgpt.sampling import Sampling
 
 from tests.support.services import Service
 
+httpx = pytest.importorskip("httpx", reason="needs httpx: .venv/bin/pip install -e '.[dev]'")
 openai = pytest.importorskip("openai", reason="needs openai: .venv/bin/pip install -e '.[dev]'")
 pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip install -e '.[serve]'")
+
+from microgpt.service.app import create_app  # noqa: E402 - imports FastAPI
 
 HI = [{"role": "user", "content": "hi"}]
 WILD = {"temperature": 3.0, "seed": 5}  # a long reply, of which every character is drawn
@@ -191,3 +195,36 @@ def test_many_streams_at_once(both_service: Service, memorised: microgpt.Model) 
 
     expected = [reply(memorised, HI, Sampling(3.0), seed) for seed in range(20)]
     assert asyncio.run(scenario()) == expected
+
+
+@pytest.mark.parametrize(
+    ("roles", "refused"),
+    [
+        (["system", "user"], None),
+        (["developer", "user", "assistant", "user"], None),
+        (["user", "system"], "messages[2]"),
+        (["system", "developer", "user"], "messages[2]"),
+    ],
+)
+def test_a_model_that_was_trained_with_system_messages(
+    roles: list[str], refused: str | None
+) -> None:
+    """Where the system may speak; an empty message of it is none, as front ends send it."""
+    special = (*SPECIAL_TOKENS, SYSTEM)
+    model = microgpt.create(microgpt.ModelConfig(block_size=64), "abc ", special_tokens=special)
+    transport = httpx.ASGITransport(create_app({"told": model}, Path("nothing")))
+    said = [{"role": role, "content": "a" * number} for number, role in enumerate(roles, 1)]
+    body = {"messages": [*said[:1], {"role": "system", "content": ""}, *said[1:]], "seed": 5}
+
+    async def scenario() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return await http.post("/v1/chat/completions", json=body)
+
+    answer = asyncio.run(scenario()).json()
+    if refused:
+        assert answer["error"]["param"] == refused
+        assert answer["error"]["message"].endswith("the first of a conversation")
+        return
+    said[0]["role"] = "system"
+    assert answer["choices"][0]["message"]["content"] == reply(model, said, Sampling(0.5))
+    assert answer["usage"]["prompt_tokens"] == 2 + sum(len(one["content"]) + 2 for one in said)
