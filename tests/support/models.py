@@ -54,3 +54,15 @@ def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("slow") / "model"
     model.save(folder)
     return folder
+
+
+@pytest.fixture
+def told() -> microgpt.Model:
+    """A chat model that knows a turn of the system, and replies "b" without end."""
+    config = microgpt.ModelConfig(n_embd=8, n_head=2, block_size=24)
+    tokens = (*conversations.SPECIAL_TOKENS, conversations.SYSTEM)
+    model = microgpt.create(config, "ab", special_tokens=tokens)
+    for name in ("wpe", "layer0.attn_wo", "layer0.mlp_fc2", "lm_head"):
+        model.weights[name][:] = 0
+    model.weights["wte"][:] = model.weights["lm_head"][2] = 1
+    return model

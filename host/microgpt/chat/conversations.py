@@ -157,13 +157,13 @@ def chat_documents(
 
 
 class JoinedDocuments(Sequence[Document]):
-    """Documents that each begin with a conversation and go on with others, as far as they fit.
+    """Documents that each begin with a conversation and go on with others until the block is full.
 
     So a model learns to answer at any position of the block, and to answer the last question
     whatever was said before: of conversations one by one, it learns replies to the first question.
     Document i begins with conversation i modulo their number; those that follow are drawn at
-    random, and depend on the seed and on i alone. A conversation with a system turn stays alone,
-    since what the system says concerns only it.
+    random, and depend on the seed and on i alone. The last is cut where the block ends. One with a
+    system turn stays alone, since what the system says concerns only it.
     """
 
     def __init__(
@@ -198,20 +198,19 @@ class JoinedDocuments(Sequence[Document]):
         if not 0 <= index < self._count:
             raise IndexError(index)
         first = index % len(self._documents)
+        document = self._documents[first]
         if first in self._alone:
-            return self._documents[first]
+            return document
         rng = random.Random(self._seed * self._count + index)
-        tokens, learned = [self._bos], [False]
-        following, theirs = self._turns[first]
-        while len(tokens) + len(following) <= self._block_size + 1:
-            tokens += following
-            learned += theirs
-            following, theirs = self._turns[rng.choice(self._joined)]
-        if len(tokens) <= self._block_size:
-            tokens.append(self._bos)
-            learned.append(False)
-        assistant_only = self._documents[first].mask is not None
-        return Document(tokens, learned[1:] if assistant_only else None)
+        tokens, mask = [self._bos], []
+        following = first
+        while len(tokens) <= self._block_size:
+            turns, learned = self._turns[following]
+            tokens += turns
+            mask += learned
+            following = rng.choice(self._joined)
+        del tokens[self._block_size + 1 :], mask[self._block_size :]
+        return Document(tokens, mask if document.mask is not None else None)
 
 
 def _turns(document: Document, bos: int) -> tuple[list[int], list[bool]]:

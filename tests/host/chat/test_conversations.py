@@ -18,6 +18,7 @@ from microgpt.chat.conversations import (
 )
 from microgpt.data import DataError
 from microgpt.tokenizer import Tokenizer
+from microgpt.training import Document
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz <|>_"
 TOKENIZER = Tokenizer(LETTERS, special_tokens=SPECIAL_TOKENS)
@@ -124,31 +125,30 @@ def test_a_cut_counts_turns_after_the_system_s() -> None:
 def test_joined_conversations(
     contents: list[str], block_size: int, assistant_only: bool, seed: int
 ) -> None:
-    """Each document is conversations one after another; all begin one before any begins two."""
+    """Each document is conversations one after another, the last cut where the block ends."""
     talks = [talk(a, b) for a in contents for b in contents]
     docs = chat_documents(TOKENIZER, talks, block_size, assistant_only).documents
     joined = JoinedDocuments(docs, TOKENIZER, block_size, seed, count=len(docs) + 1)
     assert len(joined) == 2 * len(docs)
-    said = [tuple(token for token in doc.tokens if token) for doc in docs]  # without BOS
-    parts = {turns: doc.mask for turns, doc in zip(said, docs, strict=True)}
-    for number, document in enumerate(joined):
-        assert document == joined[number]
-        tokens, mask = document.tokens, document.mask
+    said = [[token for token in doc.tokens if token] for doc in docs]  # without BOS
+    learned = [(doc.mask or [])[: len(turns)] for doc, turns in zip(docs, said, strict=True)]
+    for number, (tokens, mask) in enumerate((doc.tokens, doc.mask) for doc in joined):
+        assert joined[number] == Document(tokens, mask)
         assert tokens[0] == 0
-        assert len(tokens) <= block_size + 1
+        assert len(tokens) == block_size + 1
         assert (mask is not None) == assistant_only
+        first = number % len(docs)
+        assert tokens[1 : 1 + len(said[first])] == said[first]
         start = 1
-        while start < len(tokens) and tokens[start:] != [0]:
-            end = [i for i, token in enumerate(tokens) if token == END and i > start][1] + 1
-            part = tuple(tokens[start:end])
-            if start == 1:
-                assert part == said[number % len(docs)]
+        while start < len(tokens):
+            rest = tokens[start:]
+            length = rest.index(USER, 1) if USER in rest[1:] else len(rest)
+            part = rest[:length]
+            fitting = [i for i, turns in enumerate(said) if turns[:length] == part]
+            assert any(len(said[i]) == length or length == len(rest) for i in fitting)
             if mask is not None:
-                theirs = parts[part] or []
-                assert mask[start - 1 : end - 1] == theirs[: len(part)]
-            assert part in parts
-            start = end
-        assert len(tokens) > block_size - 22  # else any other would have fitted
+                assert mask[start - 1 : start - 1 + length] == learned[fitting[0]][:length]
+            start += length
 
 
 def test_joined_documents_depend_on_the_seed_and_are_new_in_each_epoch() -> None:
@@ -168,5 +168,5 @@ def test_a_conversation_with_a_system_turn_stays_alone() -> None:
     assert joined[0] == joined[2] == docs[0]
     system = WITH_SYSTEM.special(SYSTEM)
     assert system not in joined[1].tokens
-    assert len(joined[1].tokens) > 30
+    assert len(joined[1].tokens) == 41
     assert joined[1].mask is None

@@ -12,9 +12,12 @@ import microgpt
 import pexpect
 import pytest
 from microgpt.chat import prompt
+from microgpt.chat.conversations import Message
 from microgpt.chat.forms import read_conversations
 from microgpt.chat.session import Chat
 from microgpt.sampling import Sampling
+
+from tests.support.commands import run
 
 
 def test_what_is_saved_can_be_trained_on_whatever_was_replied(
@@ -168,3 +171,24 @@ def test_a_programming_error_is_not_an_error_of_the_user(
     monkeypatch.setattr(sys, "stdin", io.StringIO("hi\n"))
     with pytest.raises(ValueError, match="a mistake in the program"):
         prompt.talk(chat)
+
+
+def test_what_the_system_says(told: microgpt.Model, chat_folder: Path, tmp_path: Path) -> None:
+    """It is saved with the conversation, and said again after /reset."""
+    told.save(tmp_path / "told")
+    lines = "a\n/save\n/reset\nab\n/save\n"
+    result = subprocess.run(
+        command("chat", "told", "--temperature", 0, "--system", "ab"),
+        input=lines,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert result.stderr == ""
+    talks, malformed = read_conversations(tmp_path / "chat.jsonl")
+    assert not malformed
+    assert [talk[0] for talk in talks] == [Message("system", "ab")] * 2
+    assert [talk[1].content for talk in talks] == ["a", "ab"]
+    assert [len(talk) for talk in talks] == [3, 3]
+    refused = run("chat", chat_folder, "--system", "hi", code=1)
+    assert "trained on conversations without a system turn: leave it out" in refused.stderr

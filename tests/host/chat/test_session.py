@@ -5,7 +5,7 @@ from pathlib import Path
 
 import microgpt
 import pytest
-from microgpt.chat.conversations import SPECIAL_TOKENS, SYSTEM, Message
+from microgpt.chat.conversations import SPECIAL_TOKENS, Message
 from microgpt.chat.forms import read_conversations
 from microgpt.chat.session import Chat
 from microgpt.sampling import Draws, Sampling, draw
@@ -275,19 +275,6 @@ def test_a_negative_seed_is_refused(memorised: microgpt.Model) -> None:
 
 
 # With a turn of the system.
-
-TOLD = (*SPECIAL_TOKENS, SYSTEM)
-
-
-@pytest.fixture
-def told() -> microgpt.Model:
-    """A model that knows a turn of the system, and replies "b" without end."""
-    config = microgpt.ModelConfig(n_embd=8, n_head=2, block_size=24)
-    model = microgpt.create(config, "ab", special_tokens=TOLD)
-    for name in ("wpe", "layer0.attn_wo", "layer0.mlp_fc2", "lm_head"):
-        model.weights[name][:] = 0
-    model.weights["wte"][:] = model.weights["lm_head"][2] = 1
-    return model
 
 
 def kept(chat: Chat) -> str:
