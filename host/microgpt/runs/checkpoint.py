@@ -15,7 +15,7 @@ from microgpt.errors import UserError
 from microgpt.model_io import CHECKPOINT as FILE
 from microgpt.model_io import ModelFolderError, tensor_file
 from microgpt.model_io.meta import JsonObject, Meta
-from microgpt.runs.log import whole
+from microgpt.runs.log import LARGEST_STEP, whole
 from microgpt.system import files
 
 
@@ -88,8 +88,8 @@ def _facts(content: JsonObject, path: Path) -> Facts:
     step, processes = whole(content.get("step")), whole(content.get("processes"))
     engine, dtype = content["engine"], content.get("dtype")
     for name, is_good in {
-        "step": step is not None,
-        "processes": processes is not None,
+        "step": step is not None and 0 <= step <= LARGEST_STEP,
+        "processes": processes is not None and processes > 0,
         "engine": engine in ENGINES,
         "dtype": dtype in DTYPES,
     }.items():

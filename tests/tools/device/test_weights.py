@@ -153,10 +153,15 @@ def test_a_checkpoint_that_lies_about_its_sizes_is_refused(
         weights.unpack(replace(whole, header={**whole.header, field: value}))
 
 
-def test_what_was_pushed_comes_back_to_the_bit(prompt: Remote, flash: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pushed", ["model", "tensors", "one.safetensors"])
+def test_what_was_pushed_comes_back_to_the_bit(
+    prompt: Remote, flash: Path, tmp_path: Path, pushed: str
+) -> None:
     before = (flash / NEWEST).read_bytes()
     model().save(tmp_path / "model")
-    weights.push(prompt, tmp_path / "model", train=False)
+    model().save(tmp_path / "tensors", format="safetensors")
+    model().save(tmp_path / "one.safetensors")
+    weights.push(prompt, tmp_path / pushed, train=False)
     weights.pull(prompt, tmp_path / "again")
     for name in ("weights.json", "meta.json"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()

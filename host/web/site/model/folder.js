@@ -18,6 +18,8 @@ export { FileError };
 
 const META = "meta.json";
 const WEIGHTS = "weights.json";
+const NO_SAFETENSORS =
+  "safetensors files are not read here: microgpt export MODEL --format json --out FOLDER writes what is";
 const META_MOST = 1 << 18; // bytes; no board's character set is near it
 const NUMBER_MOST = 100; // bytes that a number and the white space around it can take
 const NAMED = /^(weights|meta)[^/]*\.json$/i; // a browser saves a second one as "meta (1).json"
@@ -138,7 +140,7 @@ async function find(files) {
   }
   for (const { name } of files) {
     if (/\.safetensors$/i.test(name)) {
-      throw new FileError(`${name}: safetensors files are not read here: load weights.json and meta.json`);
+      throw new FileError(`${name}: ${NO_SAFETENSORS}`);
     }
     if (!NAMED.test(name)) {
       throw new FileError(`${name} is not a model: choose a zip, or weights.json and meta.json`);
@@ -170,7 +172,7 @@ async function findInZip(blob, zip) {
   }
   if (!folders.length) {
     const other = entries.find(({ name }) => /\.safetensors$/i.test(name));
-    if (other) throw new FileError(`${other.name}: safetensors files are not read here: zip weights.json`);
+    if (other) throw new FileError(`${other.name}: ${NO_SAFETENSORS}`);
     throw new FileError(`${zip} is not a model: it has no ${WEIGHTS} with a ${META} beside it`);
   }
   const [meta, weights] = [META, WEIGHTS].map((name) => {
