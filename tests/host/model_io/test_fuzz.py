@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from microgpt import UserError, model_io
 from microgpt.runs import checkpoint
+from microgpt.system.terminal import printable
 
 EXAMPLES = int(os.environ.get("FUZZ", 60))  # of each test
 FUZZED = settings(
@@ -68,7 +69,8 @@ def check(folder: Path, content: bytes) -> None:
             try:
                 read(place)
             except UserError as error:
-                assert str(error).startswith(str(folder)) and str(error).isprintable()
+                assert str(error).startswith(str(folder))
+                assert str(error) == printable(str(error))  # so it is one line
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -201,6 +201,28 @@ def test_metadata_that_is_no_object_is_refused(
     assert refusal(path).startswith(f"{path}, metadata is not ")
 
 
+def test_a_value_too_deep_to_be_shown_is_refused(tmp_path: Path, model: microgpt.Model) -> None:
+    """Some of these have too many arrays in one another to be read, others to be in a message."""
+    path = tmp_path / "m.safetensors"
+    for depth in range(900, 1000):
+        text = json.dumps({"charset": "a"})[:-1] + ', "n_embd": ' + "[" * depth + "]" * depth + "}"
+        save_file(model.weights, path, {"microgpt": text})
+        with pytest.raises(ModelFolderError):
+            microgpt.load(path)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
+    tmp_path: Path, model: microgpt.Model
+) -> None:
+    path = tmp_path / "m.safetensors"
+    for change in (lambda: model.save(path), path.unlink):
+        model.save(path)
+        with path.open("rb") as file:
+            change()
+            with pytest.raises(tensor_file.MovedError):
+                tensor_file.TensorFile(file)
+
+
 def test_too_large_a_header_is_not_read(tmp_path: Path, model: microgpt.Model) -> None:
     path = tmp_path / "m.safetensors"
     with path.open("wb") as file:  # of holes: it takes no room
