@@ -45,7 +45,12 @@ def native_tests(folder: Path) -> Path:
             copy = folder / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
-    (folder / "conftest.py").write_text("pytest_plugins = ['tests.support.models']\n")
+    (folder / "conftest.py").write_text(
+        "from hypothesis import settings\n"
+        "settings.register_profile('no deadline', deadline=None)\n"  # as in tests/conftest.py
+        "settings.load_profile('no deadline')\n"
+        "pytest_plugins = ['tests.support.models']\n"
+    )
     (folder / "pytest.ini").write_text(
         "[pytest]\npythonpath = .\naddopts = --import-mode=importlib -p no:schemathesis\n"
         "filterwarnings = error\n"
