@@ -14,7 +14,7 @@ import pytest
 from microgpt.cli.train import train_command
 from microgpt.engines import resolve
 
-from tests.support.commands import read_terminal, run, without_modules
+from tests.support.commands import read_terminal, run, unmeasured_environment, without_modules
 
 MICROGPT = str(Path(sys.executable).with_name("microgpt"))
 
@@ -48,7 +48,9 @@ def test_train_with_the_scalar_engine(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_a_run_with_what_it_has(tmp_path: Path) -> None:
     command = [MICROGPT, "train", "--steps", "1000000", "--out", "r"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=unmeasured_environment(), stdout=subprocess.PIPE, text=True
+    )
     log = tmp_path / "r" / "log.jsonl"
     while not (log.exists() and log.stat().st_size > 1000):
         assert process.poll() is None

@@ -17,7 +17,7 @@ from microgpt.runs import checkpoint
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from tests.support.commands import run
+from tests.support.commands import run, unmeasured_environment
 
 MICROGPT = Path(sys.executable).with_name("microgpt")
 
@@ -104,6 +104,7 @@ def test_ctrl_c_leaves_the_model_and_the_checkpoint(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [MICROGPT, "train", *words],
         cwd=tmp_path,
+        env=unmeasured_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

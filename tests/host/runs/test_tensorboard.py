@@ -18,7 +18,12 @@ from microgpt.runs.log import Name, Step
 from microgpt.runs.plan import Plan
 from microgpt.training import Record
 
-from tests.support.commands import run, run_with_file_limit, without_modules
+from tests.support.commands import (
+    run,
+    run_with_file_limit,
+    unmeasured_environment,
+    without_modules,
+)
 
 pytest.importorskip(
     "tensorboard", reason="needs TensorBoard: .venv/bin/pip install -e '.[tensorboard]'"
@@ -148,7 +153,11 @@ def test_samples_are_shown_as_they_are(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_whole_events(tmp_path: Path) -> None:
     words = ["--steps", "400000", "--out", "it", "--tensorboard", "logs"]
     with subprocess.Popen(
-        [MICROGPT, "train", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [MICROGPT, "train", *words],
+        cwd=tmp_path,
+        env=unmeasured_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
