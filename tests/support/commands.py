@@ -83,7 +83,7 @@ def read_terminal(terminal: int) -> bytes:
 def unmeasured_environment() -> dict[str, str]:
     """Return an environment in which a Python process does not measure its coverage.
 
-    For one that gets a signal: it may come while coverage holds a lock, for which its end waits too.
+    For one that gets a signal: that may come while coverage holds a lock, and its end waits for it.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
