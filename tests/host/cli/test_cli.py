@@ -192,9 +192,9 @@ def test_completion() -> None:
     environment["COMP_WORDS"] = "microgpt ab"
     output = subprocess.run([MICROGPT], env=environment, capture_output=True, text=True).stdout
     assert output == "plain,ablate\n"
-    environment |= {"COMP_WORDS": "microgpt train --va", "COMP_CWORD": "2"}
+    environment |= {"COMP_WORDS": "microgpt train --stri", "COMP_CWORD": "2"}
     output = subprocess.run([MICROGPT], env=environment, capture_output=True, text=True).stdout
-    assert output == "plain,--validation\n"
+    assert output == "plain,--strict\n"
 
 
 def test_every_command_has_one_line_of_help_and_an_example(tmp_path: Path) -> None:
