@@ -244,10 +244,11 @@ def test_a_vocabulary_with_half_a_character() -> None:
     """JSON has an escape for it, UTF-8 has none."""
     model = microgpt.create(microgpt.ModelConfig(n_embd=4, block_size=8), "\ud800b")
     transport = httpx.ASGITransport(create_app({"half": model}, Path("nothing")))
+    body = {"prompt": "b", "echo": True, "logprobs": 3}
 
     async def scenario() -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            return await http.post("/v1/completions", json={"logprobs": 3, "n": 9})
+            return await http.post("/v1/completions", json=body)
 
     response = asyncio.run(scenario())
     assert response.status_code == 200
