@@ -138,7 +138,7 @@ def test_too_large_a_batch_is_one_line(tmp_path: Path) -> None:
     sizes = "--batch 250 --block-size 1000 --n-embd 256"  # 7 GB
     words = f"exec $0 train --engine torch --data long.txt {sizes} --steps 1 --out run"
     result = subprocess.run(
-        ["bash", "-c", f"ulimit -v 3000000; {words}", MICROGPT],
+        ["bash", "-c", f"ulimit -v 5000000; {words}", MICROGPT],
         cwd=tmp_path,
         capture_output=True,
         text=True,
