@@ -85,8 +85,8 @@ def test_its_own_words_make_a_model_that_replies_right(tmp_path: Path) -> None:
 def test_options_that_are_given_win_over_the_defaults_of_chat() -> None:
     words = ["--chat", "--n-embd", "16", "--stop-after", "7", "--no-assistant-only"]
     context = train_command.make_context("train", words)
-    given = {name: context.params[name] for name in (*DEFAULTS, "n_head")}
-    assert given == {**DEFAULTS, "n_embd": 16, "n_head": 4, "assistant_only": False}
+    given = {name: context.params[name] for name in (*DEFAULTS, "seed")}
+    assert given == {**DEFAULTS, "n_embd": 16, "seed": 42, "assistant_only": False}
     context = train_command.make_context("train", ["--steps", "9", "--chat"])
     assert context.params["steps"] == 9
     plain = train_command.make_context("train", [])
@@ -96,7 +96,7 @@ def test_options_that_are_given_win_over_the_defaults_of_chat() -> None:
 
 def test_help_shows_the_defaults_of_chat() -> None:
     shown = " ".join(run("train", "--help").stdout.split())
-    assert "Defaults are then --assistant-only, --n-embd 64, --n-layer 2, --block-size" in shown
+    assert "Defaults are then --assistant-only, --n-embd 64, --n-head 2, --n-layer 2," in shown
 
 
 def test_held_out_conversations_count_as_the_assistant_s_part_alone(tmp_path: Path) -> None:
