@@ -156,7 +156,7 @@ def test_a_line_that_is_not_utf_8(path: Path) -> None:
         ),
         (b"PAR1\x15\x04", "is Parquet: convert it"),
         (b"ARROW1\0\0", "is Arrow"),
-        (gzip.compress(GOOD.encode()), "is compressed with gzip: unpack it with gunzip"),
+        (gzip.compress(GOOD.encode(), mtime=0), "is compressed with gzip: unpack it with gunzip"),
         (b"PK\x03\x04\x14", "is a zip archive: unpack it"),
         (GOOD.encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
         (b'{"text": "a"}\n' * 2, "holds no conversations: line 1: a text, not messages"),
