@@ -22,7 +22,6 @@ OTHER_WORDINGS = packaged("microgpt.datasets", "conversations-validation.jsonl")
 DEFAULTS: dict[str, int | float | str | bool] = {
     "assistant_only": True,
     "n_embd": 64,
-    "n_head": 2,
     "n_layer": 2,
     "block_size": 128,
     "steps": 12000,

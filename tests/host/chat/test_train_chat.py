@@ -96,7 +96,7 @@ def test_options_that_are_given_win_over_the_defaults_of_chat() -> None:
 
 def test_help_shows_the_defaults_of_chat() -> None:
     shown = " ".join(run("train", "--help").stdout.split())
-    assert "Defaults are then --assistant-only, --n-embd 64, --n-head 2, --n-layer 2," in shown
+    assert "Defaults are then --assistant-only, --n-embd 64, --n-layer 2, --block-size" in shown
 
 
 def test_held_out_conversations_count_as_the_assistant_s_part_alone(tmp_path: Path) -> None:
