@@ -107,7 +107,7 @@ def serve_command(
     models = {name: microgpt.load(folder, engine=engine) for name, folder in named.items()}
 
     def announce(url: str) -> None:
-        say(f"serving {', '.join(map(str, chosen))} at {url}")
+        say(f"serving {', '.join(named)} at {url}")
 
     serve(models, host, port, root, announce, allowed)
 

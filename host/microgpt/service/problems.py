@@ -17,6 +17,23 @@ OPENAI = "/v1"  # the prefix of the routes in OpenAI's shape
 OPENAI_ROUTES = f"GET {OPENAI}/models, POST {OPENAI}/chat/completions and POST {OPENAI}/completions"
 # What clients ask for whose base URL lacks the prefix, or who are made for another API.
 ELSEWHERE = ("/models", "/chat/completions", "/completions", "/responses", "/api/")
+# What to do below /v1 about an error of pydantic's, by its type; the others have sentences of ours.
+ADVICE = {
+    "missing": "this field is required",
+    "bool_type": "give true or false",
+    "int_type": "give a whole number",
+    "float_type": "give a finite number",
+    "finite_number": "give a finite number",
+    "greater_than_equal": "give at least {ge}",
+    "less_than_equal": "give at most {le}",
+    "string_type": "give a string",
+    "string_too_short": "give a string that is not empty",
+    "string_unicode": "give whole characters, no half of a surrogate pair",
+    "literal_error": "give {expected}",
+    "model_attributes_type": "give an object",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}, not {actual_length}",
+}
 
 
 class Refusal(Exception):
@@ -122,11 +139,13 @@ def _first_problem(error: dict[str, Any]) -> dict[str, dict[str, str | None]]:
     """Return an error in a body in OpenAI's shape, with the field as in messages[0].content."""
     if error["type"] == "json_invalid":
         return openai_error("the body is not JSON that can be read")
+    context = error.get("ctx", {})
     param = ""
-    for part in (*error["loc"][1:], *error.get("ctx", {}).get("path", ())):
+    for part in (*error["loc"][1:], *context.get("path", ())):
         param += f"[{part}]" if isinstance(part, int) else f".{part}"
     param = encodable(param.removeprefix("."))
-    message = encodable(error["msg"].removeprefix("Value error, "))
+    advice = ADVICE.get(error["type"], "").format(**context)
+    message = encodable(advice or error["msg"].removeprefix("Value error, "))
     if not param:
         return openai_error("the body is not a JSON object")
-    return openai_error(f"{param}: {message}", param, error.get("ctx", {}).get("code"))
+    return openai_error(f"{param}: {message}", param, context.get("code"))

@@ -1,6 +1,6 @@
 """Several models in one service: their names, and two of one name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import microgpt
@@ -13,11 +13,19 @@ pytest.importorskip("fastapi_offline", reason="needs FastAPI: .venv/bin/pip inst
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The names of the models that `microgpt serve` was started with; it serves nothing."""
+    """The names of the models that `microgpt serve` was started with; it announces, no more."""
     started: list[list[str]] = []
 
-    def serve(models: Mapping[str, microgpt.Model], *_: object) -> None:
+    def serve(
+        models: Mapping[str, microgpt.Model],
+        host: str,
+        port: int,
+        runs: Path,
+        announce: Callable[[str], None],
+        *_: object,
+    ) -> None:
         started.append(list(models))
+        announce(f"{host}:{port}")
 
     monkeypatch.setattr("microgpt.service.server.serve", serve)
     monkeypatch.delenv("MODEL_DIR", raising=False)
@@ -46,7 +54,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_a_model_is_called_as_its_folder(
     served: list[list[str]], folders: list[str], names: list[str]
 ) -> None:
-    run("serve", *folders)
+    said = run("serve", *folders).stdout
+    assert said == f"serving {', '.join(names)} at 127.0.0.1:8080\n"
     assert served == [names]
 
 
@@ -54,7 +63,7 @@ def test_the_folder_that_one_is_in(
     served: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("runs/talk/model")
-    run("serve", ".")
+    assert run("serve", ".").stdout.startswith("serving talk at ")
     assert served == [["talk"]]
 
 

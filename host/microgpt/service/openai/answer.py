@@ -83,6 +83,8 @@ class Answer(ABC):
         self.seed = secrets.randbelow(LARGEST_SEED + 1) if seed is None else seed
         self.prompt_tokens = 0
         self._request = request
+        block, most = self.model.config.block_size, request.most_tokens
+        self.most_tokens = block if most is None else min(most, block)
         self._head: Object = {
             "id": f"{self.PREFIX}-{secrets.token_hex(12)}",
             "object": self.OBJECT,
@@ -100,23 +102,20 @@ class Answer(ABC):
         """Return the log probabilities of some pieces, the first at character `offset`."""
 
     @abstractmethod
-    def said(self, text: str) -> Object:
+    def message(self, text: str) -> Object:
         """Return the part of a whole choice that has its text."""
 
     @abstractmethod
-    def added(self, text: str) -> Object:
+    def delta(self, text: str) -> Object:
         """Return the part of an event that has a piece of text, or "" at a choice's end."""
 
-    def opened(self) -> Object | None:
+    def first_delta(self) -> Object | None:
         """Return that part of a choice's first event, None if there is none before the text."""
         return None
 
     def check_size(self, choices: int) -> None:
         """Raise Refusal if so many choices can be too long, with the alternatives to each token."""
-        tokens = self.model.config.block_size
-        if self._request.most_tokens is not None:
-            tokens = min(tokens, self._request.most_tokens)
-        if choices * tokens * (1 + (self._request.alternatives or 0)) > MOST:
+        if choices * self.most_tokens * (1 + (self._request.alternatives or 0)) > MOST:
             raise Refusal(
                 f"an answer has at most {MOST:,} tokens, with the alternatives to each: "
                 f"ask for fewer choices, tokens or log probabilities",
@@ -132,7 +131,7 @@ class Answer(ABC):
             choices.append(
                 self._choice(
                     choice,
-                    self.said("".join(piece.text for piece in pieces)),
+                    self.message("".join(piece.text for piece in pieces)),
                     self._logprobs(pieces, choice.offset),
                     choice.continuation.finish_reason,
                 )
@@ -144,19 +143,19 @@ class Answer(ABC):
         """Yield the answer as server-sent events; the first comes after the first token."""
         drawn = 0
         for choice in self.choices():
-            opened = self.opened()
+            first = self.first_delta()
             offset = choice.offset
             for piece in choice.pieces:
-                if opened:
-                    yield self._event(self._choice(choice, opened))
-                    opened = None
+                if first:
+                    yield self._event(self._choice(choice, first))
+                    first = None
                 scores = self._logprobs([piece], offset)
-                yield self._event(self._choice(choice, self.added(piece.text), scores))
+                yield self._event(self._choice(choice, self.delta(piece.text), scores))
                 offset += len(piece.text)
-            if opened:
-                yield self._event(self._choice(choice, opened))
+            if first:
+                yield self._event(self._choice(choice, first))
             reason = choice.continuation.finish_reason
-            yield self._event(self._choice(choice, self.added(""), None, reason))
+            yield self._event(self._choice(choice, self.delta(""), None, reason))
             drawn += choice.continuation.count
         if self._request.stream_options.include_usage:
             yield self._event(usage=self._usage(drawn))

@@ -69,9 +69,10 @@ class ChatAnswer(Answer):
         for number, message in enumerate(messages):
             role: Role = "system" if message.role == "developer" else message.role
             param = f"messages[{number}]{'' if role == 'system' else '.content'}"
-            if role == "system" and not message.content:
+            silent = not message.content.strip()
+            if role == "system" and silent:
                 continue
-            if role == "user" and not message.content:
+            if role == "user" and silent:
                 raise Refusal(f"{param}: an empty message", param)
             try:
                 talk.say(Message(role, message.content))
@@ -86,7 +87,7 @@ class ChatAnswer(Answer):
             for message in self._messages:
                 talk.say(message)
             with closing(talk.draw_reply(check)) as drawn:
-                reply = Continuation(drawn, text_of, self.request.most_tokens, self.request.stop)
+                reply = Continuation(drawn, text_of, self.most_tokens, self.request.stop)
                 yield Choice(index, reply, reply)
             self.prompt_tokens = talk.prompt_tokens
 
@@ -97,11 +98,11 @@ class ChatAnswer(Answer):
     def logprobs(self, pieces: Sequence[Piece], offset: int) -> object:
         return in_chat(self._names, pieces, self.request.alternatives or 0)
 
-    def said(self, text: str) -> Object:
+    def message(self, text: str) -> Object:
         return {"message": {"role": "assistant", "content": text, "refusal": None}}
 
-    def added(self, text: str) -> Object:
+    def delta(self, text: str) -> Object:
         return {"delta": {"content": text} if text else {}}
 
-    def opened(self) -> Object | None:
+    def first_delta(self) -> Object | None:
         return {"delta": {"role": "assistant", "content": "", "refusal": None}}

@@ -57,7 +57,7 @@ class CompletionAnswer(Answer):
             for i in range(request.n):
                 decoder = Decoder(self.model, check)
                 drawn = continued(decoder, tokens, request.sampling, Draws(self.seed, i))
-                document = Continuation(drawn, self._text_of, request.most_tokens, request.stop)
+                document = Continuation(drawn, self._text_of, self.most_tokens, request.stop)
                 index = number * request.n + i
                 if request.echo:
                     yield Choice(index, chain(self._echoed(decoder, tokens), document), document)
@@ -76,7 +76,7 @@ class CompletionAnswer(Answer):
     def logprobs(self, pieces: Sequence[Piece], offset: int) -> object:
         return in_document(self._names, pieces, self.request.alternatives or 0, offset)
 
-    def said(self, text: str) -> Object:
+    def message(self, text: str) -> Object:
         return {"text": text}
 
-    added = said
+    delta = message

@@ -11,11 +11,13 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from microgpt.chat.forms import TEXT_PARTS
 from microgpt.service.openai import unsupported
 from microgpt.service.openai.unsupported import Neutral, without_neutral
-from microgpt.service.schemas import SamplingRequest, Seed, Strict, whole
+from microgpt.service.schemas import SamplingRequest, Strict, whole
 
 MOST = 50  # choices, and prompts of a request
 MOST_STOPS = 4
 MOST_LOGPROBS = 20  # tokens at a position
+LARGEST_INT64 = 2**63 - 1
+PART_FORM = '{"type": "text", "text": "..."}'
 
 Count = Annotated[int, BeforeValidator(whole)]
 
@@ -32,31 +34,44 @@ class Open(Strict):
         return without_neutral(data, cls.model_fields, cls.neutral, cls.unknown)
 
 
-def _stops(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+def _as_list(value: object) -> list[str]:
+    """Return a string as a list of it; raise ValueError for what is no list of strings either."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("give a string or an array of strings; token ids are not read")
+    return texts
 
 
-def _none(value: object) -> object:
+def _objects(value: object) -> object:
+    """Return an array of objects; raise ValueError for anything else."""
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise ValueError('give an array of messages, such as {"role": "user", "content": "..."}')
+    return value
+
+
+def _none_for_minus_one(value: object) -> object:
     """Return None for -1, with which other servers have no limit, or a new seed."""
     return None if value == -1 else value
 
 
-def _all(value: object) -> object:
-    """Return top_k with 0 for -1, which other servers take as that."""
+def _zero_for_minus_one(value: object) -> object:
+    """Return top_k, 0 for -1, which other servers take as that."""
     return 0 if value == -1 else whole(value)
 
 
-def _text(value: object) -> object:
-    """Return the text of a message, which may be in parts; raise ValueError for another part."""
-    if not isinstance(value, list):
+def _joined_parts(value: object) -> str:
+    """Return the text of a message, which may be in parts; raise ValueError for anything else."""
+    if isinstance(value, str):
         return value
+    if not isinstance(value, list):
+        raise ValueError(f"give a string or an array of {PART_FORM}")
     texts = []
     for part in value:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in TEXT_PARTS:
+        if isinstance(part, dict) and part.get("type") not in TEXT_PARTS:
+            kind = part.get("type")
             raise ValueError(f"parts of a message are of the type text here, not {kind!r}")
-        if not isinstance(part.get("text"), str):
-            raise ValueError('a part is {"type": "text", "text": "..."}')
+        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
+            raise ValueError(f"a part is {PART_FORM}")
         texts.append(part["text"])
     return "".join(texts)
 
@@ -68,26 +83,30 @@ PART = {
 }
 Text = Annotated[
     str,
-    BeforeValidator(_text),
+    BeforeValidator(_joined_parts),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": PART}]}),
 ]
 Stops = Annotated[
     list[Annotated[str, Field(min_length=1)]],
-    BeforeValidator(_stops),
+    BeforeValidator(_as_list),
     Field(max_length=MOST_STOPS),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 4},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1},
+                    "maxItems": MOST_STOPS,
+                },
             ],
-            "description": "The text ends before the first of these, up to 4.",
+            "description": f"The text ends before the first of these, up to {MOST_STOPS}.",
         }
     ),
 ]
 Prompts = Annotated[
     list[str],
-    BeforeValidator(_stops),
+    BeforeValidator(_as_list),
     Field(min_length=1, max_length=MOST),
     WithJsonSchema(
         {
@@ -115,17 +134,21 @@ class Request(Open, SamplingRequest):
         str | None, Field(description="The model's folder; without it the service's first.")
     ] = None
     top_k: Annotated[
-        int, Field(ge=0, description="0 or -1: from all tokens."), BeforeValidator(_all)
+        int,
+        Field(ge=0, description="0 or -1: from all tokens."),
+        BeforeValidator(_zero_for_minus_one),
     ] = 0
     max_tokens: Annotated[
         Count | None,
         Field(ge=0, description="Without it or -1: until the end, or the block is full."),
-        BeforeValidator(_none),
+        BeforeValidator(_none_for_minus_one),
     ] = None
     stop: Stops = []
     n: Annotated[Count, Field(ge=1, le=MOST, description="Choices to generate.")] = 1
     seed: Annotated[
-        Seed | None, Field(description="Without it or -1: a new one."), BeforeValidator(_none)
+        Count | None,
+        Field(ge=0, le=LARGEST_INT64, description="Without it or -1: a new one."),
+        BeforeValidator(_none_for_minus_one),
     ] = None
     stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
     stream_options: StreamOptions = StreamOptions()
@@ -157,16 +180,16 @@ class ChatCompletionRequest(Request):
     """
 
     neutral = unsupported.CHAT
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1), BeforeValidator(_objects)]
     max_tokens: Annotated[
         Count | None,
         Field(ge=1, description="Without it or -1: until the reply ends."),
-        BeforeValidator(_none),
+        BeforeValidator(_none_for_minus_one),
     ] = None
     max_completion_tokens: Annotated[
         Count | None,
         Field(ge=1, description="The new name of max_tokens."),
-        BeforeValidator(_none),
+        BeforeValidator(_none_for_minus_one),
     ] = None
     logprobs: Annotated[bool, Field(description="Return the log probability of each token.")] = (
         False

@@ -13,11 +13,11 @@ from pydantic_core import PydanticCustomError
 class Neutral(NamedTuple):
     """The values at which a field is accepted, beside null, and what to say of any other."""
 
-    values: Collection[object] | None  # None: any value
+    values: Collection[object]
     advice: str = ""
 
 
-ANYTHING = Neutral(None)  # of no influence on an answer
+ANYTHING = Neutral(())  # the field has no influence on an answer: accepted at every value
 TEXT_ONLY = "the model reads and writes text only"
 NO_TOOLS = "the model replies in text and calls nothing"
 
@@ -98,8 +98,7 @@ def _check(name: str, value: Any, fields: Collection[str], neutral: Neutral | No
     if neutral is None:
         context["fields"] = ", ".join(fields)
         raise PydanticCustomError("unknown", "no such field, there are {fields}", context)
-    values, advice = neutral
-    if value is None or values is None or value in values:
+    if value is None or neutral is ANYTHING or value in neutral.values:
         return
-    context |= {"code": "unsupported_parameter", "advice": advice}
+    context |= {"code": "unsupported_parameter", "advice": neutral.advice}
     raise PydanticCustomError("unsupported", "not supported, {advice}", context)

@@ -120,6 +120,7 @@ def test_the_same_seed_the_same_answer_and_none_another(client: openai.OpenAI) -
 
     fingerprints: set[str] = set()
     assert contents(seed=7) == contents(seed=7) != contents(seed=8)
+    assert contents(seed=2**63 - 1) == contents(seed=2**63 - 1) != contents(seed=2**63 - 2)
     assert contents() != contents()
     assert len(fingerprints) == 1
 
@@ -133,6 +134,10 @@ def test_most_tokens(client: openai.OpenAI, memorised: microgpt.Model) -> None:
             assert choice.message.content == whole[:length]
             assert choice.finish_reason == "length"
         assert answer.usage.completion_tokens == 3 if len(answer.choices) == 1 else 2
+    for most in ({"max_tokens": 2**63}, {"max_completion_tokens": 10**30}):
+        answer = client.chat.completions.create(model="talk", messages=HI, temperature=0, **most)
+        assert answer.choices[0].message.content == whole
+        assert answer.choices[0].finish_reason == "stop"
 
 
 def test_a_reply_that_fills_the_block(client: openai.OpenAI, memorised: microgpt.Model) -> None:
@@ -214,7 +219,7 @@ def test_a_model_that_was_trained_with_system_messages(
     model = microgpt.create(microgpt.ModelConfig(block_size=64), "abc ", special_tokens=special)
     transport = httpx.ASGITransport(create_app({"told": model}, Path("nothing")))
     said = [{"role": role, "content": "a" * number} for number, role in enumerate(roles, 1)]
-    body = {"messages": [*said[:1], {"role": "system", "content": ""}, *said[1:]], "seed": 5}
+    body = {"messages": [*said[:1], {"role": "system", "content": " \n"}, *said[1:]], "seed": 5}
 
     async def scenario() -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:

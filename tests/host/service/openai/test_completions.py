@@ -64,6 +64,9 @@ def test_echo(client: openai.OpenAI, model: microgpt.Model, prompt: str) -> None
     alone = client.completions.create(prompt=prompt, echo=True, max_tokens=0, **WILD)
     assert (alone.choices[0].text, alone.choices[0].finish_reason) == (prompt.lower(), "length")
     assert alone.usage.completion_tokens == 0
+    most = client.completions.create(prompt=prompt, n=2, max_tokens=2**63, **WILD)
+    plain = client.completions.create(prompt=prompt, n=2, **WILD)
+    assert most.choices == plain.choices
 
 
 def test_log_probabilities_are_those_of_the_logits(

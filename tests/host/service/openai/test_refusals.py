@@ -57,28 +57,38 @@ def test_a_model_that_cannot_chat(client: openai.OpenAI) -> None:
         ("modalities", ["text", "audio"], "the model reads and writes text only"),
         ("prompt", "a", "a prompt to POST /v1/completions"),
         ("sed", 1, "no such field, there are "),
-        ("temperature", 101, "less than or equal to 100"),
-        ("temperature", "1", "a valid number"),
-        ("top_p", 1.1, "less than or equal to 1"),
-        ("top_k", -2, "greater than or equal to 0"),
-        ("min_p", -1, "greater than or equal to 0"),
-        ("repetition_penalty", 0, "greater than or equal to 0.01"),
-        ("max_tokens", 0, "greater than or equal to 1"),
-        ("n", 51, "less than or equal to 50"),
-        ("seed", -2, "greater than or equal to 0"),
-        ("stop", "", "at least 1 character"),
-        ("stop", ["a"] * 5, "at most 4 items"),
-        ("top_logprobs", 21, "less than or equal to 20"),
-        ("stream", "yes", "a valid boolean"),
-        ("messages", [], "at least 1 item"),
-        ("messages", None, "required"),
+        ("temperature", 101, "give at most 100"),
+        ("temperature", "1", "give a finite number"),
+        pytest.param("temperature", 10**400, "give a finite number", id="larger than a float"),
+        ("top_p", 1.1, "give at most 1"),
+        ("top_k", -2, "give at least 0"),
+        ("top_k", 1.5, "give a whole number"),
+        ("min_p", -1, "give at least 0"),
+        ("repetition_penalty", 0, "give at least 0.01"),
+        ("max_tokens", 0, "give at least 1"),
+        ("n", 51, "give at most 50"),
+        ("seed", -2, "give at least 0"),
+        ("seed", 2**63, "give at most 9223372036854775807"),
+        ("stop", "", "give a string that is not empty"),
+        ("stop", 5, "give a string or an array of strings"),
+        ("stop", ["a"] * 5, "give at most 4, not 5"),
+        ("top_logprobs", 21, "give at most 20"),
+        ("stream", "yes", "give true or false"),
+        ("model", 5, "give a string"),
+        ("messages", [], 'give an array of messages, such as {"role": "user", '),
+        ("messages", ["hi"], "give an array of messages, such as "),
+        ("messages", "hi", "give an array of messages, such as "),
+        ("messages", None, "this field is required"),
         ("messages[0].role", "tool", "'user', 'assistant', 'system' or 'developer'"),
         ("messages[0].content", "", "an empty message"),
+        ("messages[0].content", "  \n ", "an empty message"),
         ("messages[0].content", "\N{GRINNING FACE}", "not in the vocabulary: the model knows"),
         ("messages[0].content", "a" * 125, "at most 124 characters here, not 125"),
         ("messages[0].content", [IMAGE], "of the type text here, not 'image_url'"),
         ("messages[0].content", [{"type": "text"}], 'a part is {"type": "text", "text": "..."}'),
-        ("messages[0].content", 5, "a valid string"),
+        ("messages[0].content", 5, 'give a string or an array of {"type": "text", '),
+        ("messages[0].content", ["a"], 'a part is {"type": "text", "text": "..."}'),
+        ("stream_options", "a", "give an object"),
         ("messages[0].tool_calls", [{}], "the model replies in text and calls nothing"),
         ("stream_options.include_obfuscation", True, "not supported, send false"),
     ],
@@ -104,10 +114,10 @@ def test_a_field_is_refused_by_name(
     [
         ("prompt", "\N{GRINNING FACE}", "not in the vocabulary: the model knows a-z"),
         ("prompt", "a" * 16, "a prompt is at most 15 characters, not 16"),
-        ("prompt", [], "at least 1 item"),
-        ("prompt", [5], "a valid string"),
-        ("prompt", [""] * 51, "at most 50 items"),
-        ("logprobs", True, "a valid integer"),
+        ("prompt", [], "give at least 1"),
+        ("prompt", [1, 2], "give a string or an array of strings; token ids are not read"),
+        ("prompt", [""] * 51, "give at most 50, not 51"),
+        ("logprobs", True, "give a whole number"),
         ("suffix", "a", "a document is continued at its end only"),
         ("best_of", 2, "use n, which returns all choices"),
         ("messages", HI, "messages to POST /v1/chat/completions"),
@@ -132,8 +142,10 @@ def test_system_messages_of_a_model_without_them(client: openai.OpenAI) -> None:
 
 def neutral(fields: dict[str, unsupported.Neutral]) -> dict[str, object]:
     """Return a value for each of the fields with which it is accepted."""
-    values = {name: field.values for name, field in fields.items()}
-    return {name: "any" if v is None else next(iter(v), None) for name, v in values.items()}
+    return {
+        name: "any" if field is unsupported.ANYTHING else next(iter(field.values), None)
+        for name, field in fields.items()
+    }
 
 
 @pytest.mark.parametrize("which", [lambda field: None, None])
