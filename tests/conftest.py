@@ -116,6 +116,7 @@ LONG = (
     "host/engines/test_native_state.py::test_100_000_steps",
     "host/engines/test_native_random.py",
     "host/service/test_load.py",
+    "host/chat/test_train_chat.py::test_its_own_words",
 )
 
 ON_A_BOARD = (TESTS / "firmware", TESTS / "device")
