@@ -16,6 +16,7 @@ from microgpt.sampling import (
     SamplingError,
     documents,
     draw,
+    generated,
     stream_document,
 )
 from microgpt.sampling.draws import folded_seed
@@ -76,6 +77,8 @@ def test_fewer_documents_are_the_first_of_more(
         assert microgpt.generate(model, number, 1.0, seed=5) == texts[:number]
     monkeypatch.setattr(documents, "AT_ONCE", 3)
     assert microgpt.generate(model, 20, 1.0, seed=5) == texts
+    endless = generated(model, 10**21, Sampling(1.0), 5)
+    assert list(itertools.islice(endless, 20)) == texts
     streamed = ["".join(stream_document(model, Sampling(1.0), Draws(5, i))) for i in range(20)]
     assert streamed == texts
 

@@ -28,8 +28,10 @@ from microgpt.cli.options import (
 from microgpt.config import ModelConfig, TrainConfig
 from microgpt.display import bar
 from microgpt.engines import NOT_BUILT, native_is_here
+from microgpt.errors import UserError
 from microgpt.lab.gradcheck import TOLERANCE, gradcheck, relative_errors
-from microgpt.sampling import Sampling
+from microgpt.sampling import Sampling, generated
+from microgpt.system import files
 from microgpt.training import check_step
 
 DOCUMENTS = ("emma", "a", "maryalexandrina")  # that gradients are checked on
@@ -50,8 +52,7 @@ def generate_command(
     Example: microgpt generate runs/first --temperature 0.8
     """
     model = microgpt.load(folder, engine=engine)
-    how = dataclasses.asdict(sampling)
-    for text in microgpt.generate(model, num_samples, seed=seed, prompt=prompt, **how):
+    for text in generated(model, num_samples, sampling, seed, prompt):
         give(text)
 
 
@@ -128,7 +129,10 @@ def export_command(folder: Path, form: model_io.Format, out: Path | None) -> Non
     """
     target = out or model_io.folder_of(folder)
     config, tokenizer, weights = model_io.read(folder, "float64")
-    model_io.save(config, tokenizer, weights, target, form)
+    try:
+        model_io.save(config, tokenizer, weights, target, form)
+    except OSError as error:
+        raise UserError(f"{files.explained(error)}: name another with --out") from error
     written = target if target.is_file() else target / model_io.FORMATS[form]
     say(f"{written}: {written.stat().st_size:,} bytes")
 

@@ -17,6 +17,7 @@ from microgpt.sampling.documents import (
     continued,
     folded_prompt,
     generate,
+    generated,
     stream_document,
 )
 from microgpt.sampling.draws import Draws
@@ -34,5 +35,6 @@ __all__ = [
     "draw",
     "folded_prompt",
     "generate",
+    "generated",
     "stream_document",
 ]

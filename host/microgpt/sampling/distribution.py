@@ -31,17 +31,17 @@ class SamplingError(UserError):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a token is drawn; `distribution` applies the fields.
+    """How a token is drawn; HELP says what each field does, and `distribution` applies them.
 
     Raises SamplingError, which names the field, for a value out of range. The defaults but for the
     temperature change nothing.
     """
 
-    temperature: float = 0.5  # divides the logits; 0: greedy, always the likeliest token
-    top_k: int = 0  # draw from this many tokens, the likeliest; 0: from all
-    top_p: float = 1.0  # draw from the likeliest whose probabilities reach this; 1: from all
-    min_p: float = 0.0  # draw from those at least this many times as likely as the likeliest
-    repetition_penalty: float = 1.0  # makes characters that occurred less likely; 1: does not
+    temperature: float = 0.5
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         for name, (least, largest) in LIMITS.items():

@@ -104,28 +104,38 @@ def generate(
     an error to stop. Raises SamplingError for a value out of range, ConfigError for a negative
     seed, VocabularyError for a character that `Tokenizer.fold` cannot fold.
     """
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    return list(generated(model, num_samples, sampling, seed, prompt, check))
+
+
+def generated(
+    model: Model,
+    num_samples: int,
+    sampling: Sampling,
+    seed: int,
+    prompt: str = "",
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[str]:
+    """Yield the documents of `generate` as they are made, AT_ONCE together or one at a time."""
     check_seed(seed)
     if num_samples < 1:
         raise SamplingError(f"num_samples must be at least 1, not {num_samples!r}")
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     tokenizer = model.tokenizer
     prompt = folded_prompt(model, prompt)
-    begin = [tokenizer.bos, *tokenizer.characters(prompt)]
-    documents, start = range(num_samples), folded_seed(seed)
-    texts: list[str] = []
-    while len(texts) < num_samples and sampling.only_temperature:
-        some = documents[len(texts) : len(texts) + AT_ONCE]
-        try:
-            tokens = model.generate_documents(begin, some, start, temperature, check)
-        except FloatingPointError:
-            raise SamplingError(NOT_FINITE) from None
-        if tokens is None:  # the engine computes one document at a time
-            break
-        texts += [prompt + text for text in tokenizer.decode_documents(tokens)]
-    return texts + [
-        "".join(stream_document(model, sampling, Draws(seed, i), prompt, check))
-        for i in documents[len(texts) :]
-    ]
+    begin, start = [tokenizer.bos, *tokenizer.characters(prompt)], folded_seed(seed)
+    for first in range(0, num_samples, AT_ONCE):
+        some = range(first, min(first + AT_ONCE, num_samples))
+        tokens = None
+        if sampling.only_temperature:
+            try:
+                tokens = model.generate_documents(begin, some, start, sampling.temperature, check)
+            except FloatingPointError:
+                raise SamplingError(NOT_FINITE) from None
+        if tokens is not None:
+            yield from (prompt + text for text in tokenizer.decode_documents(tokens))
+        else:  # the engine computes one document at a time
+            for number in some:
+                yield "".join(stream_document(model, sampling, Draws(seed, number), prompt, check))
 
 
 def stream_document(
