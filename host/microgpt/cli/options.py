@@ -6,6 +6,7 @@ ModelConfig, TrainConfig and Sampling, and a command receives them as one of the
 
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,23 @@ from microgpt.sampling import HELP, Sampling, SamplingError
 Command = Callable[..., object]  # the function of a command
 Decorator = Callable[[Command], Command]
 
-PATH = click.Path(path_type=Path)  # unlike Path itself, it completes file names
+
+class _Path(click.Path):
+    """A Path that is not empty; unlike Path itself as a type, it completes file names."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the Path; end the command for an empty word, which would be the current folder."""
+        if value == "":
+            self.fail("it is empty: name a file or a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 
 _SEED_HELP = "The same seed gives the same result."
 _TRAIN_HELP = {
