@@ -1,6 +1,7 @@
 """Save and load a model: a folder of weights and meta.json, or one safetensors file."""
 
 import json
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ def save(
     which is the whole model. Raises ConfigError for an unknown format, ModelFolderError if there is
     a file in place of the folder, or a folder in place of a file, OSError if it cannot be written.
     """
-    path = Path(path).absolute()
+    path = Path(path)
     is_file = path.suffix == ".safetensors" and not path.is_dir()
     chosen = format or ("safetensors" if is_file else "json")
     if chosen not in FORMATS:
@@ -121,6 +122,7 @@ def _read_file(path: Path, dtype: str) -> tuple[Meta, Matrices]:
 
 def _read_folder(folder: Path, dtype: str) -> tuple[Meta, Matrices]:
     there = _of_run(folder)
+    _refuse_unless_folder(there)
     opened = files.open_together(there, (META, JSON, TENSORS))
     try:
         meta_file, json_file, tensors_file = opened
@@ -137,6 +139,17 @@ def _read_folder(folder: Path, dtype: str) -> tuple[Meta, Matrices]:
     finally:
         for file in filter(None, opened):
             file.close()
+
+
+def _refuse_unless_folder(path: Path) -> None:
+    """Raise ModelFolderError if there is no folder at `path`, where there is no file either."""
+    what = "is not a regular file"
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        what = "does not exist"
+    raise ModelFolderError(f"{path} {what}: name a model's folder, a run or a safetensors file")
 
 
 def _meta(folder: Path, file: BinaryIO | None, tensors: TensorFile | None) -> Meta:
@@ -164,7 +177,9 @@ def _meta(folder: Path, file: BinaryIO | None, tensors: TensorFile | None) -> Me
 def _check_equal(folder: Path, tensors: Matrices, weights: Matrices) -> None:
     """Raise ModelFolderError if two files of weights differ."""
     for name, matrix in tensors.items():
-        if not np.array_equal(matrix, weights[name].astype(matrix.dtype)):
+        with np.errstate(over="ignore"):
+            other = weights[name].astype(matrix.dtype)
+        if not np.array_equal(matrix, other):
             raise ModelFolderError(
                 f"{folder}: {name} is not the same in {JSON} and {TENSORS}: remove one of them"
             )

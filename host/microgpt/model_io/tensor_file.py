@@ -22,6 +22,7 @@ from ugpt.layout import parameter_table
 from microgpt import memory
 from microgpt.model_io.matrices import Matrices, ModelFolderError, check_finite, check_shape
 from microgpt.model_io.meta import LARGEST, JsonObject, Meta, json_object_of, parse
+from microgpt.system import files
 from microgpt.system.terminal import printable
 
 METADATA = "microgpt"
@@ -60,7 +61,7 @@ def content(
 def open_file(path: Path) -> "TensorFile":
     """Return the file at `path`; raise ModelFolderError, OSError."""
     while True:
-        with suppress(MovedError), path.open("rb") as file:
+        with suppress(MovedError), files.open_regular(path) as file:
             return TensorFile(file)
 
 
@@ -161,7 +162,8 @@ class TensorFile:
             tensor = self._file.get_slice(f"{prefix}{name}")
             kind = tensor.get_dtype()
             if kind not in kinds:
-                raise self._error(f"{prefix}{name} is {kind}, not {' or '.join(kinds)}")
+                hint = "" if kind in KINDS else ": convert it to F32"
+                raise self._error(f"{prefix}{name} is {kind}, not {' or '.join(kinds)}{hint}")
             check_shape(self.where, f"{prefix}{name}", tuple(tensor.get_shape()), shape)
             taken += shape[0] * shape[1] * np.dtype(KINDS[kind]).itemsize
         count = sum(rows * columns for _, (rows, columns), _ in table)

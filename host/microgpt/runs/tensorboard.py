@@ -39,11 +39,14 @@ _NO_SETTINGS = ("schema", "started", "environment", "resumed", "port")  # in run
 
 
 def make_folder(folder: Path) -> None:
-    """Create the folder of --tensorboard if there is none; raise UserError or OSError."""
+    """Create the folder of --tensorboard if there is none; raise UserError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"{folder} is a file: name a folder with --tensorboard") from None
+    except OSError as error:
+        reason = files.explained(error)
+        raise UserError(f"{reason}: name another with --tensorboard") from None
     if not os.access(folder, os.W_OK):
         raise UserError(f"{folder} cannot be written to: name another with --tensorboard")
 

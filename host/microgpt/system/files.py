@@ -9,6 +9,7 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -42,13 +43,19 @@ def new_folder(path: Path) -> Path:
 
 
 @contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Let an OSError in the block name the file `path`, if it names none."""
+def naming(path: str | Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let an OSError in the block name the file `path`, if it names none.
+
+    What it names in `temporary`, or as that, is named by its place in `path`.
+    """
     try:
         yield
     except OSError as error:
+        named = Path(str(error.filename))
         if error.filename is None:
             error.filename = str(path)
+        elif temporary and named.is_relative_to(temporary):
+            error.filename = str(path / named.relative_to(temporary))
         raise
 
 
@@ -65,13 +72,14 @@ def replacing(target: Path) -> Iterator[Path]:
     If the block raises, `target` is unchanged and the new file is removed. Raises OSError, which
     names a file.
     """
-    with naming(target):
-        yield from _replacing(target.absolute())
+    absolute = target.absolute()
+    new = absolute.with_name(f"{target.name}.{_writer()}.new")
+    with naming(target, new):
+        yield from _replacing(absolute, new)
 
 
-def _replacing(target: Path) -> Iterator[Path]:
+def _replacing(target: Path, new: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f"{target.name}.{_writer()}.new")
     _remove(new)
     try:
         yield new
@@ -95,14 +103,15 @@ def replacing_in(folder: Path, without: Sequence[str] = ()) -> Iterator[Path]:
     that is removed. A kill in between leaves PENDING, and the next call moves what is there. If the
     block raises, `folder` is unchanged. Raises OSError, which names a file.
     """
-    with naming(folder):
-        yield from _replacing_in(folder.absolute(), without)
+    absolute = folder.absolute()
+    new = absolute / f"{PENDING}.{_writer()}"
+    with naming(folder, new):
+        yield from _replacing_in(absolute, new, without)
 
 
-def _replacing_in(folder: Path, without: Sequence[str]) -> Iterator[Path]:
+def _replacing_in(folder: Path, new: Path, without: Sequence[str]) -> Iterator[Path]:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    new = folder / f"{PENDING}.{_writer()}"
     try:
         _remove(new)
         new.mkdir()
@@ -192,14 +201,22 @@ def _open_newest(folder: Path, name: str, stack: ExitStack) -> BinaryIO | None:
     if pending.is_dir():  # it says that the file is removed
         return None
     try:
-        return stack.enter_context(open(pending, "rb"))
+        return stack.enter_context(open_regular(pending))
     except IsADirectoryError:  # by now
         return None
     except (FileNotFoundError, NotADirectoryError):
         pass
     with suppress(FileNotFoundError):
-        return stack.enter_context(open(folder / name, "rb"))
+        return stack.enter_context(open_regular(folder / name))
     return None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read it; raise OSError, also for a pipe or a device, which could block."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder is refused by `open`
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return open(path, "rb")
 
 
 def _is_same(one: BinaryIO | None, other: BinaryIO | None) -> bool:

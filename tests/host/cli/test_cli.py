@@ -104,7 +104,10 @@ def test_gradcheck_passes_and_can_fail(tmp_path: Path) -> None:
         (["train", "--speed", "9"], "No such option"),
         (["train", "--from", "r", "--n-embd", "6"], "--from takes the sizes from the model"),
         (["train", "--repeat", "r", "--steps", "0"], "--repeat takes everything else from"),
-        (["generate", "nothing"], "cannot read nothing/meta.json"),
+        (["generate", "nothing"], "nothing does not exist: name a model's folder, a run or a s"),
+        (["generate", ""], "Invalid value for 'FOLDER': it is empty: name a file or a folder"),
+        (["train", "--out", ""], "'--out': it is empty: name a file or a folder"),
+        (["train", "--tensorboard", ""], "'--tensorboard': it is empty: name a file or a folder"),
         (["train", "--lr", "1e30", "--steps", "50"], "lower lr"),
         (["generate", "nothing", "--temperature", "hot"], "not a valid float"),
         (["generate", "nothing", "--top-p", "1.5"], "--top-p must be a number from 0 to 1, not"),
@@ -121,6 +124,20 @@ def test_errors_are_one_line(tmp_path: Path, words: list[str], message: str) -> 
     assert result.returncode in (1, 2)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_documents_are_printed_as_they_are_made(tmp_path: Path) -> None:
+    model = microgpt.create(microgpt.ModelConfig(n_embd=8, block_size=8), seed=3)
+    model.save(tmp_path / "m")
+    for words in ([], ["--top-k", "5"]):
+        endless = [MICROGPT, "generate", "m", "-n", str(10**21), *words]
+        with subprocess.Popen(endless, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout
+                some = [process.stdout.readline() for _ in range(20)]
+            finally:
+                process.kill()
+        assert "".join(some) == run("generate", "m", *words, cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize(

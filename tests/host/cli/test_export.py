@@ -84,7 +84,16 @@ def test_the_weights_of_a_checkpoint_are_taken_out(folder: Path) -> None:
             "run/checkpoint.safetensors is a file, not a folder: say with --out what to write",
         ),
         (["names.txt", "--format", "json", "--out", "x"], "names.txt: it is not a whole safetens"),
-        (["nothing", "--format", "json"], "cannot read nothing/meta.json: No such file"),
+        (["nothing", "--format", "json"], "error: nothing does not exist: name a model's folder"),
+        (["names.txt/x", "--format", "json", "--out", "m"], "error: names.txt/x does not exist: n"),
+        (
+            ["run", "--format", "json", "--out", "names.txt/m"],
+            "names.txt/m: Not a directory: name another with --out",
+        ),
+        (  # the name of the temporary file is longer than 255 bytes, that of the file is not
+            ["run", "--format", "safetensors", "--out", f"{'x' * 240}.safetensors"],
+            f"error: {'x' * 240}.safetensors: File name too long: name another with --out",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(folder: Path, words: list, message: str) -> None:

@@ -72,7 +72,7 @@ def test_the_folder_that_one_is_in(
     [
         (["names", "b/names"], "names and b/names are both called names: rename a folder"),
         (["runs/talk", "runs/talk/model"], "both called talk"),
-        (["names", "nothing"], "cannot read nothing/"),
+        (["names", "nothing"], "nothing does not exist: name a model"),
         (["names", "--model", "b/names"], "with --model, not both"),
         ([], "Missing argument 'FOLDER'"),
     ],

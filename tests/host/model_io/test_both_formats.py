@@ -1,6 +1,7 @@
 """Folders with weights in one format, in the other, in both: what a save leaves, what is read."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,12 @@ def test_two_files_that_disagree_are_refused(both: Path) -> None:
     assert microgpt.load(both).weights["wpe"][3, 1] > 1
 
 
+def test_a_weight_that_only_one_of_two_files_can_hold_is_refused(both: Path) -> None:
+    edit(both / "weights.json", lambda weights: weights["wpe"][3].__setitem__(1, 1e300))
+    with pytest.raises(ModelFolderError, match="wpe is not the same in weights.json and"):
+        microgpt.load(both, dtype="float64")
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("charset", "ba"), ("n_head", 2), ("input_rmsnorm", False)]
 )
@@ -94,6 +101,18 @@ def test_a_folder_without_weights_says_what_they_are_called(tmp_path: Path) -> N
     with pytest.raises(ModelFolderError) as error:
         microgpt.load(tmp_path)
     assert str(error.value) == f"{tmp_path} has no weights: weights.json or model.safetensors"
+
+
+@pytest.mark.parametrize("name", ["weights.json", "meta.json", "model.safetensors"])
+def test_a_pipe_is_refused(tmp_path: Path, name: str) -> None:
+    marked(0).save(tmp_path)
+    pipe = tmp_path / name
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    with pytest.raises(ModelFolderError, match=f"{name}: it is not a regular file$"):
+        microgpt.load(tmp_path)
+    with pytest.raises(ModelFolderError, match=f"{name} is not a regular file: name a model's fol"):
+        microgpt.load(pipe)
 
 
 def test_a_run_may_have_its_model_in_either(tmp_path: Path) -> None:

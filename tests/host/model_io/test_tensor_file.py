@@ -119,8 +119,12 @@ BROKEN_TENSORS: dict[str, Change] = {
     "wte has shape (5, 6), expected (6, 6)": lambda t: t.update(wte=t["wte"][1:]),
     "wte has shape (36,), expected (6, 6)": lambda t: t.update(wte=t["wte"].ravel()),
     "wte has shape (6, 6, 1), expected (6, 6)": lambda t: t.update(wte=t["wte"][..., None]),
-    "lm_head is F16, not F32 or F64": lambda t: t.update(lm_head=t["lm_head"].astype("f2")),
-    "lm_head is I64, not F32 or F64": lambda t: t.update(lm_head=t["lm_head"].astype("i8")),
+    "lm_head is F16, not F32 or F64: convert it to F32": lambda t: t.update(
+        lm_head=t["lm_head"].astype("f2")
+    ),
+    "lm_head is I64, not F32 or F64: convert it to F32": lambda t: t.update(
+        lm_head=t["lm_head"].astype("i8")
+    ),
     "layer0.attn_wq has a value that is not finite in float32": put(
         "layer0.attn_wq", 0, 0, value=np.nan
     ),

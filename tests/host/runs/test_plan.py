@@ -37,7 +37,7 @@ def test_from_goes_on(tmp_path: Path) -> None:
     [
         (["--from", "r", "--n-embd", "8"], "--from takes the sizes from the model"),
         (["--from", "r", "--data", "odd.txt"], "odd.txt, document 2: 'é' in 'zoé' is not in the"),
-        (["--from", "nothing"], "cannot read nothing/meta.json"),
+        (["--from", "nothing"], "nothing does not exist: name a model"),
         (["--repeat", "r", "--seed", "3"], "--repeat takes everything else from the run"),
         (["--repeat", "nothing"], "cannot read nothing/run.json"),
         (

@@ -196,7 +196,7 @@ def test_a_folder_that_cannot_be_is_one_line_before_the_first_step(tmp_path: Pat
     words = ["train", "--steps", 5, *SMALL, "--out", "it", "--tensorboard"]
     for folder, message in (
         ("logs", "logs is a file: name a folder with --tensorboard"),
-        ("logs/deeper", "logs/deeper: Not a directory"),
+        ("logs/deeper", "logs/deeper: Not a directory: name another with --tensorboard"),
     ):
         result = run(*words, folder, cwd=tmp_path, code=1)
         assert (result.stdout, result.stderr) == ("", f"error: {message}\n")

@@ -260,6 +260,25 @@ def test_a_file_does_not_replace_a_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "target"]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_an_error_names_the_file_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = Path("target")
+    make = files.replacing if kind == "file" else files.replacing_in
+    with pytest.raises(IsADirectoryError) as error, make(target) as new:
+        written = new if kind == "file" else new / "a"
+        written.mkdir()
+        written.write_bytes(NEW)
+    assert error.value.filename == ("target" if kind == "file" else "target/a")
+    long = "x" * 250  # bytes, and at most 255 are allowed
+    with pytest.raises(OSError, match="File name too long") as error, files.replacing(Path(long)):
+        pass
+    assert error.value.filename == long
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_new_folder_gets_the_first_number_that_is_free(tmp_path: Path) -> None:
     path = tmp_path / "results" / "ablation"
     assert files.new_folder(path) == path

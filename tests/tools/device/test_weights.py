@@ -311,7 +311,7 @@ def test_the_selftest_passes_on_the_board(prompt: Remote) -> None:
     ("words", "message"),
     [
         (["pull", "x", "--port", "nowhere"], "nowhere is not there"),
-        (["push", "nothing", "--port", "virtual"], "cannot read nothing"),
+        (["push", "nothing", "--port", "virtual"], "nothing does not exist: name a model"),
         (["selftest", "--port", "/dev/nothing"], "/dev/nothing"),
     ],
 )
