@@ -93,15 +93,16 @@ class TensorFile:
 
     def _opened(self, file: BinaryIO) -> Any:
         """Return the library's reader of the file, which knows it by its name only."""
+        opened = reason = None
         try:
             opened = safe_open(self.where, "np")
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(self.where)):
-                return opened
-        except FileNotFoundError:
-            pass
         except (SafetensorError, OSError) as error:
             reason = printable(str(error)).removeprefix("Error while deserializing header: ")
-            raise self._error(f"it is not a whole safetensors file: {reason}") from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(self.where)):
+                if opened is None:
+                    raise self._error(f"it is not a whole safetensors file: {reason}")
+                return opened
         raise MovedError
 
     def _error(self, reason: str) -> ModelFolderError:
