@@ -15,6 +15,8 @@ import pytest
 from microgpt import ModelFolderError, memory
 from microgpt.chat.conversations import SPECIAL_TOKENS
 
+from tests.support.commands import unmeasured_environment
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -170,9 +172,10 @@ sys.addaudithook(watch)
 microgpt.load(sys.argv[1])
 """
     # A process of its own: the hook stays for good, and with one Python 3.11 can fail to trace two
-    # threads that start together, as the coverage does.
+    # threads that start together, as the coverage does. Unmeasured: coverage writes a file.
     command = [sys.executable, "-c", code, str(tmp_path / "m")]
-    result = subprocess.run(command, capture_output=True, text=True)
+    env = unmeasured_environment()
+    result = subprocess.run(command, capture_output=True, text=True, env=env)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 

@@ -219,9 +219,9 @@ def test_an_answer_that_could_be_too_large(client: openai.OpenAI) -> None:
 
 
 def test_out_of_time_before_and_after_the_first_piece(slow_folder: Path) -> None:
-    """A long reply: a whole answer gets a status, a stream that has begun an event."""
-    body = {"model": "model", "messages": HI, "temperature": 0}
-    with limited(slow_folder, seconds=1) as (service, _):
+    """Long replies: a whole answer gets a status, a stream that has begun an event."""
+    body = {"model": "model", "messages": HI, "temperature": 0, "n": 20}
+    with limited(slow_folder, seconds=2) as (service, _):
         url = f"{service.url}/v1"
         with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
             with pytest.raises(openai.InternalServerError, match="out of time") as error:
