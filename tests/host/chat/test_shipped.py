@@ -36,6 +36,11 @@ def plain(text: str) -> str:
     return text.lower().rstrip(".!? ")
 
 
+def words(text: str) -> str:
+    """Return the words of a question, without capitals and any marks but those of sums."""
+    return re.sub(r"[^a-z0-9+*/-]+", " ", text.lower().replace("'", "")).strip()
+
+
 def exchanges(conversations: list[Conversation]) -> list[tuple[tuple[str, ...], str]]:
     """Return each reply with what was said before it: (..., the question), the reply."""
     return [
@@ -86,14 +91,14 @@ def test_the_same_words_before_it_have_one_reply() -> None:
 
 
 def test_no_wording_that_is_held_out_is_in_the_training_ones() -> None:
-    asked = {talk[i].content for talk in TRAINING for i in range(0, len(talk), 2)}
+    asked = {words(talk[i].content) for talk in TRAINING for i in range(0, len(talk), 2)}
     replies = {reply for _, reply in exchanges(TRAINING)}
     assert len(OTHERS) >= 300
     new_names = 0
     for talk in OTHERS:
         answers = {message.content for message in talk[1::2]}
         if answers <= replies:
-            assert talk[0].content not in asked
+            assert not any(words(message.content) in asked for message in talk[::2])
         else:  # a name that is not in the training ones
             assert any(reply.startswith("Nice to meet you, ") for reply in answers - replies)
             new_names += 1
