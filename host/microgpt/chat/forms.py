@@ -2,12 +2,13 @@
 
 A conversation is an array of messages, or an object that holds it as "messages" or, as ShareGPT
 has it, as "conversations". A message is an object of "role" and "content", or of "from" and
-"value". A file is JSON Lines, a conversation a line, or one JSON array of conversations. What has
-another form is named, with what to do about it.
+"value". A file is JSON Lines, a conversation a line (a comma can end it), or one JSON array of
+conversations. What has another form is named, with what to do about it.
 """
 
 import json
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,20 +84,24 @@ def read_conversations(path: Path) -> tuple[list[Conversation], list[Malformed]]
         if content.startswith(magic):
             raise DataError(f"{path} is {what}")
     content = content.removeprefix(b"\xef\xbb\xbf")
-    conversations, malformed = _read_array(content) or _read_lines(content)
+    conversations, malformed = _read_array(path, content) or _read_lines(content)
     if not conversations:
         raise DataError(_nothing_in(path, content, malformed))
     return conversations, malformed
 
 
-def _read_array(content: bytes) -> tuple[list[Conversation], list[Malformed]] | None:
+def _read_array(path: Path, content: bytes) -> tuple[list[Conversation], list[Malformed]] | None:
     """Return the conversations of a file that is one JSON value; None if it is not one.
 
-    Two lines of JSON are not one value, so that no file of JSON Lines is taken for it.
+    Two lines of JSON are not one value, so that no file of JSON Lines is taken for it. Raises
+    DataError if the first line is only "[", but the array that begins there is damaged: read as
+    lines, the file could lose most of its conversations.
     """
     try:
         items = _parsed(content)
-    except DataError:
+    except DataError as error:
+        if re.match(rb"\s*\[[ \t\r]*\n", content):
+            raise DataError(f"{path} is a damaged JSON array: {error}") from None
         return None
     if not isinstance(items, list) or not items or _is_message(items[0]):
         items = [items]
@@ -118,7 +123,7 @@ def _read_lines(content: bytes) -> tuple[list[Conversation], list[Malformed]]:
         if not line.strip():
             continue
         try:
-            conversations.append(conversation(_parsed(line)))
+            conversations.append(conversation(_parsed(line.rstrip().removesuffix(b","))))
         except DataError as error:
             malformed.append(Malformed(number, str(error)))
     return conversations, malformed
@@ -152,7 +157,7 @@ def _nothing_in(path: Path, content: bytes, malformed: list[Malformed]) -> str:
         return (
             f"{path} is plain text: without --chat its lines are learned; a conversation is {LINE}"
         )
-    if text in ("[", "{"):  # JSON over many lines, which is damaged
+    if text == "{":  # JSON over many lines, which is damaged
         try:
             _parsed(content)
         except DataError as error:
@@ -165,12 +170,12 @@ def conversation(item: object) -> Conversation:
 
     A system turn can be the first message, or the field "system" of an object.
     """
-    items, system = item, None
-    if isinstance(item, dict) and not _is_message(item):
-        holding = [name for name in HOLDING if name in item]
-        if not holding:
+    items, system = item, ""
+    if isinstance(item, dict):
+        items = _held(item)
+        if items is None and not _is_message(item) and not any(name in item for name in HOLDING):
             raise DataError(_other_form(item))
-        items, system = item[holding[0]], item.get("system")
+        system = _text(item.get("system"), "the field system")
     if not isinstance(items, list):
         raise DataError("not an array of messages")
     messages = [_message(item, number) for number, item in enumerate(items, 1)]
@@ -185,13 +190,23 @@ def conversation(item: object) -> Conversation:
             raise DataError(f"message {number} has no text as its content")
     if len(messages) - first < 2:
         raise DataError("no message of the assistant")
-    if isinstance(system, str) and system and not first:
-        messages.insert(0, Message("system", _whole(system, "the field system")))
-    return messages[1:] if first and not messages[0].content else messages
+    if first and not messages[0].content:
+        del messages[0]
+    if system and messages[0].role != "system":
+        messages.insert(0, Message("system", system))
+    return messages
+
+
+def _held(item: Mapping[object, object]) -> object:
+    """Return the array of messages that an object holds; None if it holds none."""
+    return next((item[name] for name in HOLDING if isinstance(item.get(name), list)), None)
 
 
 def _is_message(item: object) -> bool:
-    return isinstance(item, dict) and any(name in item for name, _ in NAMING)
+    """Whether it has a message's field; a conversation can have "from" or "role" as well."""
+    if not isinstance(item, dict) or _held(item) is not None:
+        return False
+    return any(name in item for name, _ in NAMING)
 
 
 def _other_form(item: Mapping[object, object]) -> str:
@@ -205,7 +220,7 @@ def _other_form(item: Mapping[object, object]) -> str:
         return f"pairs of {question} and {answer}: write them as two messages: {LINE}"
     if "text" in item:
         return f"a text, not messages: train without --chat, on its texts, or write {LINE}"
-    names = ", ".join(map(repr, list(item)[:4]))
+    names = ", ".join(map(reprlib.repr, list(item)[:4]))
     return f"not a conversation: an object of {names or 'nothing'}, not {LINE}"
 
 
@@ -221,26 +236,30 @@ def _message(item: object, number: int) -> Message:
     if calls or role is None and isinstance(name, str) and name in OF_TOOLS:
         raise DataError(f"message {number} is of a tool call, which is not learned here")
     if role is None:
-        raise DataError(f"message {number} has the role {name!r}, not user, assistant or system")
+        shown = reprlib.repr(name)
+        raise DataError(f"message {number} has the role {shown}, not user, assistant or system")
     if of_text not in item:
         raise DataError(f"message {number} is not an object of {of_role} and {of_text}")
     if item.get("weight") == 0 and role == "assistant":
         raise DataError(f"message {number} has weight 0, which is not supported")
-    return Message(role, _text(item[of_text], number))
+    return Message(role, _text(item[of_text], f"message {number}"))
 
 
-def _text(content: object, number: int) -> str:
-    """Return the text of a message: a string, or the texts of an array of parts."""
+def _text(content: object, where: str) -> str:
+    """Return the text of a message: a string, or the texts of an array of parts; "" for null."""
+    if content is None:
+        return ""
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     texts = []
     for part in parts:
         if isinstance(part, dict) and part.get("type") not in TEXT_PARTS:
-            raise DataError(f"message {number} has a part of type {part.get('type')!r}, not text")
+            shown = reprlib.repr(part.get("type"))
+            raise DataError(f"{where} has a part of type {shown}, not text")
         text = part.get("text") if isinstance(part, dict) else part
         if not isinstance(text, str):
-            raise DataError(f"message {number} has no text as its content")
+            raise DataError(f"{where} has no text as its content")
         texts.append(text)
-    return _whole("".join(texts), f"message {number}")
+    return _whole("".join(texts), where)
 
 
 def _whole(text: str, where: str) -> str:

@@ -14,6 +14,7 @@ ROLES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "he
 FROM = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]
 READ = [Message("user", "hi"), Message("assistant", "hello")]
 GOOD = json.dumps(ROLES)
+LONG = "x" * 10_000
 
 
 def told(role: str) -> list[dict[str, str]]:
@@ -39,9 +40,14 @@ def path(tmp_path: Path) -> Path:
         {"conversations": [{**FROM[0], "from": "user"}, {**FROM[1], "from": "assistant"}]},
         {"conversations": ROLES},
         {"system": "", "conversations": FROM},
+        {"system": None, "conversations": FROM},
+        {"from": "web", "conversations": FROM},
+        {"role": "tutor", "messages": ROLES},
+        {"messages": None, "conversations": FROM},
         [{**message, "name": "ada", "tool_calls": None} for message in ROLES],
         [{**ROLES[0], "content": [text_part("h"), text_part("i")]}, ROLES[1]],
         [{"role": "system", "content": ""}, *ROLES],
+        [{"role": "system", "content": None}, *ROLES],
     ],
     ids=str,
 )
@@ -64,6 +70,8 @@ def test_the_forms_in_use(path: Path, item: object, indent: int | None) -> None:
         {"messages": told("system")},
         {"conversations": [{"from": "system", "value": "Be kind."}, *FROM]},
         {"conversations": FROM, "system": "Be kind."},
+        {"messages": ROLES, "system": [text_part("Be "), text_part("kind.")]},
+        {"messages": [{"role": "system", "content": None}, *ROLES], "system": "Be kind."},
     ],
     ids=str,
 )
@@ -110,6 +118,9 @@ def with_content(content: object) -> str:
         ('{"text": "a"}', "a text, not messages: train without --chat"),
         ('{"a": 1, "b": 2}', "not a conversation: an object of 'a', 'b', not {\"messages\": "),
         ("{}", "not a conversation: an object of nothing"),
+        ('{"messages": null}', "not an array of messages"),
+        (json.dumps({"messages": ROLES, "system": 7}), "the field system has no text as its cont"),
+        (json.dumps({"messages": ROLES, "system": {}}), "the field system has no text as its cont"),
         ('"hi"', "not an array of messages"),
         ("[" * 100_000, "not JSON"),
         ("9" * 5000, "not JSON"),
@@ -125,6 +136,30 @@ def test_malformed_lines_are_reported_by_number(path: Path, broken: str, reason:
     path.write_text(broken)
     with pytest.raises(DataError, match="talks.jsonl"):
         read_conversations(path)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        [{"role": LONG, "content": "hi"}],
+        [{"role": [LONG], "content": "hi"}],
+        [{"role": "user", "content": [{"type": LONG}]}],
+        {LONG: 1},
+    ],
+    ids=["role", "array", "part", "key"],
+)
+def test_long_names_are_shortened(path: Path, item: object) -> None:
+    path.write_text(f"{GOOD}\n{json.dumps(item)}\n")
+    _, (problem,) = read_conversations(path)
+    assert "xxx...xxx" in str(problem)
+    assert len(str(problem)) < 250
+
+
+def test_lines_with_commas_between_them(path: Path) -> None:
+    path.write_text(f"{GOOD},\r\n{GOOD}, \n[,\n{GOOD}\n")
+    conversations, malformed = read_conversations(path)
+    assert conversations == [READ] * 3
+    assert [problem.number for problem in malformed] == [3]
 
 
 def test_items_of_an_array_are_reported_by_number(path: Path) -> None:
@@ -152,8 +187,13 @@ def test_a_line_that_is_not_utf_8(path: Path) -> None:
         (b'"role";"content"\n', "is CSV"),
         (
             b"[\n" + 2 * (GOOD.encode() + b",\n"),
-            "no conversations: not JSON: .* at line 4, column 1",
+            "is a damaged JSON array: not JSON: .* at line 4, column 1",
         ),
+        (
+            f"\n[ \r\n{GOOD},\n[,\n{GOOD}\n]\n".encode(),
+            "is a damaged JSON array: not JSON: .* at line 4, column 2",
+        ),
+        (b'{\n"messages": [\n', "no conversations: not JSON: .* at line 3, column 1"),
         (b"PAR1\x15\x04", "is Parquet: convert it"),
         (b"ARROW1\0\0", "is Arrow"),
         (gzip.compress(GOOD.encode(), mtime=0), "is compressed with gzip: unpack it with gunzip"),
