@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -110,14 +111,34 @@ def _save(chat: Chat, argument: str) -> str:
     messages = _answered(chat.messages)
     if not messages:
         raise ChatError("there is no reply to save yet")
-    path = Path(argument or SAVED)
-    line = [dataclasses.asdict(message) for message in messages]
+    path = _path(argument) if argument else SAVED
+    line = json.dumps([dataclasses.asdict(message) for message in messages], ensure_ascii=False)
     try:
+        before = "\n" if _ends_within_line(path) else ""
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(f"{before}{line}\n")
     except OSError as error:
         raise ChatError(f"cannot write {path}: {error.strerror}") from None
     return f"{len(messages)} messages appended to {path}"
+
+
+def _path(text: str) -> Path:
+    """Return the path that `text` names, where ~ is the home folder; raise ChatError for none."""
+    if "\0" in text:
+        raise ChatError(f"{text!r} is not a path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ChatError(f"{text!r} is not a path: {error}") from None
+
+
+def _ends_within_line(path: Path) -> bool:
+    """Return whether the last line of a file lacks its end, so that more would be added to it."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def _answered(messages: Conversation) -> Conversation:

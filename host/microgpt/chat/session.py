@@ -11,6 +11,7 @@ from contextlib import closing
 from microgpt.chat.conversations import (
     Conversation,
     Message,
+    Role,
     can_chat,
     message_tokens,
     takes_system,
@@ -33,7 +34,7 @@ class ChatError(UserError):
     """A model cannot chat, a message is too long, or a command at the prompt cannot be executed."""
 
 
-def understood(model: Model, text: str, system: int = 0) -> str:
+def understood(model: Model, text: str, system: int = 0, role: Role = "user") -> str:
     """Return a message's text as the model reads it, in the characters of its vocabulary.
 
     For `system` see `longest_message`. Raises VocabularyError for a character that `Tokenizer.fold`
@@ -43,7 +44,11 @@ def understood(model: Model, text: str, system: int = 0) -> str:
     if len(text) <= longest:
         text = model.tokenizer.fold(text)  # which can be longer
     if len(text) > longest:
-        raise ChatError(f"a message is at most {longest} characters here, not {len(text)}")
+        what, reason = "a message", f": the system's turn takes {system} tokens" if system else ""
+        if role == "system":
+            what, reason = "what the system says", ""
+        characters = "character" if longest == 1 else "characters"
+        raise ChatError(f"{what} is at most {longest} {characters} here, not {len(text)}{reason}")
     return text
 
 
@@ -102,7 +107,8 @@ class Chat:
                 raise ChatError("the system's message is the first of a conversation")
         # What the system says leaves room for a user's message of one character.
         before = 3 if message.role == "system" else self._system_tokens()
-        message = Message(message.role, understood(self.model, message.content, before))
+        text = understood(self.model, message.content, before, message.role)
+        message = Message(message.role, text)
         self.messages.append(message)
         self._turns.append(message_tokens(self.model.tokenizer, message))
 

@@ -41,17 +41,23 @@ def _chat_defaults(context: click.Context, _: click.Parameter, chat: bool) -> bo
     return chat
 
 
+def _given() -> set[str]:
+    """Return the names of the options that are given, also of those with their default value."""
+    context = click.get_current_context()
+    return {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+
+
 def _refuse_conflicts(command: Command) -> Command:
     """Refuse options that --repeat or --from leaves no room for, before any other check."""
 
     @functools.wraps(command)
     def checked(*args: object, **values: object) -> object:
         context = click.get_current_context()
-        given = {
-            name
-            for name in context.params
-            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        }
+        given = _given()
         if "earlier" in given and given - {"earlier", "path", "out", "tensorboard"}:
             raise click.UsageError("--repeat takes everything else from the run", context)
         if "start" in given and given & set(field_names(ModelConfig)):
@@ -133,7 +139,7 @@ def train_command(
     if earlier:
         plan = read_plan(earlier, path)
     else:
-        if chat and not (path or validation_data or config.validation):
+        if chat and not (path or validation_data or "validation" in _given()):
             validation_data = conversations.OTHER_WORDINGS
         plan = Plan(
             path or (conversations.CONVERSATIONS if chat else data.NAMES),

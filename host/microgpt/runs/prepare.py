@@ -14,11 +14,13 @@ from microgpt.chat.conversations import (
     special_tokens,
     takes_system,
 )
-from microgpt.chat.forms import read_conversations
+from microgpt.chat.forms import Malformed, read_conversations
 from microgpt.engines import create, load
 from microgpt.engines.base import Model
 from microgpt.runs.plan import Plan, PlanError
 from microgpt.training import Document, check_step, split
+
+MOST_REPORTED = 5  # malformed lines of a file
 
 Report = Callable[[str], None]  # takes a line about the data
 Documents = Sequence[str | Document]
@@ -88,10 +90,11 @@ def _prepare_chat(plan: Plan, report: Report, model: Model | None, processes: in
     for path, some in ((plan.data, talks), (plan.validation_data, held_talks)):
         if SYSTEM in special_tokens(some) and not takes_system(model.tokenizer):
             raise PlanError(f"{path} has system turns, and the model was not trained with any")
-    docs, talks = _chat_documents(plan, model, talks, report)
+    docs, talks = _chat_documents(plan, plan.data, model, talks, report)
     held: list[Document] = []
-    if held_talks:
-        held, held_talks = _chat_documents(plan, model, held_talks, report)
+    if plan.validation_data:
+        path = plan.validation_data
+        held, held_talks = _chat_documents(plan, path, model, held_talks, report)
     documents = len(docs)
     if plan.train.validation:
         training, chosen = split(docs, plan.train.validation)
@@ -106,11 +109,20 @@ def _prepare_chat(plan: Plan, report: Report, model: Model | None, processes: in
 def _conversations(plan: Plan, path: Path, report: Report) -> list[Conversation]:
     """Return the conversations of a file, and report what in it is none."""
     talks, malformed = read_conversations(path)
-    for problem in malformed:
+    for problem in malformed[:MOST_REPORTED]:
         report(f"{path}, {problem}")
+    more = malformed[MOST_REPORTED:]
+    if more:
+        report(f"{path}: {_counted(more)} more")
     if malformed and plan.strict:
-        raise PlanError(f"{path}: {len(malformed)} malformed lines, and --strict")
+        raise PlanError(f"{path}: {_counted(malformed)}, and --strict")
     return talks
+
+
+def _counted(malformed: list[Malformed]) -> str:
+    """Return in words how many there are: 1 malformed line, 2 malformed conversations."""
+    count = len(malformed)
+    return f"{count:,} malformed {malformed[0].what}" + ("s" if count > 1 else "")
 
 
 def _texts(talks: list[Conversation]) -> list[str]:
@@ -119,11 +131,17 @@ def _texts(talks: list[Conversation]) -> list[str]:
 
 
 def _chat_documents(
-    plan: Plan, model: Model, talks: list[Conversation], report: Report
+    plan: Plan, path: Path, model: Model, talks: list[Conversation], report: Report
 ) -> tuple[list[Document], list[Conversation]]:
-    """Return the conversations that fit the block as documents, and themselves; report the rest."""
+    """Return the conversations of `path` that fit the block as documents, and themselves.
+
+    Report the rest.
+    """
     size = model.config.block_size
-    chats = chat_documents(model.tokenizer, talks, size, plan.assistant_only)
+    try:
+        chats = chat_documents(model.tokenizer, talks, size, plan.assistant_only)
+    except data.DataError as error:
+        raise data.DataError(f"{path}: {error}") from None
     what = {
         f"cut at a turn to fit a block of {size}": chats.cut,
         "left out, not even two turns fit": chats.too_long,
@@ -155,6 +173,12 @@ def _check_characters(path: Path, texts: list[str], model: Model, source: str) -
         unknown = set(text) - set(model.tokenizer.charset)
         if unknown:
             raise PlanError(
-                f"{path}, document {number}: {min(unknown)!r} in {text!r} is not in the "
-                f"vocabulary of {source}"
+                f"{path}, document {number}: {min(unknown)!r} in "
+                f"{_around(text, text.index(min(unknown)))!r} is not in the vocabulary of {source}"
             )
+
+
+def _around(text: str, at: int) -> str:
+    """Return a text, of a long one only the characters around position `at`."""
+    first, end = max(0, at - 30), at + 30
+    return ("..." if first else "") + text[first:end] + ("..." if end < len(text) else "")

@@ -40,7 +40,7 @@ def test_the_count_is_that_of_chats(half: microgpt.Model) -> None:
     right = sum(map(sum, counts))
     assert 10 < right < sum(map(len, counts)) - 10
     for talk, count in zip(LEARNED, counts, strict=True):
-        assert replies_right(half, [talk]) == (sum(count), len(count))
+        assert replies_right(half, [talk]) == (sum(count), len(count), False)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -54,9 +54,9 @@ def test_in_every_engine(half: microgpt.Model, engine: str) -> None:
 
 def test_a_reply_that_goes_on_or_ends_early_is_wrong(memorised: microgpt.Model) -> None:
     question, answer = LEARNED[0][:2]
-    assert replies_right(memorised, [[question, answer]]) == (1, 1)
+    assert replies_right(memorised, [[question, answer]]) == (1, 1, False)
     for text in (answer.content[:-1], answer.content + "?", "x" + answer.content[1:]):
-        assert replies_right(memorised, [[question, Message("assistant", text)]]) == (0, 1)
+        assert replies_right(memorised, [[question, Message("assistant", text)]]) == (0, 1, False)
 
 
 def test_conversations_that_do_not_fit_are_left_out(memorised: microgpt.Model) -> None:
@@ -70,7 +70,10 @@ def test_of_a_large_model_the_first_conversations_count(
     tokens = sum(len(message.content) + 2 for talk in LEARNED[:3] for message in talk) + 6
     monkeypatch.setattr(learned, "MOST_WORK", tokens * memorised.parameter_count)
     replies = sum(len(talk) // 2 for talk in LEARNED[:3])
-    assert replies_right(memorised, LEARNED) == (replies, replies)
+    assert replies_right(memorised, LEARNED) == (replies, replies, True)
+    assert replies_right(memorised, LEARNED[:3]) == (replies, replies, False)
+    said = f"{replies} of the first {replies} in training, 2 of 2 in validation"
+    assert report(memorised, LEARNED, LEARNED[:1]).endswith(f": {said}")
 
 
 def test_the_report(memorised: microgpt.Model) -> None:

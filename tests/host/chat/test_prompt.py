@@ -192,3 +192,35 @@ def test_what_the_system_says(told: microgpt.Model, chat_folder: Path, tmp_path:
     assert [len(talk) for talk in talks] == [3, 3]
     refused = run("chat", chat_folder, "--system", "hi", code=1)
     assert "trained on conversations without a system turn: leave it out" in refused.stderr
+
+
+EXCHANGE = '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'
+
+
+def test_save_appends_a_line_also_after_one_without_an_end(
+    memorised: microgpt.Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.jsonl"
+    for before, lines in ((EXCHANGE, 2), (EXCHANGE + "\n", 2), ("", 1)):
+        path.write_text(before)
+        said(memorised, f"hi\n/save {path}\n/save {path}\n")
+        talks, malformed = read_conversations(path)
+        assert not malformed
+        assert len(talks) == len(path.read_text().splitlines()) == lines + 1
+
+
+def test_save_in_the_home_folder(
+    memorised: microgpt.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    said(memorised, "hi\n/save ~/talk.jsonl\n")
+    assert len(read_conversations(tmp_path / "talk.jsonl")[0]) == 1
+
+
+def test_save_to_what_is_no_path(memorised: microgpt.Model, capsys: pytest.CaptureFixture) -> None:
+    lines = "hi\n/save a\0b\n/save ~nobody-of-this-name/a\nhi\n"
+    assert len(said(memorised, lines)) == 2
+    null, nobody = capsys.readouterr().err.splitlines()
+    assert null == r"error: 'a\x00b' is not a path"
+    assert nobody.startswith("error: '~nobody-of-this-name/a' is not a path")

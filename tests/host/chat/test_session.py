@@ -305,10 +305,11 @@ def test_what_the_system_says_stays_when_the_oldest_turns_are_dropped(
 
 
 def test_the_longest_messages_with_a_system_turn(told: microgpt.Model) -> None:
-    with pytest.raises(ValueError, match="at most 17 characters here, not 18"):
+    with pytest.raises(ValueError, match="^what the system says is at most 17 characters here"):
         Chat(told, system="a" * 18)
     chat = Chat(told, Sampling(0), system="a" * 17)
-    with pytest.raises(ValueError, match="at most 1 characters here, not 2"):
+    reason = "^a message is at most 1 character here, not 2: the system's turn takes 19 tokens$"
+    with pytest.raises(ValueError, match=reason):
         chat.say(Message("user", "aa"))
     assert ask(chat, "a") == "b"
 

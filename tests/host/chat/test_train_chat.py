@@ -179,6 +179,12 @@ def test_validation_data(tmp_path: Path) -> None:
     assert "held.txt is not what it was in run" in changed.stderr
 
 
+def test_no_validation_of_the_shipped_conversations(tmp_path: Path) -> None:
+    words = ["train", "--chat", "--n-embd", 8, "--n-layer", 1, "--steps", 1, "--validation", 0]
+    assert "validation" not in run(*words, "--out", "run", cwd=tmp_path).stdout
+    assert log.read_steps(tmp_path / "run")[-1].validation is None
+
+
 @pytest.mark.parametrize(
     ("held", "words", "reason"),
     [
