@@ -6,7 +6,9 @@ from pathlib import Path
 from tests.support.commands import microgpt_board
 from tests.support.web.site_page import SitePage
 
-LOG = "return document.getElementById('log').textContent"
+# The page shows its log in the next frame; a frame that is asked for later comes after that one.
+LOG = """return new Promise((done) =>
+    requestAnimationFrame(() => done(document.getElementById("log").textContent)))"""
 AS_FAST_AS_IT_GOES = 10  # the last place of the slider
 DONE = "return microgpt.state?.phase === 'done'"
 
