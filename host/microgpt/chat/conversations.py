@@ -162,8 +162,8 @@ class JoinedDocuments(Sequence[Document]):
     So a model learns to answer at any position of the block, and to answer the last question
     whatever was said before: of conversations one by one, it learns replies to the first question.
     Document i begins with conversation i modulo their number; those that follow are drawn at
-    random, and depend on the seed and on i alone. The last is cut where the block ends. One with a
-    system turn stays alone, since what the system says concerns only it.
+    random, and depend on the seed, on how many documents there are, and on i. The last is cut where
+    the block ends. One with a system turn stays alone, since what the system says concerns only it.
     """
 
     def __init__(

@@ -4,7 +4,6 @@ The model computes in a bounded pool of threads, so that the event loop never wa
 request has its own random numbers and KV cache, so that its answer depends on its seed only.
 """
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,13 +115,15 @@ def _model_routes(model: Model, pool: Pool) -> APIRouter:
         request: AnyGenerateRequest = body
 
         def work() -> list[str]:
-            return sampling.generate(
-                model,
-                request.num_samples,
-                seed=request.seed,
-                prompt=request.prompt,
-                check=check,
-                **dataclasses.asdict(request.sampling),
+            return list(
+                sampling.generated(
+                    model,
+                    request.num_samples,
+                    request.sampling,
+                    request.seed,
+                    request.prompt,
+                    check,
+                )
             )
 
         return Samples(samples=await pool.run(work))
