@@ -693,9 +693,14 @@ KERNEL(adam) {
      * m_hat / (sqrt(v_hat) + eps) is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)). */
     float unbias2 = c[ONE] - k[POWER2];
     float root16 = unbias2 * rsqrt16(unbias2, c);
-    struct update u = {k[BETA1], k[GAIN1], k[BETA2], k[GAIN2]};
-    u.rate = k[LR] * root16 * reciprocal(c[ONE] - k[POWER1], c);
-    u.eps = k[ADAM_EPS] * root16;
+    struct update u = {
+        .beta1 = k[BETA1],
+        .gain1 = k[GAIN1],
+        .beta2 = k[BETA2],
+        .gain2 = k[GAIN2],
+        .rate = k[LR] * root16 * reciprocal(c[ONE] - k[POWER1], c),
+        .eps = k[ADAM_EPS] * root16,
+    };
     update_all(params, grads, m, v, count, &u, c);
     return DONE;
 }
