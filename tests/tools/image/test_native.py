@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import struct
 import subprocess
 from binascii import crc32
 from pathlib import Path
@@ -31,6 +32,12 @@ CALL = "int f(int x); int calls(int x) { return f(x) + 1; }"
 IMPORT = '__attribute__((import_module("env"), import_name("f"))) '
 READ = "extern int table[9]; int reads(int i) { return table[i]; }"
 CONSTANT = "float scales(float x) { return x * 1.1f; }"
+TABLE = "static const int t[5] = {5, 1, 9, 7, 3}; int looks(int i) { return t[i]; }"
+JUMPS = (
+    "int jumps(int x) { switch (x) { case 1: return 77; case 2: return 1234; case 3: return x * 9;"
+    " case 4: return x ^ 55; case 5: return 12; case 6: return -x; } return 0; }"
+)
+DOUBLE = "double scales(double x) { return x * x; }"
 DIVISION = "float divides(float x, float y) { return x / y; }"
 CLEARING = "void clears(char *x) { __builtin_memset(x, 0, 999); }"
 
@@ -41,6 +48,12 @@ CLEARING = "void clears(char *x) { __builtin_memset(x, 0, 999); }"
         ("x64", CALL, "calls needs f:"),
         ("x64", READ, "reads needs table:"),
         ("x64", CONSTANT, "scales needs a constant in memory:"),
+        ("armv7emsp", CALL, "calls needs f:"),
+        ("armv7emsp", READ, "reads needs table:"),  # by movw and movt, two halves of the address
+        ("armv7emsp", TABLE, "looks needs t:"),
+        ("armv7emsp", JUMPS, "jumps needs a constant in memory:"),
+        ("armv7emsp", DOUBLE, "scales needs __aeabi_dmul:"),
+        ("armv7emsp", CLEARING, "clears needs __aeabi_memclr:"),
         ("xtensawin", CALL, "calls needs f:"),
         ("xtensawin", READ, "reads needs table:"),
         ("xtensawin", CONSTANT, "scales needs a constant in memory:"),
@@ -57,10 +70,17 @@ def test_what_needs_a_linker_is_refused(
         native.compile_functions(architecture, compiler(architecture), source)
 
 
+def test_constants_beside_the_code_need_no_linker_on_arm(tmp_path: Path) -> None:
+    source = tmp_path / "good.c"
+    source.write_text(CONSTANT)
+    functions = native.compile_functions("armv7emsp", compiler("armv7emsp"), source)
+    assert struct.pack("<f", 1.1) in functions["scales"]
+
+
 def test_what_does_not_compile_is_refused_in_the_compilers_words(tmp_path: Path) -> None:
     source = tmp_path / "bad.c"
     source.write_text("int f(void) { return nothing; }")
-    with pytest.raises(ToolError, match="(?s)gcc does not compile bad.c: .*nothing"):
+    with pytest.raises(ToolError, match="(?s)(clang-22|gcc) does not compile bad.c: .*nothing"):
         native.compile_functions("x64", compiler("x64"), source)
 
 
@@ -82,6 +102,25 @@ def test_what_would_write_to_micropythons_memory_is_refused(
     source.write_text(code)
     with pytest.raises(ToolError, match=message):
         native.link_wasm(compiler("wasm32"), source)
+
+
+@pytest.mark.parametrize("architecture", list(native.TARGETS))
+def test_each_compiler_compiles_the_kernels_without_a_warning(
+    tmp_path: Path, architecture: str
+) -> None:
+    compiler(architecture)
+    for command in native.TARGETS[architecture].compilers:
+        if shutil.which(command[0]):
+            words = [
+                *command,
+                "-Werror",
+                "-c",
+                str(native.SOURCE),
+                "-o",
+                str(tmp_path / "kernels.o"),
+            ]
+            result = subprocess.run(words, capture_output=True)
+            assert result.returncode == 0, result.stderr.decode()
 
 
 @pytest.mark.parametrize(
