@@ -121,7 +121,7 @@ test: lint ## lint, and all tests [PYTEST_FLAGS=]
 bench: $(READY) ## time of a training step: engines, virtual board
 	@$(BIN)/microgpt-board bench $(NAMES_FLAGS)
 
-bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core [SIZES]
+bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core and a Cortex-M4 [SIZES]
 	@$(BIN)/microgpt-board bench-kernels $(SIZES_FLAGS)
 
 kernels: $(READY) ## compile the native kernels of boards and browsers again, after a change to kernels.c

@@ -41,6 +41,7 @@ FILES = (
     "microgpt/datasets/conversations-validation.jsonl",
     "microgpt/py.typed",
     "microgpt_board/py.typed",
+    "microgpt_board/emulation/cortex_m.c",
     "microgpt_board/emulation/xtensa.c",
     "microgpt_board/firmware/boot.py",
     "microgpt_board/firmware/main.py",

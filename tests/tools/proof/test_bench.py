@@ -1,10 +1,11 @@
 """The benchmarks of the board's side: what they report, not how fast anything is."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from microgpt_board.emulation import xtensa
+from microgpt_board.emulation import cores
 from microgpt_board.proof import bench, bench_kernels
 
 from tests.support.commands import microgpt_board
@@ -41,15 +42,45 @@ def test_a_step_on_the_host_and_on_the_virtual_board(
 
 
 def test_instructions_of_each_kernel() -> None:
-    if missing := xtensa.missing():
-        pytest.skip(missing)
+    for core in bench_kernels.CORES:
+        if missing := cores.missing(core):
+            pytest.skip(missing)
     output = microgpt_board("bench-kernels", "--document", "emma").stdout
-    assert output.startswith("A training step of 4,192 parameters on 'emma', ")
-    rows = [line.split(" | ") for line in output.splitlines() if line.startswith("| ")][1:]
-    *kernels, total = [int(re.sub(r"\D", "", row[2])) for row in rows]
-    assert total == sum(kernels)
+    assert output.startswith("Instructions of a training step of 4,192 parameters on 'emma', ")
+    rows = [line.split("|")[1:-1] for line in output.splitlines() if line.startswith("|")]
+    assert [name.strip() for name in rows[0][3::2]] == [
+        "Xtensa (xtensawin)",
+        "Cortex-M4 (armv7emsp)",
+    ]
+    assert {len(row) for row in rows} == {7}
+    for column in (3, 5):
+        *kernels, total = [int(re.sub(r"\D", "", row[column])) for row in rows[2:]]
+        assert total == sum(kernels) > 0
     calls = bench_kernels.step_calls("emma")
-    assert {row[0].strip("| ") for row in rows[:-1]} == {call.name for call in calls}
+    assert {row[0].strip() for row in rows[2:-1]} == {call.name for call in calls}
+
+
+def test_a_core_that_is_not_here_has_no_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in ("clang-22", "qemu-system-xtensa"):
+        if not (found := shutil.which(program)):
+            pytest.skip(f"needs {program}")
+        (tmp_path / program).symlink_to(found)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = microgpt_board("bench-kernels")
+    assert result.returncode == 0
+    assert "Xtensa" in result.stdout and "Cortex" not in result.stdout
+    assert result.stderr == (
+        "no column for the Cortex-M4: no qemu-system-arm: apt install qemu-system-arm\n"
+    )
+    (tmp_path / "qemu-system-xtensa").unlink()
+    result = microgpt_board("bench-kernels")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: no qemu-system-xtensa: apt install qemu-system-misc; "
+        "no qemu-system-arm: apt install qemu-system-arm\n"
+    )
 
 
 def test_a_step_that_no_board_has_memory_for_is_not_counted() -> None:

@@ -1,6 +1,6 @@
 /* The program that calls kernels on an emulated Xtensa core: QEMU's machine "sim", cpu "de233_fpu".
  *
- * tools/emulator.py puts "reset" at the reset vector, "start" at 0x20000, and a table at 0x10000:
+ * cores.py puts "reset" at the reset vector, "start" at 0x20000, and a table at 0x10000:
  *
  *     calls, address of the output, bytes of the output, 0
  *     function, number of arguments, address of the arguments, [cycles]     for each call

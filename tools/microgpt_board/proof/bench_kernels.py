@@ -1,4 +1,4 @@
-"""Count the instructions of every kernel in a training step, on an emulated Xtensa core."""
+"""Count the instructions of every kernel in a training step, on emulated cores."""
 
 from array import array
 from collections.abc import Callable
@@ -13,12 +13,14 @@ from ugpt.model import Model
 from ugpt.rng import Rng
 from ugpt.tokenizer import Tokenizer
 
-from microgpt_board.emulation import xtensa as emulator
+from microgpt_board.emulation import cores
+from microgpt_board.emulation.cores import Call, Core
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, native
 from microgpt_board.image.sizes import Settings, sizes_options
 
 DOCUMENT = "charles"  # 8 positions
+CORES = (cores.XTENSA, cores.CORTEX_M4)  # one of each architecture
 
 
 class CallRecorder:
@@ -28,10 +30,10 @@ class CallRecorder:
     CONSTANTS = coefficients.COEFFICIENTS
 
     def __init__(self) -> None:
-        self.calls: list[emulator.Call] = []
+        self.calls: list[Call] = []
 
     @staticmethod
-    def view(buffer: "array[float] | bytearray", offset: int, length: int) -> emulator.Array:
+    def view(buffer: "array[float] | bytearray", offset: int, length: int) -> cores.Array:
         if isinstance(buffer, bytearray):
             return np.frombuffer(buffer, np.uint8)[offset : offset + length]
         return np.frombuffer(buffer, np.float32)[offset : offset + length]
@@ -39,10 +41,10 @@ class CallRecorder:
     def __getattr__(self, name: str) -> Callable[..., None]:
         if not hasattr(ops, name):
             raise AttributeError(name)
-        return lambda *arguments: self.calls.append(emulator.Call(name, arguments))
+        return lambda *arguments: self.calls.append(Call(name, arguments))
 
 
-def step_calls(document: str = DOCUMENT, sizes: Sizes | None = None) -> list[emulator.Call]:
+def step_calls(document: str = DOCUMENT, sizes: Sizes | None = None) -> list[Call]:
     """Return the kernel calls of one training step on `document`, in their order."""
     recorder = CallRecorder()
     model = Model(sizes, recorder)
@@ -55,7 +57,7 @@ def step_calls(document: str = DOCUMENT, sizes: Sizes | None = None) -> list[emu
     return recorder.calls
 
 
-def work(call: emulator.Call) -> tuple[int, str]:
+def work(call: Call) -> tuple[int, str]:
     """Return the amount of work in a call, and its unit."""
     sizes = [a for a in call.arguments if isinstance(a, int)]
     if call.name == "linear_backward_w":
@@ -79,20 +81,21 @@ def work(call: emulator.Call) -> tuple[int, str]:
     return int(np.prod(sizes)), "element"
 
 
-def table(calls: list[emulator.Call]) -> str:
-    """Return a Markdown table, a row a kernel."""
-    rows = ["| kernel | calls | instructions | work | instructions each |", "|---|--:|--:|--:|--:|"]
-    for name in dict.fromkeys(call.name for call in calls):
-        of_kernel = [call for call in calls if call.name == name]
-        instructions = sum(call.instructions for call in of_kernel)
-        amount = sum(work(call)[0] for call in of_kernel)
-        unit = work(of_kernel[0])[1]
-        rows.append(
-            f"| {name} | {len(of_kernel)} | {instructions:,} | {amount:,} {unit}s "
-            f"| {instructions / amount:.2f} |"
-        )
-    total = sum(call.instructions for call in calls)
-    rows.append(f"| **step** | {len(calls)} | **{total:,}** | | |")
+def table(columns: dict[str, list[Call]]) -> str:
+    """Return a Markdown table, a row a kernel; `columns` are the same calls on each core."""
+    head = "".join(f" {name} | each |" for name in columns)
+    rows = [f"| kernel | calls | work |{head}", "|---|--:|--:|" + "--:|--:|" * len(columns)]
+    calls = next(iter(columns.values()))
+    for kernel in dict.fromkeys(call.name for call in calls):
+        of_kernel = [i for i, call in enumerate(calls) if call.name == kernel]
+        amount = sum(work(calls[i])[0] for i in of_kernel)
+        row = f"| {kernel} | {len(of_kernel)} | {amount:,} {work(calls[of_kernel[0]])[1]}s |"
+        for column in columns.values():
+            instructions = sum(column[i].instructions for i in of_kernel)
+            row += f" {instructions:,} | {instructions / amount:.2f} |"
+        rows.append(row)
+    totals = [sum(call.instructions for call in column) for column in columns.values()]
+    rows.append(f"| **step** | {len(calls)} | |" + "".join(f" **{n:,}** | |" for n in totals))
     return "\n".join(rows)
 
 
@@ -109,7 +112,8 @@ def table(calls: list[emulator.Call]) -> str:
 def bench_kernels_command(document: str, sizes: Settings, block_size: int) -> None:
     """Count the instructions of each kernel in a step.
 
-    They are counted on an emulated Xtensa core, which needs qemu-system-misc and clang-22.
+    They are counted on an emulated Xtensa core and an emulated Cortex-M4, which need
+    qemu-system-misc and qemu-system-arm, and clang-22; a core that is missing has no column.
 
     Example: microgpt-board bench-kernels --document charles
     """
@@ -119,14 +123,22 @@ def bench_kernels_command(document: str, sizes: Settings, block_size: int) -> No
     except ValueError as error:
         raise ToolError(str(error)) from None
     boards.check(boards.find(boards.NAMES[-1]), model)  # the one with the most memory
-    missing = emulator.missing()
-    if missing:
-        raise ToolError(missing)
-    command = native.TARGETS["xtensawin"].compilers[0]  # `missing` asks for this one
-    calls = step_calls(document, model)
-    emulator.run(native.compile_functions("xtensawin", command), calls)
+    missing = {core.name: reason for core in CORES if (reason := cores.missing(core))}
+    here = [core for core in CORES if core.name not in missing]
+    if not here:
+        raise ToolError("; ".join(dict.fromkeys(missing.values())))
+    for name, reason in missing.items():
+        click.echo(f"no column for the {name}: {reason}", err=True)
+    columns = {f"{core.name} ({core.architecture})": count(core, document, model) for core in here}
     click.echo(
-        f"A training step of {parameter_count(model):,} parameters on {document!r}, "
-        f"{native.compiler_version(command)}:\n"
+        f"Instructions of a training step of {parameter_count(model):,} parameters on "
+        f"{document!r}, {native.compiler_version(here[0].compiler)}:\n"
     )
-    click.echo(table(calls))
+    click.echo(table(columns))
+
+
+def count(core: Core, document: str, sizes: Sizes) -> list[Call]:
+    """Return the calls of a step, made on `core`, with their instructions."""
+    calls = step_calls(document, sizes)
+    cores.run(core, native.compile_functions(core.architecture, core.compiler), calls)
+    return calls

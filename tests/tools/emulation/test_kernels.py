@@ -1,17 +1,15 @@
-"""The kernels as Xtensa machine code, on an emulated core: every call against NumPy in float64."""
+"""The kernels as machine code on emulated cores: every call against NumPy in float64."""
 
 from array import array
 from pathlib import Path
 
 import numpy as np
 import pytest
-from microgpt_board.emulation import xtensa as emulator
+from microgpt_board.emulation import cores
 from microgpt_board.image import native
 from ugpt.coefficients import COEFFICIENTS
 
 from tests.support.micropython.kernel_cases import CONSTANTS, cases, tolerance
-
-pytestmark = pytest.mark.skipif(emulator.missing() is not None, reason=str(emulator.missing()))
 
 EPS = 1e-5
 
@@ -132,12 +130,25 @@ def to_numpy(argument):
     return np.frombuffer(argument, np.uint8) if isinstance(argument, bytearray) else argument
 
 
+@pytest.fixture(scope="module", params=cores.CORES, ids=lambda core: core.name)
+def core(request):
+    if missing := cores.missing(request.param):
+        pytest.skip(missing)
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def functions():
-    return native.compile_functions("xtensawin", native.find_compiler("xtensawin"))
+def functions(core):
+    return native.compile_functions(core.architecture, core.compiler)
 
 
-def test_every_kernel_does_what_numpy_does(functions):
+@pytest.fixture(scope="module")
+def run(core, functions):
+    """Make calls of the kernels on the core."""
+    return lambda calls: cores.run(core, functions, calls)
+
+
+def test_every_kernel_does_what_numpy_does(functions, run):
     calls = []
     references = []
     for name, arguments in cases():
@@ -151,9 +162,9 @@ def test_every_kernel_does_what_numpy_does(functions):
             copies.setdefault(a.ctypes.data, a.copy()) if isinstance(a, np.ndarray) else a
             for a in arguments
         ]
-        calls.append(emulator.Call(name, arguments))
+        calls.append(cores.Call(name, arguments))
         references.append(globals()[name](*doubles))
-    emulator.run(functions, calls)
+    run(calls)
     assert {call.name for call in calls} == set(functions)
     for call, expected in zip(calls, references, strict=True):
         for index, values in expected.items():
@@ -167,15 +178,15 @@ def test_every_kernel_does_what_numpy_does(functions):
 
 
 @pytest.fixture(scope="module")
-def arithmetic():
-    source = Path(__file__).parent / "arithmetic.c"
-    functions = native.compile_functions("xtensawin", native.find_compiler("xtensawin"), source)
+def arithmetic(core):
+    source = Path(__file__).with_name("arithmetic.c")
+    functions = native.compile_functions(core.architecture, core.compiler, source)
 
     def apply(name, x):
         x = np.asarray(x, np.float32)
         y = np.full_like(x, np.nan)
         constants = np.array(COEFFICIENTS, np.uint32)
-        emulator.run(functions, [emulator.Call(name, (y, x, x.size, constants))])
+        cores.run(core, functions, [cores.Call(name, (y, x, x.size, constants))])
         return x.astype(float), y.astype(float)
 
     return apply
@@ -205,7 +216,7 @@ def test_log_to_2e_7(arithmetic):
     assert (np.abs(y - np.log(x)) < 2e-7 * np.maximum(1, np.abs(np.log(x)))).all()
 
 
-def test_a_softmax_of_finite_numbers_is_finite(functions):
+def test_a_softmax_of_finite_numbers_is_finite(run):
     for values in ([3e38, -3e38, 0], [-3e38] * 3, [1e30, 1e30, -1e30]):
         x = np.array(values, np.float32)
         p, loss = np.empty_like(x), np.empty(1, np.float32)
@@ -213,16 +224,16 @@ def test_a_softmax_of_finite_numbers_is_finite(functions):
         target = np.array([1], np.uint8)
         factor = np.array([100.0], np.float32)
         calls = [
-            emulator.Call("softmax", (p, x, factor, 3, constants)),
-            emulator.Call("cross_entropy", (x, loss, target, 1, 3, constants)),
+            cores.Call("softmax", (p, x, factor, 3, constants)),
+            cores.Call("cross_entropy", (x, loss, target, 1, 3, constants)),
         ]
-        emulator.run(functions, calls)
+        run(calls)
         assert np.isfinite(p).all() and abs(p.sum() - 1) < 1e-6
         assert np.isfinite(x).all() and not np.isnan(loss).any()
 
 
-def test_adam_divides_to_2e_6(functions):
-    """The Xtensa loop has division and square root of its own: each update against its value."""
+def test_adam_divides_to_2e_6(run):
+    """Its loop has division and square root of its own: each update against its value."""
     count = 4000
     rng = np.random.default_rng(1)
     grads = (10.0 ** rng.uniform(-12, 3, count)).astype(np.float32)
@@ -230,15 +241,5 @@ def test_adam_divides_to_2e_6(functions):
     k = np.array([0.85, 0.15, 0.99, 0.01, 0.01, 0.85, 0.99, 1e-8], np.float32)
     expected = adam(*(a.astype(float) for a in (params, grads, m, v)), count, k.astype(float), None)
     constants = np.array(COEFFICIENTS, np.uint32)
-    emulator.run(functions, [emulator.Call("adam", (params, grads, m, v, count, k, constants))])
+    run([cores.Call("adam", (params, grads, m, v, count, k, constants))])
     assert np.abs(params / expected[0] - 1).max() < 2e-6
-
-
-def test_instructions_are_the_same_each_time(functions):
-    x = np.ones((8, 16), np.float32)
-
-    w, y = np.ones((16, 16), np.float32), np.empty((8, 16), np.float32)
-    calls = [emulator.Call("linear", (y, w, x, 8, 16, 16)) for _ in range(2)]
-    emulator.run(functions, calls)
-    emulator.run(functions, calls[1:])
-    assert calls[0].instructions == calls[1].instructions
