@@ -125,8 +125,7 @@ bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xten
 	@$(BIN)/microgpt-board bench-kernels $(SIZES_FLAGS)
 
 kernels: $(READY) ## compile the native kernels of boards and browsers again, after a change to kernels.c
-	@$(BIN)/microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy
-	@$(BIN)/microgpt-board kernels wasm32 firmware/native/kernels.wasm
+	@$(BIN)/microgpt-board kernels
 
 names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 	@$(BIN)/python tools/names_makemore.py data/names-makemore.txt

@@ -18,7 +18,7 @@ IN_MICROPYTHON = "the rest runs in MicroPython: tests/tools/device/"
 REASONS = {
     "firmware/ugpt/__init__.py": f"{IN_MICROPYTHON}test_repl.py",
     "firmware/ugpt/app.py": f"{IN_MICROPYTHON}test_run.py",
-    "firmware/ugpt/backend.py": "the rest runs in MicroPython: tests/tools/image/test_native.py",
+    "firmware/ugpt/backend.py": "runs in MicroPython: tests/tools/emulation/test_choice.py",
     "firmware/ugpt/board.py": f"{IN_MICROPYTHON}test_run.py, and what only an ESP32 has",
     "firmware/ugpt/native.py": "imports machine code: tests/firmware/test_native.py in MicroPython",
     "firmware/ugpt/repl.py": f"{IN_MICROPYTHON}test_repl.py",

@@ -103,7 +103,7 @@ MARKS = {
         "host/system/test_files.py::test_a_kill_while_files_are_moved_is_made_good_by_the_next_even_if",
         "tools/emulation/test_checkpoint_damage.py",
         "tools/image/test_image.py",
-        "tools/image/test_native.py::test_1000_steps_end_where_the_portable_ones_do",
+        "tools/emulation/test_choice.py::test_1000_steps_end_where_the_portable_ones_do",
         "tools/proof/test_answers.py",
         "tools/proof/test_bench.py::test_a_step_on_the_host_and_on_the_virtual_board",
     ),

@@ -10,9 +10,9 @@ from .adam import Adam
 from .layout import Sizes
 from .model import Model
 
-# By tools/microgpt_board/image/native.py, with a CRC32 as its last 4 bytes.
-KERNELS = "kernels.wasm" if board.IN_BROWSER else "kernels.mpy"
 TOLERANCE = 1e-4  # relative to the largest value in a buffer
+WHOLE = 0x2144DF1C  # the CRC32 of bytes that end in their own CRC32
+REACH = sys.maxsize >> 1  # the largest address that is a small int, as a kernel's arguments are
 
 
 class Unfit(Exception):
@@ -23,11 +23,13 @@ def choose():
     """Return (backend, reason): the kernels to use and why, without spaces."""
     if board.NAME == "cpython":
         return ops, "cpython"
+    name = board.kernels_file(board.ARCHITECTURE)
     try:
-        check_file(__file__.rpartition("/")[0] + "/" + KERNELS)
+        check_machine(name)
+        check_file(__file__.rpartition("/")[0] + "/", name)
         try:
             from . import native
-        except (ImportError, ValueError, OSError, MemoryError):
+        except (ImportError, AttributeError, ValueError, OSError, MemoryError):
             raise Unfit("cannot-be-loaded")
         check_results(native)
     except Unfit as unfit:
@@ -37,30 +39,46 @@ def choose():
     return native, "self-check-passed"
 
 
-def check_file(path):
-    """Raise Unfit unless the file at `path` is complete and compiled for this machine.
+def check_machine(kernels):
+    """Raise Unfit unless this machine can run native kernels and the file `kernels` has them.
 
-    MicroPython does not check it: it would run a damaged file. It would also load the kernels on
-    an ESP32-S2, which lacks the ESP32's float instructions, and crash at the first of them. In a
-    browser's tab the page loads kernels.wasm, for any machine, and MicroPython has a copy.
+    MicroPython does not check it: it would load them on an ESP32-S2, which lacks the ESP32's float
+    instructions, and crash at the first of them.
     """
     if not board.has_fpu():
         raise Unfit("no-floating-point-unit")
+    if not kernels:
+        raise Unfit("no-kernels-for-this-architecture")
+    from uctypes import addressof
+
+    if addressof(bytearray(1)) > REACH:
+        raise Unfit("heap-out-of-reach")
+
+
+def check_file(folder, name):
+    """Raise Unfit unless the file `name` in `folder` is complete and compiled for this machine.
+
+    It is by tools/microgpt_board/image/native.py and ends in its CRC32. MicroPython does not check
+    it: it would run a damaged file. In a browser's tab the page loads kernels.wasm, for any
+    machine, and MicroPython has a copy.
+    """
+    buffer = bytearray(256)  # memory for the whole file may not be free
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        with open(folder + name, "rb") as file:
+            head = file.read(4)
+            crc = crc32(head)
+            while size := file.readinto(buffer):
+                crc = crc32(memoryview(buffer)[:size], crc)
     except OSError:
-        raise Unfit("no-" + KERNELS)
-    end = len(data) - 4
-    if end < 4 or crc32(memoryview(data)[:end]) != int.from_bytes(data[end:], "little"):
-        raise Unfit("damaged-" + KERNELS)
+        raise Unfit("no-" + name)
+    if crc != WHOLE:
+        raise Unfit("damaged-" + name)
     if board.IN_BROWSER:
         return
-    ours = getattr(sys.implementation, "_mpy", 0)
-    theirs = data[1] | data[2] << 8  # format; native interface's version and architecture
-    if theirs & 0x3FF != ours & 0x3FF:
+    theirs = head[1] | head[2] << 8  # format; native interface's version and architecture
+    if (theirs ^ sys.implementation._mpy) & 0x3FF:
         raise Unfit("other-version-of-micropython")
-    if theirs != ours & 0xFFFF:
+    if board.kernels_file(theirs >> 10 & 0xF) != name:
         raise Unfit("other-architecture")
 
 

@@ -19,6 +19,10 @@ ON_HARDWARE = NAME not in ("cpython", "virtual")
 ROOT = "/" if ON_HARDWARE else ""  # the folder of the program's files
 NAMES_TO_MAKE = None if ON_HARDWARE else 20  # after training; None: without end
 NAME_PAUSE_MS = 1000 if ON_HARDWARE else 0  # so that a person can read them
+# The number of the machine code that this MicroPython loads, 0: none. Bits above it are flags.
+ARCHITECTURE = getattr(sys.implementation, "_mpy", 0) >> 10 & 0xF
+KERNELS = {2: "x64", 7: "armv7emsp", 8: "armv7emsp", 10: "xtensawin"}  # armv7emdp runs both
+WITHOUT_FPU = (3, 4, 5, 6, 9, 11)  # armv6, armv6m, armv7m, armv7em, xtensa, rv32imc
 PARTITION = "names"
 WHILE_LOADING = 4096  # bytes, for `collect_every` while modules are loaded
 
@@ -30,8 +34,21 @@ def description():
 
 
 def has_fpu():
-    """Return whether there is a floating-point unit; the ESP32-S2 has none."""
-    return not (ON_HARDWARE and "S2" in MACHINE.rpartition(" with ")[2])
+    """Return whether there is a floating-point unit.
+
+    MicroPython's architecture says it, but for the ESP32-S2, which has an ESP32's without one, and
+    the ESP32-P4, which has an ESP32-C3's with one.
+    """
+    chip = MACHINE.rpartition(" with ")[2] if NAME == "esp32" else ""
+    return "S2" not in chip and (ARCHITECTURE not in WITHOUT_FPU or "P4" in chip)
+
+
+def kernels_file(architecture):
+    """Return the name of the file with the kernels for an architecture, None if there are none."""
+    if IN_BROWSER:
+        return "kernels.wasm"
+    name = KERNELS.get(architecture)
+    return name and "kernels_%s.mpy" % name
 
 
 def free_memory():

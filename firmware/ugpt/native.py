@@ -1,31 +1,35 @@
 """The kernels as machine code, compiled from native/kernels.c; they need a floating-point unit.
 
 Names, arguments and meaning are those of `ops`; a handle is an address. Importing this module
-loads `kernels.mpy`: import it only through `backend.choose`, which checks the file first. In a
-browser's tab `kernels` is what the page has made of kernels.wasm, host/web/site/board/kernels.js.
+loads `kernels_ARCH.mpy` for this machine: import it only through `backend.choose`, which checks the
+file first. In a browser's tab its module `kernels` is what the page has made of kernels.wasm,
+host/web/site/board/kernels.js.
 """
 
 from uctypes import addressof
 
+from . import board
 from .coefficients import COEFFICIENTS as CONSTANTS  # noqa: F401
-from .kernels import (  # noqa: F401
-    adam,
-    add,
-    attention,
-    attention_backward,
-    clear,
-    cross_entropy,
-    embed,
-    embed_backward,
-    linear,
-    linear_backward_w,
-    linear_backward_x,
-    relu,
-    relu_backward,
-    rmsnorm,
-    rmsnorm_backward,
-    softmax,
-)
+
+_file = board.kernels_file(board.ARCHITECTURE)
+_kernels = __import__(_file.partition(".")[0], None, None, ("adam",), 1)  # from this package
+
+adam = _kernels.adam
+add = _kernels.add
+attention = _kernels.attention
+attention_backward = _kernels.attention_backward
+clear = _kernels.clear
+cross_entropy = _kernels.cross_entropy
+embed = _kernels.embed
+embed_backward = _kernels.embed_backward
+linear = _kernels.linear
+linear_backward_w = _kernels.linear_backward_w
+linear_backward_x = _kernels.linear_backward_x
+relu = _kernels.relu
+relu_backward = _kernels.relu_backward
+rmsnorm = _kernels.rmsnorm
+rmsnorm_backward = _kernels.rmsnorm_backward
+softmax = _kernels.softmax
 
 NAME = "native"
 

@@ -230,14 +230,14 @@ def test_conversations(tmp_path: Path) -> None:
 
 
 def test_the_end_of_kernels_mpy() -> None:
-    data = native.PREBUILT.read_bytes()
+    data = native.prebuilt("xtensawin").read_bytes()
     end = dump("kernels.mpy end")
     assert data.endswith(end)
     assert data[-4:] == crc32(data[:-4]).to_bytes(4, "little")
 
 
 def test_the_end_of_kernels_wasm() -> None:
-    data = native.PREBUILT_WASM.read_bytes()
+    data = native.prebuilt(native.WASM).read_bytes()
     end = dump("kernels.wasm end")
     assert data.endswith(end)
     assert len(end) == 2 + end[1]  # the whole section

@@ -16,6 +16,8 @@ from microgpt_board.emulation.micropython import find_micropython, virtual_archi
 from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 
+from tests.support.kernels import native_kernels
+
 ROOT = Path(__file__).parents[2]
 FIRMWARE = ROOT / "firmware"
 CONNECTIONS = 3  # a board that is restarting does not answer the first
@@ -75,8 +77,8 @@ def package(
     if request.param == "micropython":
         return FIRMWARE
     folder = request.getfixturevalue("compiled")
-    if request.param == "machine-code" and not (folder / "ugpt" / "kernels.mpy").exists():
-        pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
+    if request.param == "machine-code":
+        native_kernels(folder)
     return folder
 
 

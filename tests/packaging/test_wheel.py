@@ -47,7 +47,9 @@ FILES = (
     "microgpt_board/firmware/main.py",
     "microgpt_board/firmware/partitions.csv",
     "microgpt_board/firmware/native/kernels.c",
-    "microgpt_board/firmware/native/kernels-xtensawin.mpy",
+    "microgpt_board/firmware/native/kernels_armv7emsp.mpy",
+    "microgpt_board/firmware/native/kernels_x64.mpy",
+    "microgpt_board/firmware/native/kernels_xtensawin.mpy",
     "microgpt_board/firmware/native/kernels.wasm",
 )
 

@@ -6,7 +6,7 @@ from microgpt_board.device import log
 from microgpt_board.device.record import Recorder
 
 START = (
-    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels_xtensawin.mpy "
     b"seed:42 parameters:4192 steps:21 data:32469\r\n"
 )
 

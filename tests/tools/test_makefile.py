@@ -79,13 +79,12 @@ TAKEN = {
     "bench": LIST,
     "pull": {"folder": Path("models/mine")},
     "push": {"folder": Path("models/mine"), "train": True},
-    "kernels": {"architecture": "xtensawin"},
     "site": {"images": (Path("a/image.bin"), Path("b/image.bin"))},
 }
 
 
-def commands_of(target: str, **settings: str) -> list[list[str]]:
-    """Return the words behind `microgpt-board` in each line of what make would run."""
+def words_of(target: str, **settings: str) -> list[str]:
+    """Return the words behind `microgpt-board` in the one line that make would run."""
     given = [f"{name}={value}" for name, value in settings.items()]
     result = subprocess.run(
         ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", target, *given],
@@ -94,14 +93,10 @@ def commands_of(target: str, **settings: str) -> list[list[str]]:
         text=True,
         check=True,
     )
-    lines = [shlex.split(line) for line in result.stdout.replace("\\\n", " ").splitlines()]
-    assert all(program.endswith("/microgpt-board") for program, *_ in lines)
-    return [words for _, *words in lines]
-
-
-def words_of(target: str, **settings: str) -> list[str]:
-    """Return the words of the first line of `commands_of`."""
-    return commands_of(target, **settings)[0]
+    (line,) = result.stdout.replace("\\\n", " ").splitlines()
+    program, *words = shlex.split(line)
+    assert program.endswith("/microgpt-board")
+    return words
 
 
 def parsed(words: list[str]) -> tuple[str, dict[str, object]]:
@@ -119,17 +114,10 @@ def test_a_target_calls_its_verb(target: str) -> None:
         assert found[name] == value, name
 
 
-def test_kernels_are_compiled_for_boards_and_for_browsers() -> None:
-    found = [parsed(words) for words in commands_of("kernels")]
-    assert [verb for verb, _ in found] == ["kernels", "kernels"]
-    assert [params["architecture"] for _, params in found] == ["xtensawin", "wasm32"]
-
-
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in ("replay", "push")])
 def test_without_settings_it_has_the_verbs_defaults(target: str) -> None:
     verb, found = parsed(words_of(target))
-    expected = {"kernels": words_of("kernels")}.get(verb, [verb])
-    assert found == parsed(expected)[1]
+    assert found == parsed([verb])[1]
 
 
 def test_a_switch_is_on_off_or_left_to_the_verb() -> None:

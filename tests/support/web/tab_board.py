@@ -13,7 +13,7 @@ from microgpt_board.site import facts
 from tests.support.web.node import evaluate
 
 ROOT = Path(__file__).parents[3]
-KERNELS = native.PREBUILT_WASM.read_bytes()
+KERNELS = native.prebuilt(native.WASM).read_bytes()
 HELPERS = "../../tests/support/web/board_in_node.mjs"
 ACCENTS = ["Zoë", "Émile", "Çağla", "Łukasz", "Ångström", "naïve", "Ødegård", "日本", "ß"]
 

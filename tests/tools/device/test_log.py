@@ -15,7 +15,7 @@ from ugpt.layout import parameter_count
 from ugpt.report import Report, escaped
 
 START = (
-    "# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    "# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels_xtensawin.mpy "
     "seed:42 parameters:4192 steps:1000 data:32469"
 )
 STEP = "step:100 loss:2.4193 mean:2.5120 lr:0.00900 ms:3.1 free:81234"
@@ -23,7 +23,7 @@ STEP = "step:100 loss:2.4193 mean:2.5120 lr:0.00900 ms:3.1 free:81234"
 
 def test_each_kind():
     assert log.parse(START) == log.Start(
-        "0.1.0", "esp32-1.24.0", "portable", "no-kernels.mpy", 42, 4192, 1000, 32469
+        "0.1.0", "esp32-1.24.0", "portable", "no-kernels_xtensawin.mpy", 42, 4192, 1000, 32469
     )
     assert log.parse(STEP) == log.Step(100, 2.4193, 2.512, 0.009, 3.1, 81234)
     assert log.parse("name:arona") == log.Name("arona")

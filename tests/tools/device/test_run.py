@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from microgpt_board.device import log
 from microgpt_board.emulation.micropython import HEAP, find_micropython, run_board
-from ugpt import backend, checkpoint
+from ugpt import checkpoint
 from ugpt.layout import Sizes, training_bytes
 
 from tests.support.commands import microgpt_board
+from tests.support.kernels import native_kernels
 
 ROOT = Path(__file__).parents[3]
 TRACE = ROOT / "tests" / "support" / "micropython" / "trace.py"
@@ -121,8 +122,7 @@ print(free[0] - free[1])
 
 
 def test_a_step_leaves_256_bytes_of_garbage_at_most(flash: Path) -> None:
-    if not (flash / "ugpt" / backend.KERNELS).exists():
-        pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
+    native_kernels(flash)
     code = """
 import gc
 from ugpt import backend, board

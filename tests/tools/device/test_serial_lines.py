@@ -11,7 +11,7 @@ CAPTURED = (
     b"\x00\xff\xe2\x80step:19 lo\r\n"
     b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
     b"entry 0x400805b0\r\n"
-    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    b"# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels_xtensawin.mpy "
     b"seed:42 parameters:4192 steps:1000 data:32469\r\n"
     b"step:0 loss:3.3872 mean:3.3872 lr:0.01000 ms:514.4 free:49328\r\n"
     b"name:arona\nname:h\xc3\xa9l\xc3\xa8ne\r\n\x1b[2Jhalf a li"
@@ -22,7 +22,7 @@ LINES = [
     "",
     "rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)",
     "entry 0x400805b0",
-    "# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels.mpy "
+    "# microgpt-esp32 0.1.0 board:esp32-1.24.0 kernels:portable reason:no-kernels_xtensawin.mpy "
     "seed:42 parameters:4192 steps:1000 data:32469",
     "step:0 loss:3.3872 mean:3.3872 lr:0.01000 ms:514.4 free:49328",
     "name:arona",

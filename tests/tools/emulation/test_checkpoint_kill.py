@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from microgpt_board.device import log
 from microgpt_board.emulation.micropython import find_micropython
-from ugpt import backend, checkpoint
+from ugpt import checkpoint
 from ugpt.board import CTRL_C
 from ugpt.checkpoint import NEWEST, OLDER
+
+from tests.support.kernels import make_portable, native_kernels
 
 NAMES = Path(__file__).parents[3] / "data" / "names.txt"
 KILLS = 50
@@ -72,13 +74,12 @@ class Board:
 
 @pytest.fixture(scope="module", params=STEPS)
 def board(request: pytest.FixtureRequest, flash: Path) -> Board:
-    kernels = flash / "ugpt" / backend.KERNELS
-    if request.param == "native" and not kernels.exists():
-        pytest.skip("no native kernels for this computer: they need gcc")
+    if request.param == "native":
+        native_kernels(flash)
     board = flash.with_name(f"{flash.name}-{request.param}")
     shutil.copytree(flash, board)
     if request.param == "portable":
-        (board / "ugpt" / backend.KERNELS).unlink(missing_ok=True)
+        make_portable(board)
     return Board(board, STEPS[request.param])
 
 

@@ -1,4 +1,4 @@
-"""Packing the kernels, and which of them the firmware takes."""
+"""Compiling and packing the kernels."""
 
 import re
 import shutil
@@ -8,14 +8,10 @@ from binascii import crc32
 from pathlib import Path
 
 import pytest
-from microgpt_board.device import log
-from microgpt_board.emulation.micropython import build_virtual, find_micropython, run_board
+from click.testing import CliRunner
 from microgpt_board.errors import ToolError
-from microgpt_board.image import mpy, names_bin, native, wasm
-from microgpt_board.image.names_bin import Source
-
-ROOT = Path(__file__).parents[3]
-PREBUILT = native.PREBUILT.read_bytes()
+from microgpt_board.image import mpy, native, wasm
+from ugpt import board
 
 
 def compiler(architecture: str) -> tuple[str, ...]:
@@ -123,146 +119,55 @@ def test_each_compiler_compiles_the_kernels_without_a_warning(
             assert result.returncode == 0, result.stderr.decode()
 
 
-@pytest.mark.parametrize(
-    ("architecture", "path"), [("xtensawin", native.PREBUILT), ("wasm32", native.PREBUILT_WASM)]
-)
-def test_the_committed_kernels_are_those_of_the_source(architecture: str, path: Path) -> None:
+@pytest.mark.parametrize("architecture", list(native.TARGETS))
+def test_the_committed_kernels_are_those_of_the_source(architecture: str) -> None:
     command = compiler(architecture)
     version = native.compiler_version(command)
+    path = native.prebuilt(architecture)
     if version.encode() not in path.read_bytes():
         pytest.skip(f"{path.name} is not by {version}")
     assert native.build(architecture) == path.read_bytes(), "run: make kernels"
 
 
 def test_the_committed_kernels_are_whole() -> None:
-    assert PREBUILT[:4] == bytes((ord("M"), 6, 10 << 2 | 3, 31))
-    for data in (PREBUILT, native.PREBUILT_WASM.read_bytes()):
+    for architecture in native.TARGETS:
+        data = native.prebuilt(architecture).read_bytes()
         assert crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
+        if architecture != native.WASM:
+            number = mpy.ARCHITECTURES.index(architecture)
+            assert data[:4] == bytes((ord("M"), 6, number << 2 | 3, 31))
+
+
+def test_each_architecture_of_the_board_has_its_kernels() -> None:
+    """armv7emdp, a Cortex-M7 with double precision, runs the code for single precision."""
+    found = {mpy.ARCHITECTURES[number]: name for number, name in board.KERNELS.items()}
+    alone = {name: name for name in native.TARGETS if name != native.WASM}
+    assert found == {**alone, "armv7emdp": "armv7emsp"}
 
 
 def test_the_sections_of_the_committed_wasm_kernels() -> None:
     """They are those of the formats' page: no data, and the last one says the compiler."""
-    sections = list(wasm.sections(native.PREBUILT_WASM.read_bytes()))
+    sections = list(wasm.sections(native.prebuilt(native.WASM).read_bytes()))
     assert [kind for kind, _ in sections] == [1, 2, 3, 6, 7, 10, 0]
     assert re.fullmatch(rb"\x04ugptclang-22 [\d.]+", sections[-1][1][:-4])
 
 
-# --- the choice at start
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        find_micropython()
-    except ToolError as error:
-        pytest.skip(str(error))
-    folder = tmp_path_factory.mktemp("built")
-    build_virtual(folder, names_bin.read(Source(ROOT / "data" / "names.txt")))
-    if not (folder / "ugpt" / "kernels.mpy").exists():
-        pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
-    return folder
-
-
-@pytest.fixture
-def flash(built: Path, tmp_path: Path) -> Path:
-    """The flash of a virtual board, to be damaged."""
-    shutil.copytree(built, tmp_path / "flash")
-    return tmp_path / "flash"
-
-
-def choice(flash: Path, before: str = "") -> str:
-    code = f"from ugpt import backend, board\n{before}\n"
-    code += "kernels, reason = backend.choose()\nprint(kernels.NAME, reason)"
-    result = subprocess.run(
-        [find_micropython(), "-X", "heapsize=300k", "-c", code],
-        cwd=flash,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
-
-
-def with_crc(data: bytes) -> bytes:
-    return data + crc32(data).to_bytes(4, "little")
-
-
-def test_native_kernels_where_they_are_there(flash: Path) -> None:
-    assert choice(flash) == "native self-check-passed"
-
-
-def test_portable_without_them(flash: Path) -> None:
-    (flash / "ugpt" / "kernels.mpy").unlink()
-    assert choice(flash) == "portable no-kernels.mpy"
-
-
-def test_portable_kernels_for_another_architecture(flash: Path) -> None:
-    (flash / "ugpt" / "kernels.mpy").write_bytes(PREBUILT)
-    assert choice(flash) == "portable other-architecture"
-
-
-def test_portable_kernels_with_another_micropython(flash: Path) -> None:
-    path = flash / "ugpt" / "kernels.mpy"
-    whole = bytearray(path.read_bytes()[:-4])
-    for index, value in ((1, 5), (2, whole[2] ^ 1)):
-        data = bytearray(whole)
-        data[index] = value
-        path.write_bytes(with_crc(data))
-        assert choice(flash) == "portable other-version-of-micropython"
-
-
-def test_portable_kernels_if_the_file_is_damaged(flash: Path) -> None:
-    path = flash / "ugpt" / "kernels.mpy"
-    whole = path.read_bytes()
-    middle = len(whole) // 2
-    flipped = whole[:middle] + bytes((whole[middle] ^ 1,)) + whole[middle + 1 :]
-    for data in (b"", whole[:3], whole[:8], whole[:middle], whole[:-1], whole + b"\0", flipped):
-        path.write_bytes(data)
-        assert choice(flash) == "portable damaged-kernels.mpy"
-
-
-def test_portable_kernels_if_loading_fails(flash: Path) -> None:
-    only_one = mpy.module("test", "x64", {"linear": b"\xc3"}, "")
-    (flash / "ugpt" / "kernels.mpy").write_bytes(only_one)
-    assert choice(flash) == "portable cannot-be-loaded"
-
-
-@pytest.mark.parametrize("kernel", ["linear_backward_w", "relu", "softmax", "adam"])
-def test_portable_kernels_if_one_kernel_is_wrong(flash: Path, kernel: str) -> None:
-    functions = native.compile_functions("x64", compiler("x64"))
-    functions[kernel] = b"\xb8\x01\0\0\0\xc3"  # return 0
-    (flash / "ugpt" / "kernels.mpy").write_bytes(mpy.module("test", "x64", functions, ""))
-    assert choice(flash) == "portable self-check-failed"
-
-
-@pytest.mark.parametrize(
-    ("machine", "chosen"),
-    [
-        ("Generic ESP32 module with ESP32", "native"),
-        ("Generic ESP32S3 module with ESP32S3", "native"),
-        ("Generic ESP32S2 module with ESP32S2", "portable"),
-        ("LOLIN_S2_MINI with ESP32-S2FN4R2", "portable"),
-    ],
-)
-def test_portable_on_an_esp32_s2(flash: Path, machine: str, chosen: str) -> None:
-    before = f"board.ON_HARDWARE = True\nboard.MACHINE = {machine!r}"
-    assert choice(flash, before).split()[0] == chosen
-
-
-# --- a whole run
-
-
-def test_1000_steps_end_where_the_portable_ones_do(flash: Path) -> None:
-    def run() -> tuple[log.Start, log.Step]:
-        lines = run_board(flash, {"steps": 1000, "log_every": 100})
-        events = [log.parse(line) for line in lines]
-        return events[0], [event for event in events if isinstance(event, log.Step)][-1]
-
-    start, fast = run()
-    assert (start.kernels, start.reason) == ("native", "self-check-passed")
-    (flash / "ugpt" / "kernels.mpy").unlink()
-    start, slow = run()
-    assert (start.kernels, start.reason) == ("portable", "no-kernels.mpy")
-    assert fast.step == slow.step == 999
-    assert abs(fast.mean - slow.mean) < 0.01  # how much faster: make bench
+def test_all_are_compiled_into_their_place_and_one_into_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in native.TARGETS:
+        compiler(name)
+    source = tmp_path / "kernels.c"
+    shutil.copy(native.SOURCE, source)
+    monkeypatch.setattr(native, "SOURCE", source)
+    result = CliRunner().invoke(native.kernels_command)
+    assert result.exit_code == 0, result.output
+    names = ["kernels_armv7emsp.mpy", "kernels_x64.mpy", "kernels_xtensawin.mpy"]
+    assert sorted(path.name for path in tmp_path.glob("kernels?*")) == [
+        "kernels.c",
+        "kernels.wasm",
+        *names,
+    ]
+    one = tmp_path / "one.mpy"
+    assert CliRunner().invoke(native.kernels_command, ["x64", str(one)]).exit_code == 0
+    assert one.read_bytes() == (tmp_path / "kernels_x64.mpy").read_bytes()

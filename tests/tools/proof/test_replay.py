@@ -14,6 +14,7 @@ from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
 from ugpt.checkpoint import NEWEST
 
+from tests.support.kernels import make_portable
 from tests.support.replays import change, record, replay, set_in_run
 
 ROOT = Path(__file__).parents[3]
@@ -56,7 +57,7 @@ def test_a_wrong_gradient_is_found(
     monkeypatch.setattr(resources, "device_package", lambda: firmware / "ugpt")
     board = tmp_path / "board"
     build_virtual(board, names_bin.read(Source(NAMES)))
-    (board / "ugpt" / "kernels.mpy").unlink(missing_ok=True)  # the portable ones
+    make_portable(board)
     folder = record(run_board(board, {"steps": STEPS, "seed": 7}), tmp_path / "runs")
     result = replay(folder)
     assert result.returncode == 1

@@ -6,12 +6,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from ugpt import board
+
 from microgpt_board import resources
 from microgpt_board.errors import ToolError
-from microgpt_board.image import mpy, native
+from microgpt_board.image import mpy
 
 PROGRAMS = ("boot.py", "main.py")
 NATIVE_EMITTER = ("ops",)  # the modules that MicroPython's own emitter makes faster
+WITHOUT_EMITTER = (None, "rv64imc")  # for which there is none
 
 
 def beside_python(program: str) -> str | None:
@@ -45,18 +48,8 @@ def architecture_of(version: int, micropython: str) -> str | None:
             f"{micropython} does not load .mpy files of version {mpy.VERSION}.{mpy.SUB_VERSION}, "
             "as MicroPython 1.23 and later do"
         )
-    number = version >> 10
+    number = version >> 10 & 0xF  # the bits above are flags
     return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else None
-
-
-def native_kernels(architecture: str | None) -> bytes | None:
-    """Return the native kernels: the prebuilt ones for a board, else compiled here.
-
-    None if there are none for the architecture, or no compiler for it.
-    """
-    if architecture == "xtensawin":
-        return native.PREBUILT.read_bytes()
-    return native.build(architecture) if architecture in native.TARGETS else None
 
 
 def compile_file(source: Path, target: Path, *words: str) -> None:
@@ -74,12 +67,12 @@ def compile_package(target: Path, architecture: str | None) -> None:
     package.mkdir(parents=True)
     for source in sorted(resources.device_package().glob("*.py")):
         words = ["-s", f"ugpt/{source.name}"]
-        if architecture and source.stem in NATIVE_EMITTER:
+        if source.stem in NATIVE_EMITTER and architecture not in WITHOUT_EMITTER:
             words += [f"-march={architecture}", "-X", "emit=native"]
         compile_file(source, package / f"{source.stem}.mpy", *words)
-    kernels = native_kernels(architecture)
+    kernels = board.kernels_file(mpy.ARCHITECTURES.index(architecture))
     if kernels:
-        (package / "kernels.mpy").write_bytes(kernels)
+        shutil.copyfile(resources.firmware(f"native/{kernels}"), package / kernels)
 
 
 def build_files(target: Path, architecture: str | None) -> None:

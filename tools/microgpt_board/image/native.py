@@ -13,14 +13,13 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import Section, Symbol, SymbolTableSection
 from microgpt.cli.options import PATH
 from microgpt.system import files
+from ugpt import board
 
 from microgpt_board import resources
 from microgpt_board.errors import ToolError
 from microgpt_board.image import mpy, wasm
 
 SOURCE = resources.firmware("native/kernels.c")
-PREBUILT = SOURCE.with_name("kernels-xtensawin.mpy")  # so that flashing a board needs no compiler
-PREBUILT_WASM = SOURCE.with_name("kernels.wasm")  # nor does building the site
 
 FLAGS = (
     "-std=c99", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-ffreestanding",
@@ -198,17 +197,30 @@ def build(architecture: str) -> bytes | None:
     return mpy.module(SOURCE.name, architecture, functions, compiler_version(command))
 
 
+def prebuilt(architecture: str) -> Path:
+    """Return the file of the committed kernels, with which no board and no page needs a compiler.
+
+    A board's has the name that `ugpt` looks for.
+    """
+    if architecture == WASM:
+        return SOURCE.with_name("kernels.wasm")
+    return SOURCE.with_name(str(board.kernels_file(mpy.ARCHITECTURES.index(architecture))))
+
+
 @click.command("kernels")
-@click.argument("architecture", type=click.Choice(list(TARGETS)))
-@click.argument("target", type=PATH)
-def kernels_command(architecture: str, target: Path) -> None:
+@click.argument("architecture", type=click.Choice(list(TARGETS)), required=False)
+@click.argument("target", type=PATH, required=False)
+def kernels_command(architecture: str | None, target: Path | None) -> None:
     """Compile the native kernels, as an .mpy or a .wasm.
 
-    Example: microgpt-board kernels xtensawin firmware/native/kernels-xtensawin.mpy
+    Those of every architecture where the others look for them, or those of one, in a file.
+
+    Example: microgpt-board kernels armv7emsp kernels_armv7emsp.mpy
     """
-    data = build(architecture)
-    if data is None:
-        needed = TARGETS[architecture].needed()
-        raise ToolError(f"no compiler for {architecture} here: install {needed}")
-    files.write(target, data)
-    click.echo(f"{target}: {len(data)} bytes")
+    for name in [architecture] if architecture else TARGETS:
+        data = build(name)
+        if data is None:
+            raise ToolError(f"no compiler for {name} here: install {TARGETS[name].needed()}")
+        path = target or prebuilt(name)
+        files.write(path, data)
+        click.echo(f"{path}: {len(data)} bytes")

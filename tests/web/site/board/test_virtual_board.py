@@ -8,6 +8,7 @@ import pytest
 from microgpt_board.emulation.micropython import build_virtual, run_board
 from microgpt_board.errors import ToolError
 
+from tests.support.kernels import native_kernels
 from tests.support.web.tab_board import KERNELS, in_node, log_of, parts, same
 
 ROOT = Path(__file__).parents[4]
@@ -30,8 +31,7 @@ def computer(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build_virtual(folder, None)
     except ToolError as error:
         pytest.skip(str(error))
-    if not (folder / "ugpt" / "kernels.mpy").exists():
-        pytest.skip("no native kernels for this computer: on Linux x86-64 they need gcc")
+    native_kernels(folder)
     return folder
 
 
@@ -53,9 +53,10 @@ def test_the_portable_kernels_give_the_log_of_the_portable_ones(
 ) -> None:
     settings = {"seed": 3, "steps": 5, "log_every": 1}
     build_virtual(tmp_path, None)
-    (tmp_path / "ugpt" / "kernels.mpy").unlink()
+    kernels = native_kernels(tmp_path)
+    kernels.unlink()
     (tmp_path / "names.bin").write_bytes(lists["names"])
-    expected = "\n".join(run_board(tmp_path, settings)).replace("kernels.mpy", "kernels.wasm")
+    expected = "\n".join(run_board(tmp_path, settings)).replace(kernels.name, "kernels.wasm")
     found = log_of({"settings": settings, "names": lists["names"]}, kernels=None)
     assert "kernels:portable reason:no-kernels.wasm" in found[0]
     assert list(same(found)) == list(same(expected.split("\n")))
