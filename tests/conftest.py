@@ -44,6 +44,7 @@ MARKS = {
         "device/",
         "tools/emulation/test_checkpoint_kill.py",
         "tools/device/test_deploy.py",
+        "tools/device/test_families.py",
         "tools/device/test_flash.py",
         "tools/device/test_monitor.py",
         "tools/device/test_program.py",

@@ -16,7 +16,14 @@ else:
 
 MACHINE = getattr(sys.implementation, "_machine", "")  # "Generic ESP32 module with ESP32"
 ON_HARDWARE = NAME not in ("cpython", "virtual")
-ROOT = "/" if ON_HARDWARE else ""  # the folder of the program's files
+ROOT = ""  # the folder of the program's files, with a / at its end; "": the current one
+if ON_HARDWARE:
+    # Where the file system is: "/", or "/flash/" as on an STM32. The package is there, or in lib.
+    ROOT = __file__ if __file__[0] == "/" else os.getcwd() + "/" + __file__
+    ROOT = ROOT.rsplit("/", 2)[0]
+    if ROOT.endswith("/lib"):
+        ROOT = ROOT[:-4]
+    ROOT = ROOT.rstrip("/") + "/"
 NAMES_TO_MAKE = None if ON_HARDWARE else 20  # after training; None: without end
 NAME_PAUSE_MS = 1000 if ON_HARDWARE else 0  # so that a person can read them
 # The number of the machine code that this MicroPython loads, 0: none. Bits above it are flags.
@@ -69,7 +76,12 @@ def memory_pieces():
 
 
 def hardware_seed():
-    """Return a seed, 1 to 2**32 - 1, from the hardware's random numbers."""
+    """Return a seed, 1 to 2**32 - 1, from the hardware's random numbers.
+
+    From the time since it started where there are none, as on some STM32s and nRF52s.
+    """
+    if not hasattr(os, "urandom"):
+        return ticks_us() & 0xFFFFFFFF or 1
     return int.from_bytes(os.urandom(4), "little") or 1
 
 
@@ -84,7 +96,8 @@ if ON_HARDWARE:
         Garbage that fills the heap makes it grow, and fragments the memory that the model's large
         buffers need: of 66 KB free, no 33 KB were in one piece.
         """
-        gc.threshold(size)
+        if hasattr(gc, "threshold"):  # a SAMD's build has none
+            gc.threshold(size)
 
     def hold_interrupts():
         """Delay Ctrl-C until `release_interrupts`."""

@@ -34,8 +34,14 @@ def state_bytes(sizes):
 def available():
     """Return (free, piece): the bytes that can be allocated in all, and at most in one piece."""
     gc.collect()
-    free = board.free_memory()
-    pieces = board.memory_pieces()
+    return usable(board.free_memory(), board.memory_pieces())
+
+
+def usable(free, pieces):
+    """Return what `available` does, of `gc.mem_free` and the pieces by which the heap can grow.
+
+    `pieces` has their bytes, the largest first; [] for a heap that does not grow.
+    """
     if not pieces:
         return free, free
     piece = pieces[0]

@@ -1,12 +1,18 @@
 """Runs in MicroPython: the life of a board at its serial port, with the current folder as flash.
 
+Without arguments the board's program takes it for the virtual board. With sys.platform and the
+place of the file system as arguments ("pyboard /flash") it is a board of that family.
+
 Boots like a board (boot.py, main.py), then offers MicroPython's prompt and its raw mode, as
 https://docs.micropython.org/en/latest/reference/repl.html has it.
 """
 
+import os
 import select
 import sys
 import time
+
+import vfs
 
 CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
 BANNER = "raw REPL; CTRL-B to exit\n>"
@@ -31,15 +37,52 @@ class Time:
         return getattr(time, name)
 
     def sleep(self, seconds):
+        self.sleep_ms(int(1000 * seconds))
+
+    def sleep_ms(self, ms):
         while keys.poll(0):
             if read() == CTRL_C:
                 raise KeyboardInterrupt
-        time.sleep(seconds)
+        time.sleep_ms(ms)
+
+
+class Sys:
+    """The module `sys` of a board of another family."""
+
+    def __init__(self, platform):
+        self.platform = platform
+
+    def __getattr__(self, name):
+        return getattr(sys, name)
+
+
+class Files:
+    """The flash as a file system; VfsPosix itself, if it has a root, renames a file to itself."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._posix = vfs.VfsPosix(folder)
+
+    def __getattr__(self, name):
+        return getattr(self._posix, name)
+
+    def rename(self, old, new):
+        here = self._folder + "/"
+        vfs.VfsPosix().rename(here + old, here + new)
 
 
 keys = select.poll()
 keys.register(sys.stdin, select.POLLIN)
 sys.path[:] = ["", ".frozen", "/lib"]  # as on a board
+if sys.argv[1:]:
+    platform, root = sys.argv[1:]
+    sys.modules["sys"] = Sys(platform)
+    files = Files(os.getcwd())
+    vfs.umount("/")
+    vfs.mount(files, root)
+    os.chdir(root)
+    if root != "/":
+        sys.path[-1:] = [root, root + "/lib"]  # as on an STM32
 sys.modules["machine"] = Machine()
 sys.modules["time"] = Time()
 space = {}  # the names that programs and commands define

@@ -53,14 +53,15 @@ class MicroPythonBoard:
     """A board that runs MicroPython: the computer's own, behind a pseudo-terminal.
 
     Its flash is a folder. Ctrl-C interrupts our program, which looks for it between two steps.
+    `family`: sys.platform and the place of the file system of another board than the virtual one.
     """
 
-    def __init__(self, flash: Path) -> None:
+    def __init__(self, flash: Path, *family: str) -> None:
         self.flash = flash
         self._end = SerialEnd()
         self.port = self._end.port
         self._process = subprocess.Popen(
-            [find_micropython(), "-X", "heapsize=2M", str(REPL)],
+            [find_micropython(), "-X", "heapsize=2M", str(REPL), *family],
             cwd=flash,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from microgpt_board.device import deploy, log, remote
-from microgpt_board.device.deploy import Found
+from microgpt_board.device.found import inspect
 from microgpt_board.device.ports import close_port, open_port
 from microgpt_board.device.remote import Changes, NoAnswer
 from microgpt_board.device.serial_lines import LineSplitter
@@ -25,6 +25,7 @@ from ugpt.dataset import Dataset
 
 from tests.support.commands import microgpt_board
 from tests.support.serial_board import MicroPythonBoard, SerialEnd
+from tests.tools.device.test_room import found
 
 OTHER_PROGRAM = "import time\nwhile True:\n    print('blink')\n    time.sleep(0.01)\n"
 LONG_RUN = {"steps": 1_000_000, "log_every": 1}
@@ -150,7 +151,8 @@ def test_a_model_too_large_for_the_board_is_refused_before_anything_is_copied(
     ):
         deploy.deploy(board, Source(names), tmp_path / "files", {"n_layer": 5})
     assert not board.copied and not (tmp_path / "files").exists()
-    board.found["heap"] = 4 << 20  # PSRAM
+    board.found["pieces"] = [4 << 20, *board.found["pieces"]]  # PSRAM
+    board.found["heap"] += (4 << 20) - 110_592  # with the largest
     deploy.deploy(board, Source(names), tmp_path / "files", {"n_layer": 5})
     assert "ugpt.json" in board.copied
 
@@ -206,7 +208,9 @@ def test_a_board_without_micropython(tool: type, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(remote, "FIRST_S", 2)
     monkeypatch.setattr(remote, "ANSWER_S", 0)
     end = SerialEnd()
-    with pytest.raises(ToolError, match="no MicroPython answers: press the board's EN button"):
+    with pytest.raises(
+        ToolError, match="no MicroPython answers: press the board's RESET or EN button"
+    ):
         tool(end.port).run("print()")
     end.close()
 
@@ -230,19 +234,6 @@ def test_ampy_knows_no_sockets(names: Path, tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "build").exists()
 
 
-def found(**facts: object) -> Found:
-    usual = {"mpy": 0, "machine": "", "heap": 0, "files": {}, "space": 10_000, "names": None}
-    return Found(**{**usual, **facts})
-
-
-def test_no_room(tmp_path: Path):
-    (tmp_path / "names.bin").write_bytes(b"x" * 10_001)
-    with pytest.raises(ToolError, match="the board has 10,000 bytes free, the files need 10,001"):
-        deploy.changes_for(tmp_path, found())
-    known = {"names.bin": "another"}
-    assert deploy.changes_for(tmp_path, found(files=known)) == Changes(["names.bin"], [])
-
-
 def test_what_starts_the_program_comes_last(tmp_path: Path):
     for name in ("boot.py", "main.py", "names.bin"):
         (tmp_path / name).write_text(name)
@@ -256,8 +247,8 @@ class Remembered:
         mpy = 6 | 3 << 8 | 10 << 10  # what an ESP32 says
         self.found = {
             "mpy": mpy,
-            "machine": "Generic ESP32 module with ESP32",
-            "heap": 166_000,
+            "heap": 166_592,
+            "pieces": [110_592, 14_336, 10_240, 3_584, 0, 0],
             "files": {},
             "space": 1_000_000,
             "names": names,
@@ -319,4 +310,4 @@ def test_the_hash_is_the_files(tmp_path: Path):
 
 def test_a_board_that_says_nothing():
     with pytest.raises(ToolError, match="gave no list of its files"):
-        deploy.inspect("Traceback\n")
+        inspect("Traceback\n")

@@ -220,7 +220,7 @@ def test_unplugged_and_back(tmp_path: Path, watch: Callable[..., Monitor]):
     it.wait_for("step:0 ")
     port.unlink()
     first.close()
-    it.wait_for(f"{port} is gone: plug the board in again; waiting for it")
+    it.wait_for(f"{port} is gone: waiting until the board has restarted, or is plugged in again")
     port.symlink_to(second.port)
     connect(it, second.write, "welcome")
     second.write(step(20))

@@ -1,27 +1,24 @@
 """Copy the program, as .mpy files, to a board that runs MicroPython; only changed files."""
 
 import hashlib
-import json
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import click
 from microgpt.boards import refusal
 from microgpt.system.terminal import printable
-from ugpt import app, checkpoint
+from ugpt import app
 from ugpt.board import PARTITION
-from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import HEADER_SIZE
 
 from microgpt_board.device import ports, remote
+from microgpt_board.device.found import INSPECT, NAMES, Found, inspect, merged, saved_run
 from microgpt_board.device.ports import port_option
 from microgpt_board.device.remote import (
     RESTART,
@@ -32,89 +29,18 @@ from microgpt_board.device.remote import (
     size_of,
     until_answer,
 )
+from microgpt_board.device.room import make_room, remarks_on
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, names_bin
 from microgpt_board.image import compile as build
 from microgpt_board.image.names_bin import Source, names_options
 from microgpt_board.image.sizes import (
-    SETTINGS,
     Settings,
     settings_for,
     sizes_of,
     sizes_options,
     write_settings,
 )
-
-NAMES = "names.bin"
-
-# Runs on the board: reports its files, and the names where ugpt.board finds them.
-INSPECT = f"""
-import gc, hashlib, json, os, sys
-from binascii import hexlify
-gc.collect()
-found = {{"mpy": getattr(sys.implementation, "_mpy", 0), "files": {{}}, "names": None}}
-found["machine"] = getattr(sys.implementation, "_machine", "")
-found["heap"] = gc.mem_free() + gc.mem_alloc()
-def read(name, size):
-    with open(name, "rb") as file:
-        return hexlify(file.read(size)).decode()
-def hash_file(name):
-    try:
-        with open(name, "rb") as file:
-            digest = hashlib.sha256()
-            while True:
-                data = file.read(1024)
-                if not data:
-                    break
-                digest.update(data)
-        found["files"][name] = hexlify(digest.digest()).decode()
-    except OSError:
-        pass
-for name in ("boot.py", "main.py", "{NAMES}", "{SETTINGS}"):
-    hash_file(name)
-if "{SETTINGS}" in found["files"]:
-    found["settings"] = read("{SETTINGS}", -1)
-for name in ("{OLDER}", "{NEWEST}"):
-    try:
-        found["saved"] = read(name, {checkpoint.HEADER_SIZE})
-    except OSError:
-        pass
-try:
-    for name in os.listdir("ugpt"):
-        hash_file("ugpt/" + name)
-except OSError:
-    found["new"] = True
-try:
-    from esp32 import Partition
-    for part in Partition.find(Partition.TYPE_DATA, label="{PARTITION}"):
-        header = bytearray({HEADER_SIZE})
-        part.readblocks(0, header, 0)
-        found["names"] = hexlify(header).decode()
-except ImportError:
-    pass
-space = os.statvfs("/")
-found["space"] = space[0] * space[3]
-print(json.dumps(found))
-"""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What is on the board: SHA-256 of each file, room in bytes, header of its names partition.
-
-    `machine` is what MicroPython says it runs on, `heap` the bytes of its heap. `settings` is its
-    ugpt.json, `saved` the header of its newest checkpoint; all bytes are in hex.
-    """
-
-    mpy: int
-    machine: str
-    heap: int
-    files: dict[str, str]
-    space: int
-    names: str | None
-    settings: str | None = None
-    saved: str | None = None
-    new: bool = False  # there is no folder ugpt
 
 
 class Connection(Protocol):
@@ -188,15 +114,6 @@ class Ampy:
 TOOLS: dict[str, Callable[[str], Connection]] = {"mpremote": Remote, "ampy": Ampy}
 
 
-def inspect(text: str) -> Found:
-    """Return what INSPECT printed; raise ToolError if it printed no list."""
-    for line in text.splitlines():
-        if line.startswith("{"):
-            with suppress(ValueError, TypeError, RecursionError):
-                return Found(**json.loads(line))
-    raise ToolError("the board gave no list of its files: press its EN button and try again")
-
-
 def changes_for(folder: Path, found: Found) -> Changes:
     """Return what makes the board's files those in `folder`; raise ToolError if they do not fit.
 
@@ -216,39 +133,7 @@ def changes_for(folder: Path, found: Found) -> Changes:
         for name in sorted(found.files)
         if name.startswith("ugpt/") and name.endswith((".py", ".mpy")) and name not in wanted
     ]
-    new = size_of(folder, [name for name in copy if name not in found.files])
-    if new > found.space:
-        raise ToolError(f"the board has {found.space:,} bytes free, the files need {new:,}")
-    return Changes(copy, remove)
-
-
-def merged(found: Found, given: Settings) -> Settings:
-    """Return the board's settings with those that are given put into them.
-
-    Raises ToolError if something is given and the board's ugpt.json is not a JSON object.
-    """
-    text = bytes.fromhex(found.settings) if found.settings else b"{}"
-    try:
-        settings = json.loads(text.decode("utf-8-sig"))
-        json.dumps(settings, allow_nan=False)  # no JSON has these, and no board would read them
-    except (ValueError, RecursionError):
-        settings = None
-    if isinstance(settings, dict):
-        return settings | given
-    if given:
-        raise ToolError(f"the board's {SETTINGS} is not a JSON object: correct or remove it first")
-    return {}
-
-
-def saved_run(found: Found) -> dict[str, float] | None:
-    """Return the header of the board's newest checkpoint; None if no run can have it."""
-    try:
-        magic, version, *values = struct.unpack(checkpoint.HEADER, bytes.fromhex(found.saved or ""))
-        header = dict(zip(checkpoint.FIELDS, values, strict=True))
-        checkpoint.sizes_of(header)
-    except (struct.error, ValueError):  # it is cut short or damaged
-        return None
-    return header if (magic, version) == (checkpoint.MAGIC, checkpoint.VERSION) else None
+    return Changes(copy, make_room(folder, found, copy, remove))
 
 
 def deploy(board: Connection, names: Source, folder: Path, given: Settings | None = None) -> str:
@@ -262,7 +147,7 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
         names = replace(names, block_size=settings["block_size"])  # as the board's model has it
     packed = names_bin.read(names)
     model = sizes_of(settings, packed.data, saved_run(found))
-    reason = refusal("this board", model, boards.memory_of(found.machine, found.heap))
+    reason = refusal("this board", model, boards.memory_of(found.heap, found.pieces, found.wide))
     if reason:
         raise ToolError(reason)
     shutil.rmtree(folder, ignore_errors=True)
@@ -283,7 +168,7 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
     if found.names and found.names != packed.data[:HEADER_SIZE].hex():
         another = f"its partition {PARTITION} holds another list than {names.path}"
         done += f"; {another}: make flash writes it"
-    return f"{said}\n{done}"
+    return "\n".join([said, done, *remarks_on(folder, found, changes, model)])
 
 
 @click.command("deploy")

@@ -25,7 +25,9 @@ FIRST_S = 120  # until the first output, and for each command of ampy
 SLOWEST_BYTES_A_SECOND = 500  # ampy sends 32 bytes at a time
 ANSWER_S = 60  # an emulated board on a busy computer takes that long to start
 CTRL_D_S = 0.2  # how often to look whether the virtual board has ended
-RESTART = "import machine; machine.reset()"
+# The pause: with a USB of its own, a board that resets at once takes back its answer.
+RESTART = "import machine, time; time.sleep_ms(100); machine.reset()"
+RESET_IT = "press the board's RESET or EN button, or unplug it and plug it in,"
 
 
 class NoAnswer(ToolError):
@@ -33,8 +35,8 @@ class NoAnswer(ToolError):
 
     def __init__(self) -> None:
         super().__init__(
-            "no MicroPython answers: press the board's EN button and try again, or put "
-            "MicroPython on it with make flash"
+            f"no MicroPython answers: {RESET_IT} and try again, or put MicroPython on it with "
+            "make flash"
         )
 
 
@@ -154,7 +156,7 @@ class Remote:
         if not in_time:
             if not self.reached:
                 raise NoAnswer
-            raise ToolError(f"the board was not done in {patience:.0f} s: press EN and try again")
+            raise ToolError(f"the board was not done in {patience:.0f} s: {RESET_IT} and try again")
         if process.returncode:
             error = failure("the board says", "".join(lines))
             self.reached = self.reached or not isinstance(error, NoAnswer)

@@ -56,7 +56,7 @@ def _lines(
             while True:
                 yield from splitter.feed(port.read(CHUNK))
         except (serial.SerialException, OSError):
-            tell(f"{name} is gone: plug the board in again; waiting for it")
+            tell(f"{name} is gone: waiting until the board has restarted, or is plugged in again")
         finally:
             close_port(port)
         name, port = _reopen(find)

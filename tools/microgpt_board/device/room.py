@@ -1,0 +1,84 @@
+"""The room in a board's flash: whether the program and its list fit, and what is left for a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ugpt import checkpoint
+from ugpt.checkpoint import NEWEST, OLDER
+from ugpt.dataset import ALIGNMENT, HEADER_SIZE
+from ugpt.layout import Sizes, parameter_count
+
+from microgpt_board.device.found import COPY, NAMES, Found
+from microgpt_board.device.remote import Changes
+from microgpt_board.errors import ToolError
+
+FOLDERS = 4  # blocks that LittleFS may need for its folders
+CHECKPOINTS = 3  # while one is written: it, the newest, and the one before
+
+
+def make_room(folder: Path, found: Found, copy: Sequence[str], remove: Sequence[str]) -> list[str]:
+    """Return which files to remove so that those to copy have room; raise ToolError if they cannot.
+
+    A file keeps its blocks until it is replaced. If the list of names has no room beside its old
+    version, that is removed first.
+    """
+    remove = list(remove)
+    room = found.space // found.block + sum(map(found.blocks_of, remove))
+    if any(name not in found.files for name in copy):
+        room -= FOLDERS
+    missing = 0
+    for name in copy:
+        need = found.blocks((folder / name).stat().st_size)
+        old = found.blocks_of(name)
+        if name == NAMES and need > room and old:
+            remove.append(name)
+            room, old = room + old, 0
+        missing = max(missing, need - room)
+        room += old - need
+    if missing > 0:
+        raise ToolError(no_room(folder, found, copy, missing))
+    return remove
+
+
+def no_room(folder: Path, found: Found, copy: Sequence[str], missing: int) -> str:
+    """Return that a board's file system lacks so many blocks, and what to do."""
+    said = [
+        f"the board's file system has {found.space:,} bytes free, and "
+        f"{missing * found.block:,} more are needed"
+    ]
+    size = (folder / NAMES).stat().st_size if NAMES in copy else 0
+    fits = found.bytes_in(found.blocks(size) - missing) // ALIGNMENT * ALIGNMENT
+    if fits > HEADER_SIZE:
+        said.append(f"a shorter list (NAMES=) fits, whose {NAMES} has {fits:,} bytes, not {size:,}")
+    copies = [name for name in found.sizes if name.startswith(COPY)]
+    if copies:
+        said.append(f"mip's {in_lib(found)}, and the board does not need them")
+    return "; ".join(said)
+
+
+def in_lib(found: Found) -> str:
+    """Return what mip has put into the board's lib, and how much of its flash that takes."""
+    names = {name.removeprefix(COPY).partition("/")[0] for name in found.sizes if COPY in name}
+    paths = " ".join(f":{COPY}{name}" for name in sorted(names))
+    taken = sum(found.sizes[name] for name in found.sizes if COPY in name)
+    return f"files take {taken:,} bytes (mpremote rm -r {paths} removes them)"
+
+
+def remarks_on(folder: Path, found: Found, changes: Changes, model: Sizes) -> list[str]:
+    """Return what a person should know of a board's flash once these changes are made."""
+    remarks = []
+    left = found.space // found.block + sum(map(found.blocks_of, changes.remove))
+    left += sum(map(found.blocks_of, (NEWEST, OLDER)))
+    for name in changes.copy:
+        left -= found.blocks((folder / name).stat().st_size)
+        left += found.blocks_of(name) if name not in changes.remove else 0
+    saved = found.blocks(checkpoint.HEADER_SIZE + 12 * parameter_count(model) + 4)
+    if left < CHECKPOINTS * saved:
+        remarks.append(
+            f"{left * found.block:,} bytes are left for checkpoints, which take "
+            f"{CHECKPOINTS * saved * found.block:,}: the board will train, and cannot save all of "
+            "its run; a shorter list (NAMES=) or a smaller model leaves room"
+        )
+    if any(name.startswith(COPY) for name in found.sizes):
+        remarks.append(f"the board's own program is this one now; mip's {in_lib(found)}")
+    return remarks
