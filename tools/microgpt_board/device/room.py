@@ -12,7 +12,9 @@ from microgpt_board.device.found import COPY, NAMES, Found
 from microgpt_board.device.remote import Changes
 from microgpt_board.errors import ToolError
 
-FOLDERS = 4  # blocks that LittleFS may need for its folders
+# A folder of LittleFS is pairs of blocks, which it keeps half empty; a file's entry has 40 bytes.
+FOLDER = 2  # blocks of a new one
+ENTRY = 160  # bytes for each new file
 CHECKPOINTS = 3  # while one is written: it, the newest, and the one before
 
 
@@ -24,8 +26,8 @@ def make_room(folder: Path, found: Found, copy: Sequence[str], remove: Sequence[
     """
     remove = list(remove)
     room = found.space // found.block + sum(map(found.blocks_of, remove))
-    if any(name not in found.files for name in copy):
-        room -= FOLDERS
+    new = sum(name not in found.files for name in copy)
+    room -= -(-new * ENTRY // found.block) + (FOLDER if new else 0)
     missing = 0
     for name in copy:
         need = found.blocks((folder / name).stat().st_size)
