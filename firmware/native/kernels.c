@@ -89,6 +89,25 @@ INLINE int opaque(int x) {
     return x;
 }
 
+#ifdef __ARM_FP
+
+/* A Cortex-M with a floating-point unit divides, and takes square roots, in one instruction. */
+
+INLINE float reciprocal(float x, const float *c) {
+    return c[ONE] / x;
+}
+
+INLINE float root(float x) {
+    __asm__("vsqrt.f32 %0, %0" : "+t"(x));
+    return x;
+}
+
+INLINE float rsqrt(float x, const float *c) {
+    return c[ONE] / root(x);
+}
+
+#else
+
 /* 1 / x for 1e-37 < x < 1e37, with a relative error of at most 2e-7. Subtracting the bits of x
  * from twice those of 1 negates the exponent: the first approximation, with an error of 5 %. A
  * step of Newton's method squares the error, and the next step, of third order, cubes it. The
@@ -114,6 +133,8 @@ INLINE float rsqrt16(float x, const float *c) {
 INLINE float rsqrt(float x, const float *c) {
     return rsqrt16(x, c) * c[SIXTEENTH];
 }
+
+#endif
 
 /* exp(x) for x <= 0: 2**k * exp(r) with |r| <= ln(2) / 2, and a polynomial for exp(r). */
 INLINE float exp_negative(float x, const float *c) {
@@ -149,6 +170,88 @@ INLINE float log_of(float x, const float *c) {
     return (float)k * c[LN2] + (s + s * z * p);
 }
 
+#ifdef __ARM_FP
+
+/* Loops over elements for a Cortex-M, in assembly: one of its instructions loads or stores four
+ * neighbours, and clang generates none of these. */
+
+/* `four` for each four of %[n] elements, then `one` for each of the rest. */
+#define LOOP(four, one)                                                                       \
+    "subs %[n], #4\n"                                                                         \
+    "blt 2f\n"                                                                                \
+    "1:\n"                                                                                    \
+    four                                                                                      \
+    "subs %[n], #4\n"                                                                         \
+    "bge 1b\n"                                                                                \
+    "2:\n"                                                                                    \
+    "adds %[n], #4\n"                                                                         \
+    "beq 4f\n"                                                                                \
+    "3:\n"                                                                                    \
+    one                                                                                       \
+    "subs %[n], #1\n"                                                                         \
+    "bne 3b\n"                                                                                \
+    "4:\n"
+
+/* The same for up to six arrays: elements of the first are in s0 to s3, of the second in s4 to s7,
+ * and so on. `load` and `store` are given how each list of registers ends, `op` the registers of
+ * one element. */
+#define LOOP_OVER(load, op, store)                                                            \
+    LOOP(load("-s3", "-s7", "-s11", "-s15", "-s19", "-s23")                                   \
+         op("s0", "s4", "s8", "s12", "s16", "s20")                                            \
+         op("s1", "s5", "s9", "s13", "s17", "s21")                                            \
+         op("s2", "s6", "s10", "s14", "s18", "s22")                                           \
+         op("s3", "s7", "s11", "s15", "s19", "s23")                                           \
+         store("-s3", "-s7", "-s11", "-s15", "-s19", "-s23"),                                 \
+         load("", "", "", "", "", "")                                                         \
+         op("s0", "s4", "s8", "s12", "s16", "s20")                                            \
+         store("", "", "", "", "", ""))
+
+#define TWO_ARRAYS "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "cc", "memory"
+#define FOUR_ARRAYS "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", TWO_ARRAYS
+#define SIX_ARRAYS "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", FOUR_ARRAYS
+
+#define LOAD_X(x, ...) "vldmia %[x]!, {s0" x "}\n"
+#define LOAD_X_Y(x, y, ...) LOAD_X(x) "vldmia %[y]!, {s4" y "}\n"
+#define STORE(x, ...) "vstmia %[out]!, {s0" x "}\n"
+#define NO_STORE(...)
+
+#define DOT(x, y, ...) "vfma.f32 %[sum], " x ", " y "\n"
+
+INLINE float dot(const float *a, const float *b, int count) {
+    float sum = 0;
+    __asm__ volatile(LOOP_OVER(LOAD_X_Y, DOT, NO_STORE)
+                     : [sum] "+t"(sum), [x] "+r"(a), [y] "+r"(b), [n] "+r"(count)
+                     :
+                     : TWO_ARRAYS);
+    return sum;
+}
+
+#define ADD(x, y, ...) "vadd.f32 " x ", " x ", " y "\n"
+
+/* out[i] = a[i] + b[i] */
+INLINE void add_all(float *out, const float *a, const float *b, int count) {
+    __asm__ volatile(LOOP_OVER(LOAD_X_Y, ADD, STORE)
+                     : [out] "+r"(out), [x] "+r"(a), [y] "+r"(b), [n] "+r"(count)
+                     :
+                     : TWO_ARRAYS);
+}
+
+#define SCALE(x, ...) "vmul.f32 " x ", " x ", %[factor]\n"
+
+/* out[i] = x[i] * factor */
+INLINE void scale_to(float *out, const float *x, float factor, int count) {
+    __asm__ volatile(LOOP_OVER(LOAD_X, SCALE, STORE)
+                     : [out] "+r"(out), [x] "+r"(x), [n] "+r"(count)
+                     : [factor] "t"(factor)
+                     : TWO_ARRAYS);
+}
+
+INLINE void scale_all(float *x, float factor, int count) {
+    scale_to(x, x, factor, count);
+}
+
+#else
+
 INLINE float dot(const float *a, const float *b, int count) {
     float sum = a[0] * b[0];
     for (int i = 1; i < count; i++) {
@@ -156,6 +259,14 @@ INLINE float dot(const float *a, const float *b, int count) {
     }
     return sum;
 }
+
+INLINE void scale_all(float *x, float factor, int count) {
+    for (int i = 0; i < count; i++) {
+        x[i] *= factor;
+    }
+}
+
+#endif
 
 INLINE float largest_of(const float *x, int count) {
     float largest = x[0];
@@ -179,12 +290,6 @@ INLINE float exp_all(float *p, const float *x, float largest, float factor, int 
     return total;
 }
 
-INLINE void scale_all(float *x, float factor, int count) {
-    for (int i = 0; i < count; i++) {
-        x[i] *= factor;
-    }
-}
-
 /* -------------------------------------------------------------------------- embedding */
 
 KERNEL(embed) {
@@ -194,9 +299,15 @@ KERNEL(embed) {
     int n = INT(4), width = INT(5);
     for (int t = 0; t < n; t++) {
         const float *row = wte + tokens[t] * width;
+#ifdef __ARM_FP
+        add_all(x, row, wpe, width);
+        x += width;
+        wpe += width;
+#else
         for (int i = 0; i < width; i++) {
             *x++ = *row++ + *wpe++;
         }
+#endif
     }
     return DONE;
 }
@@ -210,9 +321,13 @@ KERNEL(embed_backward) {
         int row = tokens[t] - first;
         if (row >= 0 && row < rows) {
             float *sum = dwte + row * width;
+#ifdef __ARM_FP
+            add_all(sum, sum, dx, width);
+#else
             for (int i = 0; i < width; i++) {
                 sum[i] += dx[i];
             }
+#endif
         }
         dx += width;
     }
@@ -230,12 +345,35 @@ KERNEL(rmsnorm) {
     for (int t = 0; t < n; t++) {
         float factor = rsqrt(dot(x, x, width) * per_width + c[EPS], c);
         scale[t] = factor;
+#ifdef __ARM_FP
+        scale_to(y, x, factor, width);
+        x += width;
+        y += width;
+#else
         for (int i = 0; i < width; i++) {
             *y++ = *x++ * factor;
         }
+#endif
     }
     return DONE;
 }
+
+#ifdef __ARM_FP
+
+#define LESS_MEAN(x, y, ...)                                                                  \
+    "vfms.f32 " x ", " y ", %[mean]\n"                                                        \
+    "vmul.f32 " x ", " x ", %[factor]\n"
+
+/* out[i] = factor * (x[i] - y[i] * mean) */
+INLINE void less_mean(float *out, const float *x, const float *y, float mean, float factor,
+                      int count) {
+    __asm__ volatile(LOOP_OVER(LOAD_X_Y, LESS_MEAN, STORE)
+                     : [out] "+r"(out), [x] "+r"(x), [y] "+r"(y), [n] "+r"(count)
+                     : [mean] "t"(mean), [factor] "t"(factor)
+                     : TWO_ARRAYS);
+}
+
+#endif
 
 KERNEL(rmsnorm_backward) {
     float *dx = FLOATS(0);
@@ -246,9 +384,16 @@ KERNEL(rmsnorm_backward) {
     for (int t = 0; t < n; t++) {
         float mean = dot(dy, y, width) * per_width;
         float factor = scale[t];
+#ifdef __ARM_FP
+        less_mean(dx, dy, y, mean, factor, width);
+        dx += width;
+        dy += width;
+        y += width;
+#else
         for (int i = 0; i < width; i++) {
             *dx++ = factor * (*dy++ - *y++ * mean);
         }
+#endif
     }
     return DONE;
 }
@@ -261,7 +406,13 @@ KERNEL(rmsnorm_backward) {
  * 1 column.
  */
 
+#ifndef __ARM_FP
 enum { ROWS = 4, COLUMNS = 3 };
+#define FEWER_THAN_A_TILE(rows, columns) (rows < ROWS) /* for there are tiles of one column */
+#endif
+
+/* For each operand, whether its elements are neighbours ALONG `depth`, or ACROSS rows or columns. */
+enum order { ALONG_ALONG, ALONG_ACROSS, ACROSS_ACROSS };
 
 #ifdef __XTENSA__
 
@@ -345,6 +496,133 @@ INLINE void tile_1(float *out, int out_row, const float *a, int a_row, int a_ste
         : "memory");
 }
 
+#elif defined(__ARM_FP)
+
+/* In assembly, too, since clang loads each element of an operand by itself. The 32 registers of a
+ * Cortex-M's floating-point unit hold a tile of 4 rows and 4 columns in s0 to s15, and two steps
+ * along `depth` of both operands in s16 to s31. One instruction loads the two steps of a row or
+ * column if they are neighbours in memory (ALONG), or else one step of all four (ACROSS). */
+
+enum { ROWS = 4, COLUMNS = 4 };
+#define FEWER_THAN_A_TILE(rows, columns) (rows < ROWS || columns < COLUMNS)
+
+#define ROW(sum0, sum1, sum2, sum3, a, b0, b1, b2, b3)                                        \
+    "vfma.f32 " sum0 ", " a ", " b0 "\n"                                                      \
+    "vfma.f32 " sum1 ", " a ", " b1 "\n"                                                      \
+    "vfma.f32 " sum2 ", " a ", " b2 "\n"                                                      \
+    "vfma.f32 " sum3 ", " a ", " b3 "\n"
+
+#define STEP(a, b) STEP_OF(a, b) /* with the four registers of each */
+#define STEP_OF(a0, a1, a2, a3, ...)                                                          \
+    ROW("s0", "s1", "s2", "s3", a0, __VA_ARGS__)                                              \
+    ROW("s4", "s5", "s6", "s7", a1, __VA_ARGS__)                                              \
+    ROW("s8", "s9", "s10", "s11", a2, __VA_ARGS__)                                            \
+    ROW("s12", "s13", "s14", "s15", a3, __VA_ARGS__)
+
+#define LOAD_A_ALONG                                                                          \
+    "vldmia %[a0]!, {s16, s17}\n"                                                             \
+    "vldmia %[a1]!, {s18, s19}\n"                                                             \
+    "vldmia %[a2]!, {s20, s21}\n"                                                             \
+    "vldmia %[a3]!, {s22, s23}\n"
+#define A0_ALONG "s16", "s18", "s20", "s22"
+#define A1_ALONG "s17", "s19", "s21", "s23"
+#define LAST_A_ALONG                                                                          \
+    "vldr s16, [%[a0]]\n"                                                                     \
+    "vldr s18, [%[a1]]\n"                                                                     \
+    "vldr s20, [%[a2]]\n"                                                                     \
+    "vldr s22, [%[a3]]\n"
+
+#define LOAD_A_ACROSS                                                                         \
+    "vldmia %[a0], {s16-s19}\n"                                                               \
+    "add %[a0], %[a_step]\n"                                                                  \
+    "vldmia %[a0], {s20-s23}\n"                                                               \
+    "add %[a0], %[a_step]\n"
+#define A0_ACROSS "s16", "s17", "s18", "s19"
+#define A1_ACROSS "s20", "s21", "s22", "s23"
+#define LAST_A_ACROSS "vldmia %[a0], {s16-s19}\n"
+
+#define LOAD_B_ALONG                                                                          \
+    "vldmia %[b0]!, {s24, s25}\n"                                                             \
+    "vldmia %[b1]!, {s26, s27}\n"                                                             \
+    "vldmia %[b2]!, {s28, s29}\n"                                                             \
+    "vldmia %[b3]!, {s30, s31}\n"
+#define B0_ALONG "s24", "s26", "s28", "s30"
+#define B1_ALONG "s25", "s27", "s29", "s31"
+#define LAST_B_ALONG                                                                          \
+    "vldr s24, [%[b0]]\n"                                                                     \
+    "vldr s26, [%[b1]]\n"                                                                     \
+    "vldr s28, [%[b2]]\n"                                                                     \
+    "vldr s30, [%[b3]]\n"
+
+#define LOAD_B_ACROSS                                                                         \
+    "vldmia %[b0], {s24-s27}\n"                                                               \
+    "add %[b0], %[b_step]\n"                                                                  \
+    "vldmia %[b0], {s28-s31}\n"                                                               \
+    "add %[b0], %[b_step]\n"
+#define B0_ACROSS "s24", "s25", "s26", "s27"
+#define B1_ACROSS "s28", "s29", "s30", "s31"
+#define LAST_B_ACROSS "vldmia %[b0], {s24-s27}\n"
+
+#define TILE(a, b)                                                                            \
+    "vmov d0, %[n], %[n]\n"                                                                   \
+    "vmov d1, %[n], %[n]\n"                                                                   \
+    "vmov d2, %[n], %[n]\n"                                                                   \
+    "vmov d3, %[n], %[n]\n"                                                                   \
+    "vmov d4, %[n], %[n]\n"                                                                   \
+    "vmov d5, %[n], %[n]\n"                                                                   \
+    "vmov d6, %[n], %[n]\n"                                                                   \
+    "vmov d7, %[n], %[n]\n"                                                                   \
+    "lsrs %[n], %[depth], #1\n"                                                               \
+    "beq 2f\n"                                                                                \
+    "1:\n"                                                                                    \
+    LOAD_A_##a LOAD_B_##b STEP(A0_##a, B0_##b) STEP(A1_##a, B1_##b)                           \
+    "subs %[n], #1\n"                                                                         \
+    "bne 1b\n"                                                                                \
+    "2:\n"                                                                                    \
+    "lsrs %[n], %[depth], #1\n"                                                               \
+    "bcc 3f\n"                                                                                \
+    LAST_A_##a LAST_B_##b STEP(A0_##a, B0_##b)                                                \
+    "3:\n"                                                                                    \
+    "vstmia %[out], {s0-s3}\n"                                                                \
+    "add %[out], %[out_row]\n"                                                                \
+    "vstmia %[out], {s4-s7}\n"                                                                \
+    "add %[out], %[out_row]\n"                                                                \
+    "vstmia %[out], {s8-s11}\n"                                                               \
+    "add %[out], %[out_row]\n"                                                                \
+    "vstmia %[out], {s12-s15}\n"
+
+#define ALL_REGISTERS                                                                         \
+    "s24", "s25", "s26", "s27", "s28", "s29", "s30", "s31", SIX_ARRAYS
+
+/* Which of the strides is 1 is known where this is inlined, so that one of the three remains. */
+INLINE void tile_4(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
+                   int b_step, int b_column, int depth, enum order order) {
+    const float *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
+    const float *b1 = b + b_column, *b2 = b1 + b_column, *b3 = b2 + b_column;
+    int n = 0;
+    if (order == ALONG_ALONG) {
+        __asm__ volatile(TILE(ALONG, ALONG)
+                         : [n] "+r"(n), [out] "+r"(out), [a0] "+r"(a), [a1] "+r"(a1),
+                           [a2] "+r"(a2), [a3] "+r"(a3), [b0] "+r"(b), [b1] "+r"(b1),
+                           [b2] "+r"(b2), [b3] "+r"(b3)
+                         : [depth] "r"(depth), [out_row] "r"(out_row * 4)
+                         : ALL_REGISTERS);
+    } else if (order == ALONG_ACROSS) {
+        __asm__ volatile(TILE(ALONG, ACROSS)
+                         : [n] "+r"(n), [out] "+r"(out), [a0] "+r"(a), [a1] "+r"(a1),
+                           [a2] "+r"(a2), [a3] "+r"(a3), [b0] "+r"(b)
+                         : [depth] "r"(depth), [out_row] "r"(out_row * 4),
+                           [b_step] "r"(b_step * 4)
+                         : ALL_REGISTERS);
+    } else {
+        __asm__ volatile(TILE(ACROSS, ACROSS)
+                         : [n] "+r"(n), [out] "+r"(out), [a0] "+r"(a), [b0] "+r"(b)
+                         : [depth] "r"(depth), [out_row] "r"(out_row * 4),
+                           [a_step] "r"(a_step * 4), [b_step] "r"(b_step * 4)
+                         : ALL_REGISTERS);
+    }
+}
+
 #else
 
 INLINE void tile(float *out, int out_row, const float *a, int a_row, int a_step, const float *b,
@@ -384,11 +662,17 @@ INLINE void tile_1(float *out, int out_row, const float *a, int a_row, int a_ste
  * If rows is not a multiple of 4, the last tile computes some rows of the one before it again.
  * Fewer than 4 rows are computed element by element. */
 INLINE void matmul(float *out, const float *a, int a_row, int a_step, const float *b, int b_step,
-                   int b_column, int rows, int columns, int depth) {
-    if (rows < ROWS) {
+                   int b_column, int rows, int columns, int depth, enum order order) {
+    if (FEWER_THAN_A_TILE(rows, columns)) {
         for (int r = 0; r < rows; r++) {
             for (int k = 0; k < columns; k++) {
                 const float *x = a + r * a_row, *y = b + k * b_column;
+#ifdef __ARM_FP
+                if (order == ALONG_ALONG) { /* as when a document is generated */
+                    *out++ = dot(x, y, depth);
+                    continue;
+                }
+#endif
                 float sum = *x * *y;
                 for (int d = 1; d < depth; d++) {
                     x += a_step;
@@ -405,13 +689,24 @@ INLINE void matmul(float *out, const float *a, int a_row, int a_step, const floa
             r = rows - ROWS;
         }
         const float *tile_a = a + r * a_row, *tile_b = b;
-        float *tile_out = out + r * columns, *end = tile_out + columns;
+        float *tile_out = out + r * columns;
+#ifdef __ARM_FP
+        for (int k = 0; k < columns; k += COLUMNS) {
+            if (k > columns - COLUMNS) {
+                k = columns - COLUMNS;
+            }
+            tile_4(tile_out + k, columns, tile_a, a_row, a_step, tile_b + k * b_column, b_step,
+                   b_column, depth, order);
+        }
+#else
+        float *end = tile_out + columns;
         for (; end - tile_out >= COLUMNS; tile_out += COLUMNS, tile_b += COLUMNS * b_column) {
             tile_3(tile_out, columns, tile_a, a_row, a_step, tile_b, b_step, b_column, depth);
         }
         for (; tile_out < end; tile_out++, tile_b += b_column) {
             tile_1(tile_out, columns, tile_a, a_row, a_step, tile_b, b_step, depth);
         }
+#endif
     }
 }
 
@@ -419,7 +714,7 @@ KERNEL(linear) {
     float *y = FLOATS(0);
     const float *w = FLOATS(1), *x = FLOATS(2);
     int n = INT(3), n_out = INT(4), n_in = INT(5);
-    matmul(y, x, n_in, 1, w, 1, n_in, n, n_out, n_in);
+    matmul(y, x, n_in, 1, w, 1, n_in, n, n_out, n_in, ALONG_ALONG);
     return DONE;
 }
 
@@ -427,7 +722,7 @@ KERNEL(linear_backward_x) {
     float *dx = FLOATS(0);
     const float *w = FLOATS(1), *dy = FLOATS(2);
     int n = INT(3), n_out = INT(4), n_in = INT(5);
-    matmul(dx, dy, n_out, 1, w, n_in, 1, n, n_in, n_out);
+    matmul(dx, dy, n_out, 1, w, n_in, 1, n, n_in, n_out, ALONG_ACROSS);
     return DONE;
 }
 
@@ -435,7 +730,7 @@ KERNEL(linear_backward_w) {
     float *dw = FLOATS(0);
     const float *dy = FLOATS(1), *x = FLOATS(2);
     int n = INT(3), n_out = INT(4), n_in = INT(5), first = INT(6), rows = INT(7);
-    matmul(dw, dy + first, 1, n_out, x, n_in, 1, rows, n_in, n);
+    matmul(dw, dy + first, 1, n_out, x, n_in, 1, rows, n_in, n, ACROSS_ACROSS);
     return DONE;
 }
 
@@ -444,9 +739,20 @@ KERNEL(linear_backward_w) {
 KERNEL(clear) {
     float *x = FLOATS(0);
     int end = INT(2);
+#ifdef __ARM_FP
+    int begin = INT(1), n = end - begin;
+    x += begin;
+    __asm__ volatile("vmov d0, %[zero], %[zero]\n"
+                     "vmov d1, %[zero], %[zero]\n"
+                     LOOP("vstmia %[x]!, {s0-s3}\n", "vstmia %[x]!, {s0}\n")
+                     : [x] "+r"(x), [n] "+r"(n)
+                     : [zero] "r"(0)
+                     : TWO_ARRAYS);
+#else
     for (int i = INT(1); i < end; i++) {
         store_zero(x + i);
     }
+#endif
     return DONE;
 }
 
@@ -454,9 +760,13 @@ KERNEL(add) {
     float *y = FLOATS(0);
     const float *a = FLOATS(1), *b = FLOATS(2);
     int count = INT(3);
+#ifdef __ARM_FP
+    add_all(y, a, b, count);
+#else
     for (int i = 0; i < count; i++) {
         y[i] = a[i] + b[i];
     }
+#endif
     return DONE;
 }
 
@@ -464,25 +774,113 @@ KERNEL(add) {
 KERNEL(relu) {
     int32_t *x = (int32_t *)FLOATS(0);
     int count = INT(1);
+#ifdef __ARM_FP
+    __asm__ volatile(LOOP("ldmia %[x], {r0-r3}\n"
+                          "bic r0, r0, r0, asr #31\n"
+                          "bic r1, r1, r1, asr #31\n"
+                          "bic r2, r2, r2, asr #31\n"
+                          "bic r3, r3, r3, asr #31\n"
+                          "stmia %[x]!, {r0-r3}\n",
+                          "ldr r0, [%[x]]\n"
+                          "bic r0, r0, r0, asr #31\n"
+                          "str r0, [%[x]], #4\n")
+                     : [x] "+r"(x), [n] "+r"(count)
+                     :
+                     : "r0", "r1", "r2", "r3", "cc", "memory");
+#else
     for (int i = 0; i < count; i++) {
         x[i] = x[i] > 0 ? x[i] : 0;
     }
+#endif
     return DONE;
 }
+
+#define CLEAR_IF_NOT_ABOVE_0(y, offset)                                                       \
+    "cmp " y ", #0\n"                                                                         \
+    "it le\n"                                                                                 \
+    "strle %[zero], [%[dx], " offset "]\n"
 
 KERNEL(relu_backward) {
     float *dx = FLOATS(0);
     const int32_t *y = (const int32_t *)FLOATS(1);
     int count = INT(2);
+#ifdef __ARM_FP
+    __asm__ volatile(LOOP("ldmia %[y]!, {r0-r3}\n"
+                          CLEAR_IF_NOT_ABOVE_0("r0", "#0")
+                          CLEAR_IF_NOT_ABOVE_0("r1", "#4")
+                          CLEAR_IF_NOT_ABOVE_0("r2", "#8")
+                          CLEAR_IF_NOT_ABOVE_0("r3", "#12")
+                          "adds %[dx], #16\n",
+                          "ldr r0, [%[y]], #4\n"
+                          CLEAR_IF_NOT_ABOVE_0("r0", "#0")
+                          "adds %[dx], #4\n")
+                     : [dx] "+r"(dx), [y] "+r"(y), [n] "+r"(count)
+                     : [zero] "r"(0)
+                     : "r0", "r1", "r2", "r3", "cc", "memory");
+#else
     for (int i = 0; i < count; i++) {
         if (y[i] <= 0) {
             store_zero(dx + i);
         }
     }
+#endif
     return DONE;
 }
 
 /* -------------------------------------------------------------------------- attention */
+
+#ifdef __ARM_FP
+
+/* out[j] = sum over s < count of weights[s] * v[s * row + j], for four j */
+INLINE void weighted_sum_of_4(float *out, const float *weights, const float *v, int row,
+                              int count) {
+    __asm__ volatile("vmov d0, %[zero], %[zero]\n"
+                     "vmov d1, %[zero], %[zero]\n"
+                     "1:\n"
+                     "vldmia %[weights]!, {s8}\n"
+                     "vldmia %[v], {s4-s7}\n"
+                     "add %[v], %[row]\n"
+                     "vfma.f32 s0, s8, s4\n"
+                     "vfma.f32 s1, s8, s5\n"
+                     "vfma.f32 s2, s8, s6\n"
+                     "vfma.f32 s3, s8, s7\n"
+                     "subs %[n], #1\n"
+                     "bne 1b\n"
+                     "vstmia %[out], {s0-s3}\n"
+                     : [weights] "+r"(weights), [v] "+r"(v), [n] "+r"(count)
+                     : [out] "r"(out), [row] "r"(row * 4), [zero] "r"(0)
+                     : FOUR_ARRAYS);
+}
+
+#define LOAD_6(x, y, z, u, v, w)                                                              \
+    "vldmia %[dq], {s0" x "}\n"                                                               \
+    "vldmia %[dk], {s4" y "}\n"                                                               \
+    "vldmia %[dv], {s8" z "}\n"                                                               \
+    "vldmia %[k]!, {s12" u "}\n"                                                              \
+    "vldmia %[q]!, {s16" v "}\n"                                                              \
+    "vldmia %[d_o]!, {s20" w "}\n"
+
+#define ATTEND_BACKWARD(dq, dk, dv, k, q, d_o)                                                \
+    "vfma.f32 " dq ", " k ", %[dscore]\n"                                                     \
+    "vfma.f32 " dk ", " q ", %[dscore]\n"                                                     \
+    "vfma.f32 " dv ", " d_o ", %[weight]\n"
+
+#define STORE_3(x, y, z, ...)                                                                 \
+    "vstmia %[dq]!, {s0" x "}\n"                                                              \
+    "vstmia %[dk]!, {s4" y "}\n"                                                              \
+    "vstmia %[dv]!, {s8" z "}\n"
+
+/* dq[j] += dscore * k[j], dk[j] += dscore * q[j], dv[j] += weight * d_o[j] */
+INLINE void attend_backward(float *dq, float *dk, float *dv, const float *k, const float *q,
+                            const float *d_o, float dscore, float weight, int count) {
+    __asm__ volatile(LOOP_OVER(LOAD_6, ATTEND_BACKWARD, STORE_3)
+                     : [dq] "+r"(dq), [dk] "+r"(dk), [dv] "+r"(dv), [k] "+r"(k), [q] "+r"(q),
+                       [d_o] "+r"(d_o), [n] "+r"(count)
+                     : [dscore] "t"(dscore), [weight] "t"(weight)
+                     : SIX_ARRAYS);
+}
+
+#endif
 
 KERNEL(attention) {
     float *out = FLOATS(0), *p = FLOATS(1);
@@ -504,7 +902,13 @@ KERNEL(attention) {
             }
             float total = exp_all(weights, weights, largest_of(weights, count), c[ONE], count, c);
             scale_all(weights, reciprocal(total, c), count);
-            for (int j = 0; j < head_dim; j++) {
+            int j = 0;
+#ifdef __ARM_FP
+            for (; j <= head_dim - 4; j += 4) {
+                weighted_sum_of_4(o + j, weights, v + j, row, count);
+            }
+#endif
+            for (; j < head_dim; j++) {
                 const float *value = v + j;
                 float sum = weights[0] * *value;
                 for (int s = 1; s < count; s++) {
@@ -543,11 +947,15 @@ KERNEL(attention_backward) {
                 float *dv = dk + width;
                 float weight = weights[s];
                 float dscore = weight * (dot(d_o, v, head_dim) - inner) * scale;
+#ifdef __ARM_FP
+                attend_backward(dq, dk, dv, k, q, d_o, dscore, weight, head_dim);
+#else
                 for (int j = 0; j < head_dim; j++) {
                     dq[j] += dscore * k[j];
                     dk[j] += dscore * q[j];
                     dv[j] += weight * d_o[j];
                 }
+#endif
                 k += row;
                 dk += row;
             }
@@ -593,8 +1001,7 @@ KERNEL(softmax) {
 /* What is the same for all parameters. */
 struct update {
     float beta1, gain1, beta2, gain2;
-    float rate; /* 16 times the rate, because of rsqrt16 */
-    float eps;  /* 16 times eps */
+    float rate, eps; /* 16 times what they are, because of rsqrt16; not so on a Cortex-M */
 };
 
 #ifdef __XTENSA__
@@ -667,6 +1074,41 @@ INLINE void update_all(float *params, const float *grads, float *m, float *v, in
         : "memory");
 }
 
+#elif defined(__ARM_FP)
+
+#define LOAD_4(x, y, z, u, ...)                                                               \
+    "vldmia %[grads]!, {s0" x "}\n"                                                           \
+    "vldmia %[m], {s4" y "}\n"                                                                \
+    "vldmia %[v], {s8" z "}\n"                                                                \
+    "vldmia %[params], {s12" u "}\n"
+
+#define UPDATE(g, m, v, param, ...)                                                           \
+    "vmul.f32 " m ", " m ", %[beta1]\n"                                                       \
+    "vmul.f32 " v ", " v ", %[beta2]\n"                                                       \
+    "vfma.f32 " m ", " g ", %[gain1]\n"                                                       \
+    "vmul.f32 " g ", " g ", " g "\n"                                                          \
+    "vfma.f32 " v ", " g ", %[gain2]\n"                                                       \
+    "vsqrt.f32 " g ", " v "\n"                                                                \
+    "vadd.f32 " g ", " g ", %[eps]\n"                                                         \
+    "vdiv.f32 " g ", " m ", " g "\n"                                                          \
+    "vfms.f32 " param ", " g ", %[rate]\n"
+
+#define STORE_UPDATE(x, y, z, u, ...)                                                            \
+    "vstmia %[m]!, {s4" y "}\n"                                                               \
+    "vstmia %[v]!, {s8" z "}\n"                                                               \
+    "vstmia %[params]!, {s12" u "}\n"
+
+/* The loop of the #else branch below, in 45 instructions for four parameters. */
+INLINE void update_all(float *params, const float *grads, float *m, float *v, int count,
+                       const struct update *u, const float *c) {
+    __asm__ volatile(LOOP_OVER(LOAD_4, UPDATE, STORE_UPDATE)
+                     : [params] "+r"(params), [grads] "+r"(grads), [m] "+r"(m), [v] "+r"(v),
+                       [n] "+r"(count)
+                     : [beta1] "t"(u->beta1), [gain1] "t"(u->gain1), [beta2] "t"(u->beta2),
+                       [gain2] "t"(u->gain2), [rate] "t"(u->rate), [eps] "t"(u->eps)
+                     : FOUR_ARRAYS);
+}
+
 #else
 
 INLINE void update_all(float *params, const float *grads, float *m, float *v, int count,
@@ -692,7 +1134,11 @@ KERNEL(adam) {
     /* Both bias corrections are moved out of the loop: with v_hat = v / unbias2,
      * m_hat / (sqrt(v_hat) + eps) is m_hat * sqrt(unbias2) / (sqrt(v) + eps * sqrt(unbias2)). */
     float unbias2 = c[ONE] - k[POWER2];
+#ifdef __ARM_FP
+    float root16 = root(unbias2);
+#else
     float root16 = unbias2 * rsqrt16(unbias2, c);
+#endif
     struct update u = {
         .beta1 = k[BETA1],
         .gain1 = k[GAIN1],
