@@ -127,6 +127,9 @@ bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xten
 kernels: $(READY) ## compile the native kernels of boards and browsers again, after a change to kernels.c
 	@$(BIN)/microgpt-board kernels
 
+package: $(READY) ## make package.json and firmware/mip, which mip installs, after a change to firmware/
+	@$(BIN)/microgpt-board package
+
 names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 	@$(BIN)/python tools/names_makemore.py data/names-makemore.txt
 
@@ -134,4 +137,4 @@ clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build
 
 .PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \
-	reset-training site site-serve tour lint check test bench bench-kernels kernels names-makemore clean
+	reset-training site site-serve tour lint check test bench bench-kernels kernels package names-makemore clean

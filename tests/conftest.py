@@ -55,6 +55,7 @@ MARKS = {
         "tools/device/test_transfer.py",
         "tools/device/test_virtual.py",
         "tools/device/test_weights.py",
+        "tools/image/test_mip.py",
         "tools/proof/test_replay.py",
         "tools/proof/test_replay_sizes.py",
     ),

@@ -6,8 +6,11 @@ needs when it is called. (No module may have the name of one of them: importing 
 replace the function.)
 """
 
+try:
+    from .version import __version__  # noqa: F401 - the last module that is installed
+except ImportError:
+    raise ImportError("ugpt is incomplete: install it again")
 from . import board
-from .version import __version__  # noqa: F401
 
 board.collect_every(board.WHILE_LOADING)
 

@@ -31,6 +31,7 @@ ARCHITECTURE = getattr(sys.implementation, "_mpy", 0) >> 10 & 0xF
 KERNELS = {2: "x64", 7: "armv7emsp", 8: "armv7emsp", 10: "xtensawin"}  # armv7emdp runs both
 WITHOUT_FPU = (3, 4, 5, 6, 9, 11)  # armv6, armv6m, armv7m, armv7em, xtensa, rv32imc
 PARTITION = "names"
+NAMES = "names.bin"
 WHILE_LOADING = 4096  # bytes, for `collect_every` while modules are loaded
 
 
@@ -206,7 +207,8 @@ class _Partition:
 def open_names():
     """Return the source of the documents: the partition, or else the file names.bin.
 
-    Raises OSError if there is neither.
+    One in ROOT is the person's own; the other is beside the package, as mip puts it there. Raises
+    OSError if there is none.
     """
     if NAME == "esp32":
         from esp32 import Partition
@@ -214,4 +216,7 @@ def open_names():
         found = Partition.find(Partition.TYPE_DATA, label=PARTITION)
         if found:
             return _Partition(found[0])
-    return _File(ROOT + "names.bin")
+    try:
+        return _File(ROOT + NAMES)
+    except OSError:
+        return _File(__file__.rpartition("ugpt/")[0] + NAMES)

@@ -50,8 +50,8 @@ class Dataset:
             raise DatasetError("%s holds no names: write it again" % source.name)
         if version != VERSION:
             raise DatasetError(
-                "%s has format version %d, this program reads version %d: make flash or make deploy"
-                " writes it again" % (source.name, version, VERSION)
+                "%s has format version %d, this program reads version %d: make flash, make deploy"
+                " or mip writes it again" % (source.name, version, VERSION)
             )
         if self.count < 1:
             raise DatasetError("%s is empty: it needs at least one name" % source.name)
@@ -132,8 +132,8 @@ def open_dataset():
         source = board.open_names()
     except OSError:
         raise DatasetError(
-            "no names: neither a partition %s nor names.bin; make flash or make deploy writes them"
-            % board.PARTITION
+            "no names: neither a partition %s nor names.bin; make flash, make deploy or mip writes"
+            " them" % board.PARTITION
         )
     dataset = Dataset(source)
     dataset.check()

@@ -77,7 +77,7 @@ def _facts(there):
         facts["data"] = dataset.count
         facts["data_crc"] = dataset.crc
     except OSError:
-        facts["error"] = "the board has no names: make flash or make deploy writes them"
+        facts["error"] = "the board has no names: make flash, make deploy or mip writes them"
     except DatasetError as error:
         facts["error"] = str(error)
     space = os.statvfs(board.ROOT or ".")

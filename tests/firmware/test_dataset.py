@@ -122,8 +122,8 @@ def test_a_header_that_is_not_ours_is_refused():
 def test_an_older_version_is_refused_with_what_to_do():
     header = struct.pack("<8sIIII8x", b"UGPTNAME", 1, 1, 16, 0)
     assert message(header + bytes(16)) == (
-        "test has format version 1, this program reads version 2: make flash or make deploy writes"
-        " it again"
+        "test has format version 1, this program reads version 2: make flash, make deploy or mip"
+        " writes it again"
     )
 
 

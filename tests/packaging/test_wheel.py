@@ -132,12 +132,13 @@ def test_it_runs_on_other_processors(
     assert run(*words, cwd=tmp_path, OPENBLAS_CORETYPE=processor) == f"{isa}\n"
 
 
-def test_without_a_checkout_there_is_no_site_to_build(commands: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["site", "package"])
+def test_what_is_built_of_a_checkout(commands: Path, tmp_path: Path, verb: str) -> None:
     result = subprocess.run(
-        [commands / "microgpt-board", "site"], cwd=tmp_path, capture_output=True, text=True
+        [commands / "microgpt-board", verb], cwd=tmp_path, capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert "run make site in a checkout" in result.stderr
+    assert f"run make {verb} in a checkout" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

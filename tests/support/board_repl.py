@@ -1,12 +1,14 @@
 """Runs in MicroPython: the life of a board at its serial port, with the current folder as flash.
 
 Without arguments the board's program takes it for the virtual board. With sys.platform and the
-place of the file system as arguments ("pyboard /flash") it is a board of that family.
+place of the file system as arguments ("pyboard /flash") it is a board of that family; a file as a
+third one is its flash, a LittleFS.
 
 Boots like a board (boot.py, main.py), then offers MicroPython's prompt and its raw mode, as
 https://docs.micropython.org/en/latest/reference/repl.html has it.
 """
 
+import gc
 import os
 import select
 import sys
@@ -71,13 +73,42 @@ class Files:
         vfs.VfsPosix().rename(here + old, here + new)
 
 
+class Flash:
+    """The bytes of a file, in blocks as LittleFS needs them."""
+
+    BLOCK = 4096
+
+    def __init__(self, path):
+        self.file = open(path, "r+b")  # noqa: SIM115 - stays open
+        self.blocks = self.file.seek(0, 2) // self.BLOCK
+
+    def readblocks(self, block, buffer, offset=0):
+        self.file.seek(block * self.BLOCK + offset)
+        self.file.readinto(buffer)
+
+    def writeblocks(self, block, buffer, offset=0):
+        self.file.seek(block * self.BLOCK + offset)
+        self.file.write(buffer)
+
+    def ioctl(self, operation, block):
+        if operation == 4:
+            return self.blocks
+        if operation == 5:
+            return self.BLOCK
+        if operation == 6:
+            self.writeblocks(block, b"\xff" * self.BLOCK)
+        return 0
+
+
+flash = None
 keys = select.poll()
 keys.register(sys.stdin, select.POLLIN)
 sys.path[:] = ["", ".frozen", "/lib"]  # as on a board
 if sys.argv[1:]:
-    platform, root = sys.argv[1:]
+    platform, root, *image = sys.argv[1:]
     sys.modules["sys"] = Sys(platform)
-    files = Files(os.getcwd())
+    flash = Flash(*image) if image else None
+    files = vfs.VfsLfs2(flash) if flash else Files(os.getcwd())
     vfs.umount("/")
     vfs.mount(files, root)
     os.chdir(root)
@@ -118,6 +149,11 @@ def start(*programs):
     for name in list(sys.modules):
         if name.startswith("ugpt"):
             del sys.modules[name]
+    gc.collect()  # closes files
+    if flash:
+        vfs.umount(root)
+        vfs.mount(vfs.VfsLfs2(flash), root)
+        os.chdir(root)
     for program in programs:
         try:
             with open(program) as file:

@@ -52,17 +52,19 @@ class SerialEnd:
 class MicroPythonBoard:
     """A board that runs MicroPython: the computer's own, behind a pseudo-terminal.
 
-    Its flash is a folder. Ctrl-C interrupts our program, which looks for it between two steps.
-    `family`: sys.platform and the place of the file system of another board than the virtual one.
+    Its flash is a folder, or with `family` a file with a LittleFS. Ctrl-C interrupts our program,
+    which looks for it between two steps. `family`: sys.platform and the place of the file system of
+    another board than the virtual one.
     """
 
     def __init__(self, flash: Path, *family: str) -> None:
         self.flash = flash
+        image = [str(flash)] if flash.is_file() else []
         self._end = SerialEnd()
         self.port = self._end.port
         self._process = subprocess.Popen(
-            [find_micropython(), "-X", "heapsize=2M", str(REPL), *family],
-            cwd=flash,
+            [find_micropython(), "-X", "heapsize=2M", str(REPL), *family, *image],
+            cwd=flash.parent if image else flash,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -29,6 +29,7 @@ VERBS = {  # name: (module, first line of help)
     "site": ("site.build", "Build the site in the browser as the folder TARGET."),
     "site-serve": ("site.serve", "Serve a built site at http://127.0.0.1."),
     "kernels": ("image.native", "Compile the native kernels, as an .mpy or a .wasm."),
+    "package": ("image.package", "Make the package that mip installs: package.json, firmware/mip."),
     "bench": ("proof.bench", "Time a training step: engines, virtual board."),
     "bench-kernels": ("proof.bench_kernels", "Count the instructions of each kernel in a step."),
 }
