@@ -7,7 +7,11 @@
  *
  *   - helpers are INLINE;
  *   - float constants come from `c`, the array in ugpt/coefficients.py, indexed by the enum below;
- *   - division, square root, exp and log are computed here: on the ESP32 a division is a call.
+ *   - exp and log are computed here, and also division and square root, unless they are
+ *     instructions: on the ESP32 a division is a call.
+ *
+ * Of most loops there are two: in C, and where a compiler's code is far from good code, in assembly,
+ * for Xtensa (__XTENSA__) and for a Cortex-M with a floating-point unit (__ARM_FP).
  *
  * `microgpt-board kernels` refuses machine code with relocations.
  */
@@ -144,12 +148,26 @@ INLINE float exp_negative(float x, const float *c) {
     int k = (int)(x * c[LOG2_E] - c[HALF]);
     float n = (float)k;
     float r = (x - n * c[LN2_HIGH]) - n * c[LN2_LOW];
+#ifdef __ARM_FP
+    float p; /* as in the #else branch; all five coefficients are loaded at once */
+    __asm__("vldmia %[coefficients], {s0-s4}\n"
+            "vfma.f32 s3, s4, %[r]\n"
+            "vfma.f32 s2, s3, %[r]\n"
+            "vfma.f32 s1, s2, %[r]\n"
+            "vfma.f32 s0, s1, %[r]\n"
+            "vmul.f32 %[p], s0, %[r]\n"
+            : [p] "=t"(p)
+            : [coefficients] "r"(c + EXP2), [r] "t"(r)
+            : "s0", "s1", "s2", "s3", "s4");
+    p = p * r + r + c[ONE];
+#else
     float p = c[EXP6];
     p = p * r + c[EXP5];
     p = p * r + c[EXP4];
     p = p * r + c[EXP3];
     p = p * r + c[EXP2];
     p = p * r * r + r + c[ONE];
+#endif
     k = opaque(k + 127); /* with an exponent of 0 or less, a denormal, the result is 0 */
     return p * of_bits((uint32_t)(k > 0 ? k : 0) << 23);
 }
@@ -218,12 +236,28 @@ INLINE float log_of(float x, const float *c) {
 #define DOT(x, y, ...) "vfma.f32 %[sum], " x ", " y "\n"
 
 INLINE float dot(const float *a, const float *b, int count) {
-    float sum = 0;
-    __asm__ volatile(LOOP_OVER(LOAD_X_Y, DOT, NO_STORE)
-                     : [sum] "+t"(sum), [x] "+r"(a), [y] "+r"(b), [n] "+r"(count)
-                     :
+    float sum;
+    __asm__ volatile("vmov %[sum], %[zero]\n"
+                     LOOP_OVER(LOAD_X_Y, DOT, NO_STORE)
+                     : [sum] "=&t"(sum), [x] "+r"(a), [y] "+r"(b), [n] "+r"(count)
+                     : [zero] "r"(0)
                      : TWO_ARRAYS);
     return sum;
+}
+
+#define LARGER(x, ...)                                                                        \
+    "vcmp.f32 " x ", %[largest]\n"                                                            \
+    "vmrs APSR_nzcv, fpscr\n"                                                                 \
+    "it gt\n"                                                                                 \
+    "vmovgt.f32 %[largest], " x "\n"
+
+INLINE float largest_of(const float *x, int count) {
+    float largest = x[0];
+    __asm__ volatile(LOOP_OVER(LOAD_X, LARGER, NO_STORE)
+                     : [largest] "+t"(largest), [x] "+r"(x), [n] "+r"(count)
+                     :
+                     : TWO_ARRAYS);
+    return largest;
 }
 
 #define ADD(x, y, ...) "vadd.f32 " x ", " x ", " y "\n"
@@ -260,14 +294,6 @@ INLINE float dot(const float *a, const float *b, int count) {
     return sum;
 }
 
-INLINE void scale_all(float *x, float factor, int count) {
-    for (int i = 0; i < count; i++) {
-        x[i] *= factor;
-    }
-}
-
-#endif
-
 INLINE float largest_of(const float *x, int count) {
     float largest = x[0];
     for (int i = 1; i < count; i++) {
@@ -278,11 +304,24 @@ INLINE float largest_of(const float *x, int count) {
     return largest;
 }
 
+INLINE void scale_all(float *x, float factor, int count) {
+    for (int i = 0; i < count; i++) {
+        x[i] *= factor;
+    }
+}
+
+#endif
+
 /* p[i] = exp((x[i] - largest) * factor); return the sum of p. */
 INLINE float exp_all(float *p, const float *x, float largest, float factor, int count,
                      const float *c) {
+#ifdef __ARM_FP
+    float total = of_bits(opaque(0)); /* without a copy of the loop for the first element */
+    for (int i = 0; i < count; i++) {
+#else
     float total = p[0] = exp_negative((x[0] - largest) * factor, c);
     for (int i = 1; i < count; i++) {
+#endif
         float v = exp_negative((x[i] - largest) * factor, c);
         p[i] = v;
         total += v;
@@ -831,7 +870,31 @@ KERNEL(relu_backward) {
 
 #ifdef __ARM_FP
 
-/* out[j] = sum over s < count of weights[s] * v[s * row + j], for four j */
+/* out[s] = the sum over j of q[j] * k[s * row + j]; return the largest. */
+INLINE float scores(float *out, const float *q, const float *k, int row, int count,
+                    int head_dim) {
+    float largest, sum;
+    int n = 0; /* as it is after a loop */
+    __asm__ volatile("vmov %[largest], %[infinity]\n"
+                     "5:\n"
+                     "vmov %[sum], %[n]\n"
+                     "mov %[n], %[head_dim]\n"
+                     LOOP_OVER(LOAD_X_Y, DOT, NO_STORE)
+                     "sub %[x], %[x], %[head_dim], lsl #2\n"
+                     "add %[y], %[rest]\n"
+                     "vstmia %[out]!, {%[sum]}\n"
+                     LARGER("%[sum]")
+                     "subs %[count], #1\n"
+                     "bne 5b\n"
+                     : [largest] "=&t"(largest), [sum] "=&t"(sum), [out] "+r"(out),
+                       [x] "+r"(q), [y] "+r"(k), [n] "+r"(n), [count] "+r"(count)
+                     : [infinity] "r"(0xff800000), [head_dim] "r"(head_dim),
+                       [rest] "r"((row - head_dim) * 4)
+                     : TWO_ARRAYS);
+    return largest;
+}
+
+/* out[j] = the sum over s of weights[s] * v[s * row + j], for four j. */
 INLINE void weighted_sum_of_4(float *out, const float *weights, const float *v, int row,
                               int count) {
     __asm__ volatile("vmov d0, %[zero], %[zero]\n"
@@ -852,34 +915,6 @@ INLINE void weighted_sum_of_4(float *out, const float *weights, const float *v, 
                      : FOUR_ARRAYS);
 }
 
-#define LOAD_6(x, y, z, u, v, w)                                                              \
-    "vldmia %[dq], {s0" x "}\n"                                                               \
-    "vldmia %[dk], {s4" y "}\n"                                                               \
-    "vldmia %[dv], {s8" z "}\n"                                                               \
-    "vldmia %[k]!, {s12" u "}\n"                                                              \
-    "vldmia %[q]!, {s16" v "}\n"                                                              \
-    "vldmia %[d_o]!, {s20" w "}\n"
-
-#define ATTEND_BACKWARD(dq, dk, dv, k, q, d_o)                                                \
-    "vfma.f32 " dq ", " k ", %[dscore]\n"                                                     \
-    "vfma.f32 " dk ", " q ", %[dscore]\n"                                                     \
-    "vfma.f32 " dv ", " d_o ", %[weight]\n"
-
-#define STORE_3(x, y, z, ...)                                                                 \
-    "vstmia %[dq]!, {s0" x "}\n"                                                              \
-    "vstmia %[dk]!, {s4" y "}\n"                                                              \
-    "vstmia %[dv]!, {s8" z "}\n"
-
-/* dq[j] += dscore * k[j], dk[j] += dscore * q[j], dv[j] += weight * d_o[j] */
-INLINE void attend_backward(float *dq, float *dk, float *dv, const float *k, const float *q,
-                            const float *d_o, float dscore, float weight, int count) {
-    __asm__ volatile(LOOP_OVER(LOAD_6, ATTEND_BACKWARD, STORE_3)
-                     : [dq] "+r"(dq), [dk] "+r"(dk), [dv] "+r"(dv), [k] "+r"(k), [q] "+r"(q),
-                       [d_o] "+r"(d_o), [n] "+r"(count)
-                     : [dscore] "t"(dscore), [weight] "t"(weight)
-                     : SIX_ARRAYS);
-}
-
 #endif
 
 KERNEL(attention) {
@@ -897,10 +932,15 @@ KERNEL(attention) {
             float *weights = p + (head * n + t) * n;
             float *o = out + (t - first) * width + head * head_dim;
             int count = t + 1;
+#ifdef __ARM_FP
+            float largest = scores(weights, q, k, row, count, head_dim);
+            float total = exp_all(weights, weights, largest, scale, count, c);
+#else
             for (int s = 0; s < count; s++) {
                 weights[s] = dot(q, k + s * row, head_dim) * scale;
             }
             float total = exp_all(weights, weights, largest_of(weights, count), c[ONE], count, c);
+#endif
             scale_all(weights, reciprocal(total, c), count);
             int j = 0;
 #ifdef __ARM_FP
@@ -922,6 +962,62 @@ KERNEL(attention) {
     return DONE;
 }
 
+#ifdef __ARM_FP
+
+#define LOAD_6(dq, dk, dv, k, q, d_o)                                                         \
+    "vldmia %[dq], {s0" dq "}\n"                                                              \
+    "vldmia %[dk], {s4" dk "}\n"                                                              \
+    "vldmia %[dv], {s8" dv "}\n"                                                              \
+    "vldmia %[k]!, {s12" k "}\n"                                                              \
+    "vldmia %[q]!, {s16" q "}\n"                                                              \
+    "vldmia %[x]!, {s20" d_o "}\n"
+
+#define SUMS(dq, dk, dv, k, q, d_o)                                                           \
+    "vfma.f32 " dq ", " k ", %[sum]\n"                                                        \
+    "vfma.f32 " dk ", " q ", %[sum]\n"                                                        \
+    "vfma.f32 " dv ", " d_o ", %[weight]\n"
+
+#define STORE_SUMS(dq, dk, dv, ...)                                                           \
+    "vstmia %[dq]!, {s0" dq "}\n"                                                             \
+    "vstmia %[dk]!, {s4" dk "}\n"                                                             \
+    "vstmia %[dv]!, {s8" dv "}\n"
+
+/* The loop over s in attention_backward: %[x] is d_o, %[y] is v, %[sum] becomes dscore. */
+INLINE void backward_row(float *dq, float *dk, float *dv, const float *q, const float *k,
+                         const float *v, const float *d_o, const float *weights, float inner,
+                         float scale, int row, int count, int head_dim) {
+    float sum, weight;
+    int n = 0; /* as it is after a loop */
+    __asm__ volatile("5:\n"
+                     "vldmia %[weights]!, {%[weight]}\n"
+                     "vmov %[sum], %[n]\n"
+                     "mov %[n], %[head_dim]\n"
+                     LOOP_OVER(LOAD_X_Y, DOT, NO_STORE)
+                     "sub %[x], %[x], %[head_dim], lsl #2\n"
+                     "vsub.f32 %[sum], %[sum], %[inner]\n"
+                     "vmul.f32 %[sum], %[sum], %[weight]\n"
+                     "vmul.f32 %[sum], %[sum], %[scale]\n"
+                     "mov %[n], %[head_dim]\n"
+                     LOOP_OVER(LOAD_6, SUMS, STORE_SUMS)
+                     "sub %[x], %[x], %[head_dim], lsl #2\n"
+                     "sub %[q], %[q], %[head_dim], lsl #2\n"
+                     "sub %[dq], %[dq], %[head_dim], lsl #2\n"
+                     "add %[y], %[rest]\n"
+                     "add %[k], %[rest]\n"
+                     "add %[dk], %[rest]\n"
+                     "add %[dv], %[rest]\n"
+                     "subs %[count], #1\n"
+                     "bne 5b\n"
+                     : [sum] "=&t"(sum), [weight] "=&t"(weight), [dq] "+r"(dq), [dk] "+r"(dk),
+                       [dv] "+r"(dv), [q] "+r"(q), [k] "+r"(k), [y] "+r"(v), [x] "+r"(d_o),
+                       [weights] "+r"(weights), [n] "+r"(n), [count] "+r"(count)
+                     : [inner] "t"(inner), [scale] "t"(scale), [head_dim] "r"(head_dim),
+                       [rest] "r"((row - head_dim) * 4)
+                     : SIX_ARRAYS);
+}
+
+#endif
+
 KERNEL(attention_backward) {
     float *dqkv = FLOATS(0);
     const float *dout = FLOATS(1), *out = FLOATS(2), *p = FLOATS(3), *qkv = FLOATS(4);
@@ -942,23 +1038,24 @@ KERNEL(attention_backward) {
                 store_zero(dq + width + j);
                 store_zero(dq + 2 * width + j);
             }
+#ifdef __ARM_FP
+            backward_row(dq, dk, dk + width, q, k, k + width, d_o, weights, inner, scale, row,
+                         t + 1, head_dim);
+#else
             for (int s = 0; s <= t; s++) {
                 const float *v = k + width;
                 float *dv = dk + width;
                 float weight = weights[s];
                 float dscore = weight * (dot(d_o, v, head_dim) - inner) * scale;
-#ifdef __ARM_FP
-                attend_backward(dq, dk, dv, k, q, d_o, dscore, weight, head_dim);
-#else
                 for (int j = 0; j < head_dim; j++) {
                     dq[j] += dscore * k[j];
                     dk[j] += dscore * q[j];
                     dv[j] += weight * d_o[j];
                 }
-#endif
                 k += row;
                 dk += row;
             }
+#endif
         }
     }
     return DONE;
