@@ -46,6 +46,7 @@ def test_each_architecture_has_its_code(
     for name in ("ops.py", "model.py"):
         shutil.copy(resources.device_package() / name, sources)
     monkeypatch.setattr(resources, "device_package", lambda: sources)
+    monkeypatch.setenv("PATH", str(sources))  # without a C compiler
     compile_package(tmp_path, architecture)
     files = {path.name: path.read_bytes() for path in (tmp_path / "ugpt").iterdir()}
     assert files.pop("model.mpy")[2] >> 2 == 0  # bytecode, for every architecture
