@@ -1,6 +1,8 @@
 """The memory that training a model takes, whether it is there, and the nearest sizes that fit."""
 
 import gc
+import os
+import sys
 
 from . import board
 from .layout import GRADIENTS, NUMBERS, SIZES, Sizes, parameter_count, training_bytes
@@ -34,7 +36,23 @@ def state_bytes(sizes):
 def available():
     """Return (free, piece): the bytes that can be allocated in all, and at most in one piece."""
     gc.collect()
-    return usable(board.free_memory(), board.memory_pieces())
+    free, piece = usable(board.free_memory(), board.memory_pieces())
+    return free - kernels_to_load(), piece
+
+
+def kernels_to_load():
+    """Return the bytes of free memory that the native kernels take when they are loaded.
+
+    An ESP32 and a computer have other memory for machine code, and PROGRAM has the rest.
+    """
+    file = board.kernels_file(board.ARCHITECTURE)
+    elsewhere = not board.ON_HARDWARE or board.MACHINE.endswith(" with ESP32")
+    if elsewhere or not (file and board.has_fpu()) or "ugpt.native" in sys.modules:
+        return 0
+    try:
+        return os.stat(__file__.rpartition("/")[0] + "/" + file)[6]
+    except OSError:
+        return 0
 
 
 def usable(free, pieces):

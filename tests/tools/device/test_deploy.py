@@ -247,6 +247,7 @@ class Remembered:
         mpy = 6 | 3 << 8 | 10 << 10  # what an ESP32 says
         self.found = {
             "mpy": mpy,
+            "machine": "Generic ESP32 module with ESP32",
             "heap": 166_592,
             "pieces": [110_592, 14_336, 10_240, 3_584, 0, 0],
             "files": {},

@@ -19,7 +19,7 @@ from ugpt.layout import Sizes
 
 def found(**facts: object) -> Found:
     """Return what deploy would find on a board with 10 free blocks of 4096 bytes and no files."""
-    usual = {"mpy": 0, "heap": 0, "files": {}, "space": 10 * 4096, "names": None}
+    usual = {"mpy": 0, "machine": "", "heap": 0, "files": {}, "space": 10 * 4096, "names": None}
     return Found(**{**usual, **facts})
 
 

@@ -147,11 +147,13 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
         names = replace(names, block_size=settings["block_size"])  # as the board's model has it
     packed = names_bin.read(names)
     model = sizes_of(settings, packed.data, saved_run(found))
-    reason = refusal("this board", model, boards.memory_of(found.heap, found.pieces, found.wide))
+    architecture = build.architecture_of(found.mpy, "the board's MicroPython")
+    there = boards.memory_of(found.machine, architecture, found.heap, found.pieces, found.wide)
+    reason = refusal("this board", model, there)
     if reason:
         raise ToolError(reason)
     shutil.rmtree(folder, ignore_errors=True)
-    build.build_files(folder, build.architecture_of(found.mpy, "the board's MicroPython"))
+    build.build_files(folder, architecture)
     names_file = folder / NAMES
     said = packed.write(names_file)
     if found.names:

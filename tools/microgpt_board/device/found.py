@@ -26,6 +26,7 @@ from binascii import hexlify
 gc.collect()
 found = {{"files": {{}}, "sizes": {{}}, "names": None}}
 found["mpy"] = getattr(sys.implementation, "_mpy", 0)
+found["machine"] = getattr(sys.implementation, "_machine", "")
 found["heap"] = gc.mem_free() + gc.mem_alloc()
 found["wide"] = sys.maxsize > 0x7FFFFFFF
 def read(name, size):
@@ -88,13 +89,14 @@ print(json.dumps(found))
 class Found:
     """What is on the board: SHA-256 and bytes of each file, the header of its names partition.
 
-    `heap` are the bytes of its heap and `pieces` those by which it can grow, the largest first;
-    `wide`: its objects are those of 64 bits. The file system has `space` bytes free, in blocks of
-    `block`. `settings` is the board's ugpt.json, `saved` the header of its newest checkpoint; all
-    bytes are in hex.
+    `machine` is what it says it runs on. `heap` are the bytes of its heap, and `pieces` those by
+    which it can grow, the largest first; `wide`: its objects are those of 64 bits. The file system
+    has `space` bytes free, in blocks of `block`. `settings` is the board's ugpt.json, `saved` the
+    header of its newest checkpoint; all bytes are in hex.
     """
 
     mpy: int
+    machine: str
     heap: int
     files: dict[str, str]
     space: int
