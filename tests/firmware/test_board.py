@@ -6,6 +6,8 @@ import sys
 
 from ugpt import board
 
+from tests.support.micropython.arrays import raises
+
 IMPLEMENTATIONS = ("micropython",)  # the others have no source to run, or a `sys` like no board's
 FAMILIES = (  # sys.path's entry with the package, the current folder, and the program's files
     ("", "/", "/"),  # ESP32, RP2
@@ -76,3 +78,21 @@ def test_a_board_without_random_numbers_of_its_own():
     functions = board_of(os=Other(os, getcwd=lambda: "/", urandom=None))
     if functions:
         assert 1 <= functions["hardware_seed"]() <= 0xFFFFFFFF
+
+
+def test_the_names_are_the_persons_own_or_those_beside_the_package():
+    here = os.getcwd()
+    functions = board_of("lib/", here)
+    if not functions:
+        return
+    os.mkdir("lib")
+    for place, name in (("lib/", "lib/names.bin"), ("", here + "/names.bin")):
+        with open(place + "names.bin", "wb") as file:
+            file.write(b"names")
+        source = functions["open_names"]()
+        assert source.name == name
+        assert source.readinto(1, bytearray(2)) == 2
+    os.remove("names.bin")
+    os.remove("lib/names.bin")
+    assert raises(OSError, functions["open_names"])
+    os.rmdir("lib")

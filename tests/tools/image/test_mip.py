@@ -31,15 +31,17 @@ MIP = "import mip; mip.install('{}/package.json')"
 # As MicroPython makes a file system now; the one of an image can be read by older ones too.
 NEWEST = {name: value for name, value in LITTLEFS.items() if name != "disk_version"}
 
-Made = Callable[[int, dict[str, bytes]], MicroPythonBoard]
+Made = Callable[..., MicroPythonBoard]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Made]:
-    """Makes a board: so many blocks of flash, with these files."""
+    """Makes a board: so many blocks of flash, with these files, and which family."""
     boards = []
 
-    def make(blocks: int, there: dict[str, bytes]) -> MicroPythonBoard:
+    def make(
+        blocks: int, there: dict[str, bytes], family: tuple[str, str] = ("rp2", "/")
+    ) -> MicroPythonBoard:
         fs = LittleFS(block_count=blocks, **NEWEST)
         for name, data in there.items():
             fs.makedirs(os.path.dirname(name), exist_ok=True)
@@ -47,7 +49,7 @@ def make(tmp_path: Path) -> Iterator[Made]:
                 file.write(data)
         flash = tmp_path / "flash.bin"
         flash.write_bytes(bytes(fs.context.buffer))
-        boards.append(MicroPythonBoard(flash, "rp2", "/"))
+        boards.append(MicroPythonBoard(flash, *family))
         return boards[0]
 
     yield make
@@ -184,11 +186,15 @@ def test_a_clone_is_installed_without_a_network(make: Made, small: Path, names: 
     assert "ugpt/__init__.mpy" in said
 
 
-def test_a_board_with_a_network_installs_it_by_itself(make: Made) -> None:
-    board = make(PICO_W, {})
+@pytest.mark.parametrize("family", [("rp2", "/"), ("pyboard", "/flash")])
+def test_a_board_with_a_network_installs_it_by_itself(make: Made, family: tuple[str, str]) -> None:
+    board = make(PICO_W, {}, family)
     with served(ROOT) as address:
         assert mpremote(board, "exec", MIP.format(address)).endswith("Done\n")
     assert flash_of(board)[0] == installed("/lib")
+    said = mpremote(board, "exec", "import ugpt; ugpt.train(steps=1); ugpt.info()")
+    assert f"in {family[1].rstrip('/')}/lib/names.bin, 26 characters" in said
+    assert flash_of(board)[0].keys() == installed("/lib").keys() | {"/checkpoint.bin"}
 
 
 @pytest.mark.parametrize(
