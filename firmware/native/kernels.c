@@ -10,8 +10,9 @@
  *   - exp and log are computed here, and also division and square root, unless they are
  *     instructions: on the ESP32 a division is a call.
  *
- * Of most loops there are two: in C, and where a compiler's code is far from good code, in assembly,
- * for Xtensa (__XTENSA__) and for a Cortex-M with a floating-point unit (__ARM_FP).
+ * Where the compiler's code takes more than 1.5 times the instructions of good code, there is a
+ * loop in assembly beside the one in C: for Xtensa (__XTENSA__), and for a Cortex-M with a
+ * floating-point unit (__ARM_FP).
  *
  * `microgpt-board kernels` refuses machine code with relocations.
  */
@@ -450,7 +451,7 @@ enum { ROWS = 4, COLUMNS = 3 };
 #define FEWER_THAN_A_TILE(rows, columns) (rows < ROWS) /* for there are tiles of one column */
 #endif
 
-/* For each operand, whether its elements are neighbours ALONG `depth`, or ACROSS rows or columns. */
+/* For each operand, whether neighbours in memory are ALONG `depth`, or ACROSS rows or columns. */
 enum order { ALONG_ALONG, ALONG_ACROSS, ACROSS_ACROSS };
 
 #ifdef __XTENSA__
