@@ -9,7 +9,7 @@ READY_TOUR := .venv/.ready-tour
 # What the install reads besides Python: when it changes, the install and engine native are made again.
 INSTALLED := pyproject.toml setup.py firmware/ugpt/version.py tools/setup.sh $(wildcard host/native/*)
 # A setting that is not given has the default of microgpt-board. PORT reaches it in the environment.
-IMAGE_FLAGS = $(BOARD_FLAGS) $(if $(FIRMWARE),--firmware "$(FIRMWARE)") $(NAMES_FLAGS) $(SIZES_FLAGS)
+IMAGE_FLAGS = $(BOARD_FLAGS) $(if $(RELEASE),--release "$(RELEASE)") $(if $(FIRMWARE),--firmware "$(FIRMWARE)") $(NAMES_FLAGS) $(SIZES_FLAGS)
 BOARD_FLAG = $(if $(BOARD),--board $(BOARD))
 BOARD_FLAGS = $(BOARD_FLAG) $(if $(PSRAM),--psram $(PSRAM))
 NAMES_FLAGS = $(if $(NAMES),--names "$(NAMES)") $(call switch,FOLD,--fold) $(call switch,CUT,--cut) \
@@ -56,10 +56,10 @@ run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 
 		$(BOARD_FLAGS) $(NAMES_FLAGS) $(SIZES_FLAGS) $(call switch,RESUME,--resume) \
 		$(TENSORBOARD_FLAG)
 
-image: $(READY) ## build the file for a board's flash [BOARD= PSRAM=8 FIRMWARE=release.bin LIST SIZES]
+image: $(READY) ## build the file for a board's flash [BOARD= PSRAM=8 RELEASE=v1.28.0 FIRMWARE=release.bin LIST SIZES]
 	@$(BIN)/microgpt-board image $(IMAGE_FLAGS)
 
-flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= PSRAM= FIRMWARE= TENSORBOARD= LIST SIZES ESPTOOL_FLAGS=]
+flash: $(READY) ## image, write it, watch the run [PORT= BAUD= BOARD= PSRAM= RELEASE= FIRMWARE= TENSORBOARD= LIST SIZES ESPTOOL_FLAGS=]
 	@$(BIN)/microgpt-board flash $(BAUD_FLAG) $(IMAGE_FLAGS) $(TENSORBOARD_FLAG)
 
 erase: $(READY) ## erase a board's whole flash [PORT= BAUD= BOARD=]
@@ -74,10 +74,13 @@ monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or sock
 repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves [PORT=, or virtual]
 	@$(BIN)/microgpt-board repl
 
+boards: $(READY) ## the table of boards, or all that is known of one [BOARD=]
+	@$(BIN)/microgpt-board boards $(if $(BOARD),"$(BOARD)")
+
 ports: $(READY) ## list the boards that are plugged in
 	@$(BIN)/microgpt-board ports
 
-emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 BOARD= PSRAM= FIRMWARE= LIST SIZES]
+emulate: $(READY) ## boot the image on Espressif's QEMU [QEMU= SOCKET=5555 FLASH=file DOWNLOAD=1 BOARD= PSRAM= RELEASE= FIRMWARE= LIST SIZES]
 	@$(BIN)/microgpt-board emulate $(IMAGE_FLAGS) $(if $(SOCKET),--socket $(SOCKET)) \
 		$(call switch,DOWNLOAD,--download) $(if $(FLASH),--flash "$(FLASH)")
 
@@ -136,5 +139,5 @@ names-makemore: $(READY) ## fetch the 2018 list of microgpt's published figures
 clean: ## remove what was built; .venv, runs/, models/ and data/ stay
 	rm -rf build
 
-.PHONY: help run image flash erase deploy monitor repl ports emulate selftest replay pull push \
+.PHONY: help run image flash erase deploy monitor repl boards ports emulate selftest replay pull push \
 	reset-training site site-serve tour lint check test bench bench-kernels kernels package names-makemore clean

@@ -94,7 +94,7 @@ def refusal(sizes, free, piece):
     if need <= free:
         need, there, where = state_bytes(sizes), piece, " in one piece"
     values = ["%s %d" % (name, getattr(sizes, name)) for name in NUMBERS[1:] + NUMBERS[:1]]
-    found = [_settings(other, sizes) for other in nearest(sizes, free, piece)]
+    found = [settings_of(other, sizes) for other in nearest(sizes, free, piece)]
     return "{:,} parameters ({}) need {:,} bytes{}, {:,} are free; what fits: {}".format(
         parameter_count(sizes),
         ", ".join(values),
@@ -105,7 +105,7 @@ def refusal(sizes, free, piece):
     )
 
 
-def _settings(other, sizes):
+def settings_of(other, sizes):
     """Return the settings of `other` that differ from `sizes`, as make takes them."""
     names = [name for name in NUMBERS if getattr(other, name) != getattr(sizes, name)]
     return " ".join("%s=%d" % (name.upper(), getattr(other, name)) for name in names)

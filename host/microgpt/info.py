@@ -80,7 +80,7 @@ def board(model: Model) -> BoardFit:
     reasons = refusals(model.config, model.tokenizer)
     return {
         "bytes": ugpt.memory.needed(sizes),
-        "fits": {name: not boards.refusal(name, sizes) for name in boards.MEMORY},
+        "fits": {name: not boards.refusal(name, sizes) for name in boards.BOARDS},
         "push": not reasons,
         "reasons": reasons,
     }

@@ -26,20 +26,40 @@ def board(
     config = microgpt.ModelConfig(**sizes)
     facts = info.board(microgpt.create(config, charset, special_tokens=special))
     assert facts["push"] == (not facts["reasons"])
-    assert list(facts["fits"]) == list(boards.MEMORY)
+    assert list(facts["fits"]) == list(boards.BOARDS)
     return [name for name, fits in facts["fits"].items() if fits], facts["reasons"]
 
 
 def test_the_boards_that_have_the_memory() -> None:
-    every = list(boards.MEMORY)
+    def esp32s(**sizes: int) -> list[str]:
+        return [name for name in board(**sizes)[0] if name.startswith("ESP32")]
+
+    every = [name for name in boards.BOARDS if name.startswith("ESP32")]
     with_psram = [name for name in every if "SPIRAM" in name]
     for sizes in ({}, {"n_embd": 8, "n_layer": 2}, {"n_embd": 20}):
-        assert board(**sizes)[0] == every
+        assert esp32s(**sizes) == every
     for sizes in ({"n_embd": 24}, {"n_embd": 64}, {"block_size": 64}):
-        assert board(**sizes)[0] == with_psram
-    assert board(n_embd=128)[0] == with_psram
-    assert board(n_embd=192)[0] == with_psram[1:]
+        assert esp32s(**sizes) == with_psram
+    assert esp32s(n_embd=128) == with_psram
+    assert esp32s(n_embd=192) == with_psram[1:]
     assert board(n_embd=256)[0] == []
+    assert board()[0] == list(boards.BOARDS)
+    assert {"RPI_PICO2", "RPI_PICO2_W"} <= set(board(n_embd=36)[0])  # 18,072 parameters
+
+
+def test_the_verdicts_share_a_line_where_the_memory_is_the_same() -> None:
+    fitting, *others = boards.verdicts(Sizes(n_embd=24))
+    assert fitting.startswith("it fits ESP32_GENERIC-SPIRAM (3,670,016 bytes free), ESP32_GENERIC_")
+    assert "RPI_PICO2 (" in fitting
+    assert others[0] == (
+        "too large for ESP32_GENERIC, ESP32_GENERIC_S3, ESP32_GENERIC_C3, ESP32_GENERIC_C6 "
+        "(144,000 bytes free); what fits: N_EMBD=20"
+    )
+    assert len(boards.verdicts(Sizes())) == 1
+    huge = boards.verdicts(Sizes(n_embd=1024))
+    assert huge[0] == "it fits no board"
+    assert len(huge) == 1 + len({each.memory for each in boards.BOARDS.values()})
+    assert boards.verdicts(Sizes(100_000))[1].endswith("; what fits: no such model")
 
 
 def test_what_can_be_pushed() -> None:
@@ -82,13 +102,13 @@ def test_the_command(chat_folder: Path, names_folder: Path) -> None:
     assert sum(rows * columns for rows, columns in facts["matrices"].values()) == 4192
     work = memory.Work(microgpt.ModelConfig(), 27, lengths=[16])
     assert facts["memory"] == {"train": memory.to_train(work), "run": memory.to_run(work)}
-    there = dict.fromkeys(boards.MEMORY, True)
+    there = dict.fromkeys(boards.BOARDS, True)
     expected = {"bytes": needed(Sizes()), "fits": there, "push": True, "reasons": []}
     assert facts["board"] == expected
     assert facts["special_tokens"] == []
     text = said(names_folder)
     assert f"memory: {needed(Sizes()):,} bytes to train on a board\n" in text
-    assert "ESP32_GENERIC: it fits, 144,000 bytes are free\n" in text
+    assert "\nit fits ESP32_GENERIC, ESP32_GENERIC_S3, " in text
     assert "make push takes it: yes\n" in text
     assert "special tokens: none\n" in text
     facts = json.loads(said(chat_folder, "--json"))
@@ -96,5 +116,5 @@ def test_the_command(chat_folder: Path, names_folder: Path) -> None:
     assert facts["can_chat"]
     text = said(chat_folder)
     assert "special tokens: <|user|> <|assistant|> <|end_turn|>\n" in text
-    assert " are free; what fits: " in text
+    assert " bytes free); what fits: " in text
     assert "make push takes it: no, it has the special tokens <|user|> <|assistant|> " in text

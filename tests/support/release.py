@@ -1,10 +1,21 @@
 """Releases of MicroPython as small as they can be: whole ESP images, by esptool's classes."""
 
-from esptool.bin_image import ELFSection, ESP32FirmwareImage, ESP32S3FirmwareImage
+from esptool.bin_image import (
+    ELFSection,
+    ESP32C3FirmwareImage,
+    ESP32C6FirmwareImage,
+    ESP32FirmwareImage,
+    ESP32S3FirmwareImage,
+)
+from microgpt.boards import Board
 from microgpt_board.image import partitions
-from microgpt_board.image.boards import Board
 
-IMAGES = {"esp32": ESP32FirmwareImage, "esp32s3": ESP32S3FirmwareImage}
+IMAGES = {
+    "esp32": ESP32FirmwareImage,
+    "esp32s3": ESP32S3FirmwareImage,
+    "esp32c3": ESP32C3FirmwareImage,
+    "esp32c6": ESP32C6FirmwareImage,
+}
 RAM = 0x3FFC0000
 APP_OFFSET = 0x10000
 

@@ -18,6 +18,7 @@ VERBS = {  # name: (module, first line of help)
     "deploy": ("device.deploy", "Copy what changed to a board that runs MicroPython."),
     "monitor": ("device.monitor", "Watch and record the runs of a board."),
     "repl": ("device.repl", "Open MicroPython's prompt on a board or the virtual board."),
+    "boards": ("image.board_table", "Show the table of boards, or all that is known of one."),
     "ports": ("device.ports", "List the serial ports with a board."),
     "emulate": ("emulation.qemu", "Boot the image on an emulated board, Espressif's QEMU."),
     "selftest": ("proof.selftest", "Check memory, data, kernels and gradients on a board."),

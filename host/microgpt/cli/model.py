@@ -86,10 +86,7 @@ def info_command(folder: Path, as_json: bool) -> None:
         f"memory: {facts['memory']['train'] / 1024:,.0f} KB to train, "
         f"{facts['memory']['run'] / 1024:,.0f} KB to run, in engine tensor, float32",
         f"memory: {board['bytes']:,} bytes to train on a board",
-        *(
-            boards.refusal(name, model.sizes) or f"{name}: it fits, {there.free:,} bytes are free"
-            for name, there in boards.MEMORY.items()
-        ),
+        *boards.verdicts(model.sizes),
         f"make push takes it: {'yes' if board['push'] else 'no, ' + '; '.join(board['reasons'])}",
     ]
     for line in lines:

@@ -86,7 +86,7 @@ class Model(ABC):
     def _repr_html_(self) -> str:
         """Return the facts about the model as a notebook shows them."""
         tokenizer = self.tokenizer
-        fits = [name for name in boards.MEMORY if not boards.refusal(name, self.sizes)]
+        fits = [name for name in boards.BOARDS if not boards.refusal(name, self.sizes)]
         matrices = [
             (name, f"{rows:,} x {columns:,}", f"{rows * columns:,}")
             for name, (rows, columns), _ in self.table

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from microgpt_board.device import flash
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image
 from microgpt_board.image.names_bin import Source
+from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
 
 from tests.support.release import release
 from tests.support.rom_loader import ESP32_S2, RomLoader
@@ -97,6 +99,43 @@ def test_no_board_in_download_mode(file: Path, monkeypatch: pytest.MonkeyPatch):
     complaint = "no esp32 in download mode at /dev/.*: hold its BOOT button"
     with loader(awake=False) as board, pytest.raises(ToolError, match=complaint):
         flash.write(ESP32, board.port, BAUD, file)
+
+
+@pytest.fixture
+def own_usb(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make a port that of an Espressif chip itself."""
+
+    def make(name: str) -> None:
+        port = ListPortInfo(name)
+        port.vid, port.pid = 0x303A, 0x1001
+        monkeypatch.setattr(list_ports, "comports", lambda: [port])
+
+    return make
+
+
+def test_a_chip_with_its_own_usb_that_is_not_in_download_mode(
+    file: Path, own_usb: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ESPTOOL_FLAGS", "--connect-attempts 1")
+    complaint = "no esp32 in download mode at /dev/.*: hold its BOOT button, press RESET, let BOOT"
+    with loader(awake=False) as board:
+        own_usb(board.port)
+        with pytest.raises(ToolError, match=complaint):
+            flash.write(ESP32, board.port, BAUD, file)
+
+
+def test_a_chip_with_its_own_usb_has_no_baud_rate(
+    file: Path, own_usb: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+):
+    with loader(fails_above=115200) as board:
+        own_usb(board.port)
+        flash.write(ESP32, board.port, BAUD, file)
+        assert capsys.readouterr().err.endswith(": once more\n")
+        assert board.flash == file.read_bytes()
+
+
+def test_erase_says_what_to_do_with_a_board_without_esptool():
+    assert_one_line(tool("/dev/ttyUSB99", "erase", "--board", "RPI_PICO"), "hold BOOTSEL while")
 
 
 def test_a_wrong_chip(file: Path):

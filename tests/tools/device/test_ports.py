@@ -45,9 +45,36 @@ def test_the_order(plugged: Callable[..., None]):
     assert ports.find_port(None, {}) == "/dev/ttyUSB0"
 
 
-@pytest.mark.parametrize("vendor", [0x10C4, 0x1A86, 0x0403, 0x303A])
+@pytest.mark.parametrize("vendor", ports.USB_VENDORS)
 def test_boards_are_known_by_their_usb_chip(plugged: Callable[..., None], vendor: int):
     plugged(ttyACM0=MOUSE, ttyACM1=(vendor, 0x7523))
+    assert ports.find_port(None, {}) == "/dev/ttyACM1"
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ((0x2E8A, 0x0005), "Raspberry Pi Pico with MicroPython 2e8a:0005"),
+        ((0x2E8A, 0x110A), "Raspberry Pi 2e8a:110a"),  # another maker's board with an RP2040
+        ((0x303A, 0x1001), "Espressif, the USB of a C3, C6, H2 or S3 303a:1001"),
+        ((0x303A, 0x4001), "Espressif S2 or S3 with MicroPython 303a:4001"),
+        ((0x303A, 0x80D1), "Espressif 303a:80d1"),
+        ((0xF055, 0x9800), "MicroPython f055:9800"),
+    ],
+)
+def test_what_the_usb_ids_say(
+    plugged: Callable[..., None], ids: tuple[int, int], expected: str
+) -> None:
+    plugged(ttyACM0=ids)
+    (board,) = ports.list_boards()
+    assert ports.describe(board) == f"/dev/ttyACM0 ({expected})"
+    assert ports.is_own_usb("/dev/ttyACM0") == (ids[0] == 0x303A)
+    assert not ports.is_own_usb("/dev/ttyS0")
+
+
+@pytest.mark.parametrize("product", [0x0004, 0x000C])
+def test_a_debug_probe_is_no_board(plugged: Callable[..., None], product: int):
+    plugged(ttyACM0=(0x2E8A, product), ttyACM1=(0x2E8A, 0x0005))
     assert ports.find_port(None, {}) == "/dev/ttyACM1"
 
 
@@ -76,6 +103,7 @@ def test_no_board_says_what_to_check(
     with pytest.raises(ToolError, match="no board found: plug it in with a USB cable") as caught:
         ports.find_port(None, {})
     assert expected in str(caught.value)
+    assert "a Pico that is a drive (RPI-RP2 or RP2350) has a port once" in str(caught.value)
 
 
 def test_a_port_that_is_not_there():

@@ -1,10 +1,16 @@
 """Bytes from a port become lines, however they are chopped, and never drive a terminal."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from microgpt.system.terminal import printable
 from microgpt_board.device import log
-from microgpt_board.device.serial_lines import LONGEST_LINE, LineSplitter
+from microgpt_board.device.serial_lines import LONGEST_LINE, LineSplitter, read_lines
+from microgpt_board.errors import ToolError
+
+from tests.support.serial_board import SerialEnd
 
 # What an ESP32 sends after a reset, in the ROM's and in MicroPython's words, with noise before.
 CAPTURED = (
@@ -85,3 +91,26 @@ def test_noise_without_an_end_does_not_pile_up():
     lines = split(b"x" * (10 * LONGEST_LINE + 1), b"\nname:arona\n")
     assert [len(line) for line in lines[:10]] == [LONGEST_LINE] * 10
     assert lines[-2:] == ["x", "name:arona"]
+
+
+def test_a_port_that_is_away_after_a_reset(tmp_path: Path):
+    """As that of a chip with its own USB: the first attempts find none."""
+    end = SerialEnd()
+    link = tmp_path / "ttyACM0"
+    attempts = []
+
+    def find() -> str:
+        attempts.append(1)
+        if len(attempts) == 2:
+            link.symlink_to(end.port)
+            end.write(b"hello\n")
+        return str(link)
+
+    lines = read_lines(find, pytest.fail, patience_s=30)
+    assert next(lines) == "hello"
+    assert len(attempts) == 2
+    lines.close()
+    link.unlink()
+    with pytest.raises(ToolError, match="ttyACM0 is not there"):
+        read_lines(lambda: str(link), pytest.fail)
+    end.close()

@@ -1,24 +1,59 @@
 """The table of boards: their memory, and which models are refused for it."""
 
+import re
 import subprocess
 
 import pytest
+from esptool.targets import CHIP_DEFS
 from microgpt import boards as host
+from microgpt.boards import BOARDS, Board
 from microgpt_board.emulation.micropython import find_micropython
 from microgpt_board.errors import ToolError
-from microgpt_board.image import boards
+from microgpt_board.image import boards, mpy
 from ugpt import memory
 from ugpt.layout import Sizes
 
 LARGE = Sizes(60, n_embd=48, n_head=4, n_layer=4, block_size=64)  # 119,616 parameters
 
 
-def test_every_board_has_its_memory_and_no_more() -> None:
-    assert set(boards.NAMES) == set(host.MEMORY)
-    for name in boards.NAMES:
-        there = boards.find(name).memory
-        assert there == host.MEMORY[name]
-        assert 100_000 < there.piece <= there.free
+every = pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
+
+
+@every
+def test_a_board_has_its_memory_and_no_more(board: Board) -> None:
+    assert boards.find(board.name) == board
+    assert 100_000 < board.memory.piece <= board.memory.free
+    largest = host.largest(board.memory)
+    boards.check(board, largest)
+    with pytest.raises(ToolError):
+        boards.check(board, Sizes(n_embd=largest.n_embd + 4))
+
+
+@every
+def test_a_row_is_true_to_esptool_and_mpy_cross(board: Board) -> None:
+    assert board.architecture in mpy.ARCHITECTURES
+    if board.bootloader is None:
+        assert board.chip in boards.DRIVES
+        assert board.chip not in CHIP_DEFS
+    else:
+        assert board.bootloader == CHIP_DEFS[board.chip].BOOTLOADER_FLASH_OFFSET
+    assert board.fpu == (board.architecture in ("xtensawin", "armv7emsp"))
+
+
+@every
+def test_a_release_is_named_as_micropython_names_it(board: Board) -> None:
+    for release in board.releases:
+        chosen = boards.find(board.name, release=release.version)
+        assert chosen.releases == (release,)
+        file = f"{board.name}-{release.date}-{release.version}{board.extension}"
+        assert boards.url(chosen) == f"https://micropython.org/resources/firmware/{file}"
+        assert release.sha256 is None or re.fullmatch("[0-9a-f]{64}", release.sha256)
+
+
+def test_memory_that_is_not_measured_says_so() -> None:
+    measured = [board.name for board in BOARDS.values() if "not measured" not in board.memory_from]
+    assert measured == ["ESP32_GENERIC", "RPI_PICO2_W", "RPI_PICO"]
+    assert all("measured" in board.memory_from for board in BOARDS.values())
 
 
 def test_the_default_model_fits_every_board() -> None:
@@ -29,7 +64,7 @@ def test_the_default_model_fits_every_board() -> None:
 def test_a_model_that_is_too_large_is_refused_with_what_fits() -> None:
     with pytest.raises(ToolError) as error:
         boards.check(boards.find("ESP32_GENERIC"), LARGE)
-    there = host.MEMORY["ESP32_GENERIC"]
+    there = BOARDS["ESP32_GENERIC"].memory
     assert str(error.value) == "ESP32_GENERIC: " + memory.refusal(LARGE, there.free, there.piece)
     assert "\n" not in str(error.value)
     assert "what fits: N_EMBD=" in str(error.value)
@@ -66,11 +101,46 @@ def test_the_psram_of_another_module() -> None:
         boards.find("ESP32_GENERIC", 4)
 
 
-def test_only_a_release_with_a_known_hash_is_fetched() -> None:
-    known = [name for name in boards.NAMES if boards.find(name).sha256]
-    assert known == ["ESP32_GENERIC"]
-    for name in boards.NAMES:
-        assert boards.find(name).firmware == f"{name}-20241025-v1.24.0.bin"
+@pytest.mark.parametrize("name", ["ESP32_GENERIC_C3", "ESP32_GENERIC_C6", "RPI_PICO2"])
+def test_a_board_without_psram(name: str) -> None:
+    with pytest.raises(ToolError, match=f"MicroPython's {name} does not use PSRAM$"):
+        boards.find(name, 8)
+
+
+def test_the_releases_with_a_known_checksum() -> None:
+    known = {
+        board.name: [release.version for release in board.releases if release.sha256]
+        for board in BOARDS.values()
+    }
+    assert {name: versions for name, versions in known.items() if versions} == {
+        "ESP32_GENERIC": ["v1.24.0", "v1.28.0"],
+        "ESP32_GENERIC_S3": ["v1.28.0"],
+        "ESP32_GENERIC_C3": ["v1.28.0"],
+        "ESP32_GENERIC_C6": ["v1.28.0"],
+    }
+
+
+def test_an_unknown_release() -> None:
+    with pytest.raises(ToolError) as error:
+        boards.find("ESP32_GENERIC", release="v1.27.0")
+    assert str(error.value) == (
+        "no release v1.27.0 of MicroPython is known for ESP32_GENERIC: RELEASE= takes v1.24.0, "
+        "v1.28.0; FIRMWARE= takes the file of any"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "drive"), [("RPI_PICO2", "RP2350"), ("RPI_PICO2_W", "RP2350"), ("RPI_PICO", "RPI-RP2")]
+)
+def test_what_to_do_with_a_board_without_esptool(name: str, drive: str) -> None:
+    with pytest.raises(ToolError) as error:
+        boards.bootloader(boards.find(name))
+    assert str(error.value) == (
+        f"a {BOARDS[name].title} has no image, since esptool does not write it: fetch "
+        f"https://micropython.org/resources/firmware/{name}-20260406-v1.28.0.uf2, hold BOOTSEL "
+        f"while you plug the board in, and copy the file to the drive {drive} that appears; then "
+        "make deploy puts the program on it"
+    )
 
 
 def test_the_heap_of_the_virtual_board_is_that_of_a_board_and_the_program() -> None:

@@ -1,20 +1,16 @@
 """The image, taken apart again; and what must never become one."""
 
-import dataclasses
 import hashlib
-import http.server
 import json
 import subprocess
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from littlefs import LittleFS
+from microgpt.boards import Board
 from microgpt_board.emulation.micropython import find_micropython
 from microgpt_board.errors import ToolError
-from microgpt_board.image import boards, image, manifest, partitions
-from microgpt_board.image.boards import Board
+from microgpt_board.image import boards, image, manifest, mpy, partitions
 from microgpt_board.image.names_bin import Source
 from microgpt_board.image.sizes import Settings
 
@@ -23,6 +19,8 @@ from tests.support.release import esp_image, release
 
 ESP32 = boards.find("ESP32_GENERIC")
 S3 = boards.find("ESP32_GENERIC_S3")
+C3 = boards.find("ESP32_GENERIC_C3")
+C6 = boards.find("ESP32_GENERIC_C6")
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def build(
     return target.read_bytes()
 
 
-@pytest.mark.parametrize("board", [ESP32, S3], ids=lambda board: board.name)
+@pytest.mark.parametrize("board", [ESP32, S3, C3, C6], ids=lambda board: board.name)
 def test_the_image_has_each_part_in_its_place(target: Path, names: Path, board: Board):
     firmware = release(board)
     flash = build(target, names, board, firmware)
@@ -83,6 +81,18 @@ def test_littlefs_reads_the_files_back(target: Path, names: Path):
     }
     assert {"boot.py", "main.py", "ugpt/app.mpy", "ugpt/ops.mpy"} <= found.keys()
     assert not any(name.endswith(".py") for name in found if name.startswith("ugpt/"))
+
+
+@pytest.mark.parametrize("board", [C3, C6], ids=lambda board: board.name)
+def test_a_risc_v_chip_gets_its_own_code_and_no_kernels(target: Path, names: Path, board: Board):
+    found = files_of(build(target, names, board, release(board, "1.28.0")))
+    ours = {name for name in found if name.startswith("ugpt/")}
+    assert "ugpt/ops.mpy" in ours
+    assert not any("kernels" in name for name in ours)
+    number = mpy.ARCHITECTURES.index("rv32imc")
+    # With native code an .mpy has the architecture and the ABI in its third byte.
+    assert {name for name in ours if found[name][2]} == {"ugpt/ops.mpy"}
+    assert found["ugpt/ops.mpy"][:3] == bytes((ord("M"), 6, number << 2 | mpy.SUB_VERSION))
 
 
 def test_micropython_mounts_the_file_system(target: Path, names: Path, tmp_path: Path):
@@ -145,7 +155,9 @@ def test_a_page_can_replace_documents_and_settings(target: Path, names: Path, tm
     assert about_second == about | {"sha256": hashlib.sha256(second).hexdigest()}
 
 
-@pytest.mark.parametrize(("board", "chip"), [(ESP32, "ESP32"), (S3, "ESP32-S3")])
+@pytest.mark.parametrize(
+    ("board", "chip"), [(ESP32, "ESP32"), (S3, "ESP32-S3"), (C3, "ESP32-C3"), (C6, "ESP32-C6")]
+)
 def test_the_manifest(target: Path, names: Path, board: Board, chip: str):
     image_of_board = build(target, names, board, release(board))
     about = json.loads(target.with_name("manifest.json").read_text())
@@ -217,7 +229,7 @@ APP = 0x10000 - 0x1000
     [
         (release(ESP32, "1.22.2"), "MicroPython 1.22, too old: it must be 1.23 or later"),
         (release(ESP32, size=0x1F0000), "its place at 0x10000 2,031,616"),
-        (release(S3), "no whole app|another chip"),
+        *((release(board), "no whole app|another chip") for board in (S3, C3, C6)),
         (esp_image("esp32s3", b"bootloader"), "the bootloader in .* is for another chip"),
         (GOOD[:APP] + esp_image("esp32s3", b"x"), "the app in .* is for another chip"),
         (GOOD[:APP] + esp_image("esp32", b"another program"), "is not MicroPython"),
@@ -237,6 +249,18 @@ def test_what_must_not_be_flashed_is_refused(tmp_path: Path, firmware: bytes, co
     path.write_bytes(firmware)
     with pytest.raises(ToolError, match=complaint):
         image.build_image(ESP32, path, b"names", tmp_path / "no files")
+
+
+@pytest.mark.parametrize("board", [S3, C3, C6], ids=lambda board: board.name)
+@pytest.mark.parametrize("other", [ESP32, S3, C3, C6], ids=lambda board: board.name)
+def test_the_release_of_another_chip_is_refused(tmp_path: Path, board: Board, other: Board):
+    path = tmp_path / "release.bin"
+    path.write_bytes(release(other))
+    if board == other:
+        image.check_firmware(path, board, 0x10000)
+        return
+    with pytest.raises(ToolError, match=f"for another chip than {board.name}|no whole bootloader"):
+        image.check_firmware(path, board, 0x10000)
 
 
 def test_a_refused_firmware_leaves_the_last_image(target: Path, names: Path):
@@ -261,71 +285,6 @@ def test_a_file_system_that_does_not_fit_is_refused(tmp_path: Path):
         image.file_system(tmp_path, 40_960)
 
 
-def test_no_such_firmware(tmp_path: Path):
-    with pytest.raises(ToolError, match="FIRMWARE=.*missing.bin is not a file"):
-        image.find_firmware(ESP32, tmp_path / "missing.bin")
-
-
 def test_an_unknown_board():
     with pytest.raises(ToolError, match="no board is called ESP8266: .* ESP32_GENERIC, "):
         boards.find("ESP8266")
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """micropython.org, with one file."""
-
-    requests = 0
-
-    def do_GET(self) -> None:
-        type(self).requests += 1
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(GOOD)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A server with a release, and an empty cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with http.server.HTTPServer(("127.0.0.1", 0), Server) as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(boards, "FIRMWARE_URL", f"http://127.0.0.1:{http_server.server_port}/")
-        Server.requests = 0
-        yield boards.FIRMWARE_URL
-        http_server.shutdown()
-
-
-def test_the_release_is_fetched_once(server: str):
-    board = dataclasses.replace(ESP32, sha256=hashlib.sha256(GOOD).hexdigest())
-    for _ in range(2):
-        assert image.find_firmware(board, None).read_bytes() == GOOD
-    assert Server.requests == 1
-
-
-def test_a_release_that_differs_is_not_kept(server: str):
-    with pytest.raises(ToolError, match=f"expected {ESP32.sha256}: not kept"):
-        image.find_firmware(ESP32, None)
-    assert not (image.cache_folder() / ESP32.firmware).exists()
-
-
-def test_without_a_network_it_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(boards, "FIRMWARE_URL", "http://127.0.0.1:1/")
-    with pytest.raises(ToolError) as caught:
-        image.find_firmware(ESP32, None)
-    assert "cannot fetch http://127.0.0.1:1/ESP32_GENERIC-20241025-v1.24.0.bin" in str(caught.value)
-    assert str(tmp_path / "microgpt-esp32" / ESP32.firmware) in str(caught.value)
-
-
-def test_without_a_known_checksum_it_says_what_to_fetch():
-    with pytest.raises(ToolError, match="fetch https://micropython.org/.*_S3-.*bin yourself"):
-        image.find_firmware(S3, None)
-
-
-def test_the_default_is_the_release_of_1_24_0():
-    assert ESP32.url == (
-        "https://micropython.org/resources/firmware/ESP32_GENERIC-20241025-v1.24.0.bin"
-    )

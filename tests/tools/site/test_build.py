@@ -169,12 +169,14 @@ def test_the_facts_are_those_of_the_tools(bundler: Path, tmp_path: Path) -> None
         name: (setting["default"], setting["lowest"], setting["highest"])
         for name, setting in told["settings"].items()
     } == app.SETTINGS
-    assert [board["name"] for board in told["boards"]] == list(boards.NAMES)
+    assert [board["name"] for board in told["boards"]] == list(boards.WITH_IMAGE)
     assert [board["title"] for board in told["boards"]] == [
         "ESP32",
         "ESP32 with PSRAM",
         "ESP32-S3",
-        "ESP32-S3 with PSRAM",
+        "ESP32-S3 with octal PSRAM",
+        "ESP32-C3",
+        "ESP32-C6",
     ]
     assert told["images"] == []
     for preset in told["presets"]:

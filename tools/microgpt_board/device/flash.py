@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import click
+from microgpt.boards import Board
 from microgpt.cli.options import tensorboard_option
 from microgpt.runs.tensorboard import make_folder
 from microgpt.system.terminal import printable
@@ -16,7 +17,7 @@ from microgpt_board.device import monitor, ports
 from microgpt_board.device.ports import port_option
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, image
-from microgpt_board.image.boards import Board, board_option
+from microgpt_board.image.boards import board_option
 from microgpt_board.image.names_bin import Source
 from microgpt_board.image.sizes import Settings, settings_for
 
@@ -47,15 +48,15 @@ def esptool(board: Board, port: str, baud: int, *words: str) -> None:
 def reason(text: str, board: Board, port: str) -> Exception:
     """Return the error for esptool's output: WriteError for a possible transmission error."""
     if "Failed to connect" in text:
-        return ToolError(
-            f"no {board.chip} in download mode at {port}: hold its BOOT button down while "
-            "esptool connects, or hold BOOT, press EN and try again"
-        )
+        how = "hold its BOOT button down while esptool connects, or hold BOOT, press EN"
+        if ports.is_own_usb(port):
+            how = "hold its BOOT button, press RESET, let BOOT go (or plug it in with BOOT held)"
+        return ToolError(f"no {board.chip} in download mode at {port}: {how} and try again")
     if "Wrong chip argument" in text or "Unexpected chip" in text:
         chip = text.partition("This chip is ")[2].partition(",")[0] or "another chip"
         return ToolError(
             f"the board at {port} is {chip}, not {board.chip}: name yours with BOARD= "
-            f"({', '.join(boards.NAMES)})"
+            f"({', '.join(boards.WITH_IMAGE)})"
         )
     if "will not fit" in text:
         return ToolError(f"the flash of the board at {port} is too small: it must have 4 MB")
@@ -70,8 +71,9 @@ def reason(text: str, board: Board, port: str) -> Exception:
 def write(board: Board, port: str, baud: int, file: Path) -> None:
     """Write `file` at 0x0 and verify it; if writing fails, try once more at SLOWER_BAUD.
 
-    Raises ToolError.
+    The USB of an Espressif chip itself takes any baud rate and has none. Raises ToolError.
     """
+    own = ports.is_own_usb(port)
     words = ("write-flash", "--compress", "0x0", str(file))
     try:
         try:
@@ -79,7 +81,8 @@ def write(board: Board, port: str, baud: int, file: Path) -> None:
         except WriteError as error:
             if baud <= SLOWER_BAUD:
                 raise
-            print(printable(f"{error}: once more at {SLOWER_BAUD} baud"), file=sys.stderr)
+            rate = "" if own else f" at {SLOWER_BAUD} baud"
+            print(printable(f"{error}: once more{rate}"), file=sys.stderr)
             esptool(board, port, SLOWER_BAUD, *words)
     except WriteError as error:
         raise ToolError(
@@ -109,8 +112,7 @@ baud_option = click.option(
 def flash_command(
     port: str | None,
     baud: int,
-    board: str,
-    psram: int | None,
+    board: Board,
     firmware: Path | None,
     names: Source,
     sizes: Settings,
@@ -121,17 +123,21 @@ def flash_command(
 
     The environment's ESPTOOL_FLAGS are more options for esptool.
 
-    Example: microgpt-board flash --port /dev/ttyUSB0
+    \b
+    Examples: microgpt-board flash --port /dev/ttyUSB0
+              microgpt-board flash --board ESP32_GENERIC_C3
     """
     if tensorboard:
         make_folder(tensorboard)
-    kind = boards.find(board, psram)
     found, baud = _line(port, baud, "flash")
-    file = image.path_of(kind)
-    click.echo(image.write_image(file, kind, firmware, names, settings_for(sizes, names)))
-    write(kind, found, baud, file)
+    own_usb = ports.is_own_usb(found)
+    file = image.path_of(board)
+    click.echo(image.write_image(file, board, firmware, names, settings_for(sizes, names)))
+    write(board, found, baud, file)
+    if own_usb:
+        click.echo("press the board's RESET button if nothing comes from it now", err=True)
     if not no_monitor:
-        monitor.watch_port(port, tensorboard=tensorboard)
+        monitor.watch_port(port, tensorboard=tensorboard, reset=found if own_usb else None)
 
 
 @click.command("erase")
@@ -144,6 +150,7 @@ def erase_command(port: str | None, baud: int, board: str) -> None:
     Example: microgpt-board erase --port /dev/ttyUSB0
     """
     kind = boards.find(board)
+    boards.bootloader(kind)
     erase(kind, *_line(port, baud, "erase"))
 
 

@@ -34,6 +34,7 @@ LONGEST_IN_A_ROW = 20  # characters; with a longer name, or one with a blank, ea
 LINES_SHOWN = 4
 PLAIN_LINES = 10  # in a pipe: lines of progress on stderr in a run
 MOST_SECONDS = 10**9
+BACK_S = 10  # that a port may take to be there again after a reset
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -194,8 +195,16 @@ def show(lines: Iterable[str], watch: Watch, recorder: Recorder) -> None:
             print(said, file=sys.stderr)
 
 
-def watch_port(named: str | None, runs: Path = RUNS, tensorboard: Path | None = None) -> None:
-    """Show and record what a board sends until Ctrl-C; the port as `ports.find_port` finds it."""
+def watch_port(
+    named: str | None,
+    runs: Path = RUNS,
+    tensorboard: Path | None = None,
+    reset: str | None = None,
+) -> None:
+    """Show and record what a board sends until Ctrl-C; the port as `ports.find_port` finds it.
+
+    `reset` is the port of a board that has just been reset, and may be gone for a moment.
+    """
     watch = Watch()
 
     def tell(status: str) -> None:
@@ -203,9 +212,9 @@ def watch_port(named: str | None, runs: Path = RUNS, tensorboard: Path | None = 
         if status and not sys.stdout.isatty():
             print(status, file=sys.stderr)
 
-    port = ports.find_serial_port(named, "monitor")
+    port = reset or ports.find_serial_port(named, "monitor")
     recorder = Recorder(port, runs, tensorboard)
-    lines = read_lines(lambda: ports.find_port(named), tell)
+    lines = read_lines(lambda: ports.find_port(named), tell, BACK_S if reset else 0)
     print(f"{port}: Ctrl-C leaves the monitor, the board goes on", file=sys.stderr)
     with suppress(KeyboardInterrupt):
         show(lines, watch, recorder)

@@ -13,35 +13,65 @@ from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from microgpt_board.errors import ToolError
+from microgpt_board.image.boards import DRIVES
 
 BAUD = 115200  # MicroPython's, and the boot ROM's
 VIRTUAL = "virtual"  # the port of the virtual board, for the verbs that need only a prompt
 VARIABLES = ("PORT", "ESPTOOL_PORT", "AMPY_PORT")
-USB_VENDORS = {
+ESPRESSIF = 0x303A
+USB_VENDORS = {  # of chips between USB and a board, then those in MicroPython's own source
     0x10C4: "Silicon Labs CP210x",
     0x1A86: "WCH CH34x",
     0x0403: "FTDI",
-    0x303A: "Espressif",
+    0x0D28: "Arm DAPLink",
+    0x0483: "ST-LINK",
+    ESPRESSIF: "Espressif",
+    0x2E8A: "Raspberry Pi",
+    0xF055: "MicroPython",  # on STM32, SAMD, i.MX RT (so Teensy 4), nRF, Renesas RA
+    0x239A: "Adafruit",
+    0x2341: "Arduino",
+    0x1B4F: "SparkFun",
+    0x2886: "Seeed",
 }
+USB_PRODUCTS = {  # what is more than its vendor's name
+    (ESPRESSIF, 0x1001): "Espressif, the USB of a C3, C6, H2 or S3",
+    (ESPRESSIF, 0x4001): "Espressif S2 or S3 with MicroPython",
+    (0x2E8A, 0x0005): "Raspberry Pi Pico with MicroPython",
+}
+# Serial ports of Raspberry Pi's debug probes, with no MicroPython behind them.
+NO_BOARDS = {(0x2E8A, 0x0004), (0x2E8A, 0x000C)}
 LINUX_GROUPS = ("dialout", "uucp")  # Debian, Fedora; Arch
 
+_DRIVER = "a board with a CP210x or CH34x needs the driver of that chip"
 CHECKS = {
     "linux": "look for it in dmesg (no driver is needed)",
-    "darwin": "install the driver of its USB chip (CP210x or CH34x) and allow it in Privacy & "
-    "Security",
-    "win32": "install the driver of its USB chip (CP210x or CH34x) if Device Manager shows it "
-    "with a warning sign",
+    "darwin": f"{_DRIVER}, allowed in Privacy & Security",
+    "win32": f"{_DRIVER} if Device Manager shows it with a warning sign",
 }
 
 
 def list_boards() -> list[ListPortInfo]:
-    """Return the ports that may be an ESP32's, by the vendor of their USB chip."""
-    return sorted(port for port in list_ports.comports() if port.vid in USB_VENDORS)
+    """Return the ports that may be a board's, by their USB ids."""
+    return sorted(port for port in list_ports.comports() if _what(port))
+
+
+def _what(port: ListPortInfo) -> str | None:
+    """Return what the USB ids of a port say; None if it is no board's."""
+    ids = (port.vid, port.pid)
+    return None if ids in NO_BOARDS else USB_PRODUCTS.get(ids) or USB_VENDORS.get(port.vid)
 
 
 def describe(port: ListPortInfo) -> str:
-    """Return the port's name, and in brackets which USB chip it is."""
-    return f"{port.device} ({USB_VENDORS[port.vid]} {port.vid:04x}:{port.pid:04x})"
+    """Return the port's name, and in brackets what its USB ids say."""
+    return f"{port.device} ({_what(port)} {port.vid:04x}:{port.pid:04x})"
+
+
+def is_own_usb(name: str) -> bool:
+    """Return whether a port is the USB of an Espressif chip itself, without a chip between them.
+
+    Such a port goes when the board is reset, comes back, and has no baud rate.
+    """
+    return any(port.device == name and port.vid == ESPRESSIF for port in list_ports.comports())
 
 
 def find_port(named: str | None, environment: Mapping[str, str] = os.environ) -> str:
@@ -62,7 +92,8 @@ def find_port(named: str | None, environment: Mapping[str, str] = os.environ) ->
         raise ToolError(
             "no board found: plug it in with a USB cable that carries data (many only charge); "
             f"if it is plugged in, {CHECKS.get(sys.platform, CHECKS['linux'])}, or name its port "
-            "with PORT="
+            f"with PORT=; a Pico that is a drive ({' or '.join(DRIVES.values())}) has a port once "
+            "MicroPython is on it: make flash BOARD=RPI_PICO2 says how"
         )
     if len(boards) > 1:
         listed = ", ".join(describe(board) for board in boards)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from microgpt.boards import refusal
+from microgpt.boards import Board, refusal
 from microgpt.cli.options import PATH, tensorboard_option
 from microgpt.data import NAMES
 from ugpt.app import SETTINGS
@@ -18,7 +18,6 @@ from microgpt_board.device.record import Recorder
 from microgpt_board.emulation.micropython import FLASH, HEAP, build_virtual, run_board
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, names_bin
-from microgpt_board.image.boards import Board
 from microgpt_board.image.names_bin import InMemory, Source, names_options
 from microgpt_board.image.sizes import Settings, settings_for, sizes_of, sizes_options
 
@@ -33,7 +32,7 @@ def _heap_for(model: Sizes, board: Board | None) -> str:
         return str(boards.virtual_heap(board))
     reason = refusal("the virtual board", model, boards.VIRTUAL)
     if reason:
-        raise ToolError(f"{reason}; BOARD={boards.NAMES[-1]} gives it 8 MB")
+        raise ToolError(f"{reason}; BOARD={boards.LARGEST} gives it 8 MB")
     return HEAP
 
 

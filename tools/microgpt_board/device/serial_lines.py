@@ -1,5 +1,6 @@
 """Read lines from a serial port, across disconnections."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -37,14 +38,16 @@ def _cut(line: bytes) -> list[bytes]:
     return [line[i * LONGEST_LINE : (i + 1) * LONGEST_LINE] for i in range(count)]
 
 
-def read_lines(find: Callable[[], str], tell: Callable[[str], None]) -> Iterator[str]:
+def read_lines(
+    find: Callable[[], str], tell: Callable[[str], None], patience_s: float = 0
+) -> Iterator[str]:
     """Open the port that `find` names and return its lines, without end.
 
     If the port disappears, they wait for it and call `tell` with a line about it, and with "" when
-    it is back. Raises ToolError if the port cannot be opened now.
+    it is back. Raises ToolError if the port cannot be opened within `patience_s` seconds.
     """
-    name = find()
-    return _lines(name, open_port(name, READ_S), find, tell)
+    name, port = _open(find, patience_s)
+    return _lines(name, port, find, tell)
 
 
 def _lines(
@@ -59,15 +62,18 @@ def _lines(
             tell(f"{name} is gone: waiting until the board has restarted, or is plugged in again")
         finally:
             close_port(port)
-        name, port = _reopen(find)
+        time.sleep(RETRY_S)
+        name, port = _open(find, math.inf)
         tell("")
 
 
-def _reopen(find: Callable[[], str]) -> tuple[str, serial.SerialBase]:
+def _open(find: Callable[[], str], patience_s: float) -> tuple[str, serial.SerialBase]:
+    give_up = time.monotonic() + patience_s
     while True:
-        time.sleep(RETRY_S)
         try:
             name = find()
             return name, open_port(name, READ_S)
         except ToolError:
-            continue
+            if time.monotonic() >= give_up:
+                raise
+        time.sleep(RETRY_S)

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import click
+from microgpt.boards import Board
 from microgpt.cli.options import PATH
 
 from microgpt_board.errors import ToolError
-from microgpt_board.image import boards, image
-from microgpt_board.image.boards import Board
+from microgpt_board.image import image
 from microgpt_board.image.names_bin import Source
 from microgpt_board.image.partitions import FLASH_SIZE
 from microgpt_board.image.sizes import Settings, settings_for
@@ -100,8 +100,7 @@ def emulate_command(
     socket: int,
     flash: Path | None,
     download: bool,
-    board: str,
-    psram: int | None,
+    board: Board,
     firmware: Path | None,
     names: Source,
     sizes: Settings,
@@ -115,11 +114,10 @@ def emulate_command(
     Examples: microgpt-board emulate
               microgpt-board emulate --flash build/ESP32_GENERIC/flash.bin
     """
-    kind = boards.find(board, psram)
-    if kind.chip != MACHINE:
-        raise ToolError(f"QEMU emulates an {MACHINE}, not the {kind.chip} of {kind.name}")
+    if board.chip != MACHINE:
+        raise ToolError(f"QEMU emulates an {MACHINE}, not the {board.chip} of {board.name}")
     qemu = find_qemu()
-    file = flash_file(kind, flash, download, firmware, names, settings_for(sizes, names))
+    file = flash_file(board, flash, download, firmware, names, settings_for(sizes, names))
     click.echo(f"{file} on the emulated board: PORT=socket://127.0.0.1:{socket}; Ctrl-C ends it")
     sys.stdout.flush()
     run_until_ctrl_c(command_for(qemu, file, socket, download))

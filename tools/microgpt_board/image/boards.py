@@ -1,12 +1,15 @@
 """The boards that images are built for, by MicroPython's names of its builds."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
 
 import click
 from microgpt import boards
-from microgpt.boards import PSRAM, Memory
+from microgpt.boards import BOARDS, PSRAM, Board, Memory
+from microgpt.cli.options import PATH, Command
 from ugpt import memory
 from ugpt.board import kernels_file
 from ugpt.layout import Sizes
@@ -26,63 +29,66 @@ PROGRAM = 48_000
 PROGRAM_ARM = 58_000
 PROGRAM_ELSEWHERE = 62_000
 LARGEST_PSRAM = {"esp32": 4}  # MB that a chip can address; others: all there are
+DRIVES = {"rp2040": "RPI-RP2", "rp2350": "RP2350"}  # that a board is while BOOTSEL is held down
+NAMES = tuple(BOARDS)
+LARGEST = max(NAMES, key=lambda name: BOARDS[name].memory.free)
+WITH_IMAGE = tuple(board.name for board in BOARDS.values() if board.bootloader is not None)
 
 
-@dataclass(frozen=True)
-class Board:
-    """What differs between boards: `chip` as esptool names it, `architecture` as mpy-cross does."""
-
-    name: str
-    chip: str
-    bootloader: int  # its offset in flash, in bytes
-    architecture: str
-    firmware: str  # the release of MicroPython that is the default
-    sha256: str | None  # of that release; None: unknown, so it is never fetched
-    memory: Memory
-
-    @property
-    def url(self) -> str:
-        """Where MicroPython's release for this board is."""
-        return FIRMWARE_URL + self.firmware
+def url(board: Board) -> str:
+    """Return where MicroPython's release for a board is."""
+    return FIRMWARE_URL + board.firmware
 
 
-def _board(name: str, chip: str, bootloader: int, sha256: str | None = None) -> Board:
-    firmware = f"{name}-20241025-v1.24.0.bin"
-    return Board(name, chip, bootloader, "xtensawin", firmware, sha256, boards.MEMORY[name])
+def find(name: str, psram: int | None = None, release: str | None = None) -> Board:
+    """Return the board of that name, with what was chosen for it.
 
-
-_BOARDS = (
-    _board(
-        "ESP32_GENERIC",
-        "esp32",
-        0x1000,
-        "648e655fdaa8c31ece4e8f2a5c7815b015a7bca1c8db56246287799164ad9bff",
-    ),
-    _board("ESP32_GENERIC-SPIRAM", "esp32", 0x1000),
-    _board("ESP32_GENERIC_S3", "esp32s3", 0x0),
-    _board("ESP32_GENERIC_S3-SPIRAM_OCT", "esp32s3", 0x0),
-)
-NAMES = tuple(board.name for board in _BOARDS)
-
-
-def find(name: str, psram: int | None = None) -> Board:
-    """Return the board of that name, with `psram` MB of PSRAM if its module has other memory.
-
-    Raises ToolError with the names there are.
+    `psram`: MB of PSRAM, if its module has other memory; `release`: a version of MicroPython, the
+    only one that the result has then. Raises ToolError with what there is.
     """
-    for board in _BOARDS:
-        if board.name == name:
-            return board if psram is None else _with_psram(board, psram)
-    raise ToolError(f"no board is called {name}: BOARD= takes {', '.join(NAMES)}")
+    board = BOARDS.get(name)
+    if board is None:
+        raise ToolError(
+            f"no board is called {name}: BOARD= takes {', '.join(NAMES)}; on any other board with "
+            "MicroPython, make deploy puts the program"
+        )
+    if psram is not None:
+        board = _with_psram(board, psram)
+    return board if release is None else _with_release(board, release)
 
 
 def _with_psram(board: Board, megabytes: int) -> Board:
-    if board.name == "ESP32_GENERIC":
-        raise ToolError(
-            "MicroPython's ESP32_GENERIC does not use PSRAM: BOARD=ESP32_GENERIC-SPIRAM does"
-        )
+    if not board.psram:
+        other = f"{board.name}-SPIRAM"
+        does = f": BOARD={other} does" if other in BOARDS else ""
+        raise ToolError(f"MicroPython's {board.name} does not use PSRAM{does}")
     usable = min(megabytes, LARGEST_PSRAM.get(board.chip, megabytes))
-    return dataclasses.replace(board, memory=boards.with_psram(usable))
+    return replace(board, memory=boards.with_psram(usable))
+
+
+def _with_release(board: Board, version: str) -> Board:
+    found = tuple(each for each in board.releases if each.version == version)
+    if not found:
+        known = ", ".join(each.version for each in board.releases)
+        raise ToolError(
+            f"no release {version} of MicroPython is known for {board.name}: RELEASE= takes {known}"
+            "; FIRMWARE= takes the file of any"
+        )
+    return replace(board, releases=found)
+
+
+def bootloader(board: Board) -> int:
+    """Return the offset of a board's bootloader in its flash.
+
+    Raises ToolError, which says what to do instead, if esptool does not write the board.
+    """
+    if board.bootloader is None:
+        raise ToolError(
+            f"a {board.title} has no image, since esptool does not write it: fetch {url(board)}, "
+            "hold BOOTSEL while you plug the board in, and copy the file to the drive "
+            f"{DRIVES[board.chip]} that appears; then make deploy puts the program on it"
+        )
+    return board.bootloader
 
 
 def check(board: Board, sizes: Sizes) -> None:
@@ -123,8 +129,7 @@ def virtual_heap(board: Board) -> int:
 
 def _free_of(heap: int) -> Memory:
     """Return the memory that is free on a virtual board with a heap of so many bytes."""
-    free = heap * 253 // 256 - VIRTUAL_PROGRAM
-    return Memory(free, free)
+    return boards.of_heap(heap * 253 // 256 - VIRTUAL_PROGRAM)
 
 
 VIRTUAL_HEAP = 2 << 20  # bytes, without the memory of a board; 300k is enough for the default model
@@ -139,3 +144,35 @@ psram_option = click.option(
     callback=lambda _, __, value: value and int(value),
     help="MB of PSRAM on the board's module [default: as its build expects].",
 )
+release_option = click.option(
+    "--release", help="The release of MicroPython, such as v1.28.0 [default: the board's]."
+)
+firmware_option = click.option(
+    "--firmware",
+    type=PATH,
+    help="A file with a release of MicroPython [default: the board's, fetched once].",
+)
+
+
+def image_board_options(command: Command) -> Command:
+    """Add the options board, psram, release and firmware; a Board and `firmware` arrive.
+
+    Raises ToolError for a board without an image, and if both release and firmware are given.
+    """
+
+    @wraps(command)
+    def with_board(
+        *words: object,
+        board: str,
+        psram: int | None,
+        release: str | None,
+        firmware: Path | None,
+        **values: Any,
+    ) -> object:
+        if release and firmware:
+            raise ToolError("FIRMWARE= names a file with a release: leave RELEASE= out")
+        kind = find(board, psram, release)
+        bootloader(kind)
+        return command(*words, board=kind, firmware=firmware, **values)
+
+    return board_option(psram_option(release_option(firmware_option(with_board))))

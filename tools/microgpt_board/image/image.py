@@ -16,13 +16,13 @@ import click
 from esptool.bin_image import LoadFirmwareImage
 from esptool.util import FatalError
 from littlefs import LittleFS, LittleFSError
-from microgpt.cli.options import PATH, Command
+from microgpt.boards import Board
+from microgpt.cli.options import Command
 from microgpt.system import files
 
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, manifest, names_bin, partitions
 from microgpt_board.image import compile as build
-from microgpt_board.image.boards import Board, board_option, psram_option
 from microgpt_board.image.download import download
 from microgpt_board.image.names_bin import Source, names_options
 from microgpt_board.image.sizes import (
@@ -73,14 +73,15 @@ def find_firmware(board: Board, given: Path | None) -> Path:
         if not given.is_file():
             raise ToolError(f"FIRMWARE={given} is not a file")
         return given
-    if not board.sha256:
+    url, release = boards.url(board), board.release
+    if not release.sha256:
         raise ToolError(
-            f"the checksum of MicroPython for {board.name} is not known here: fetch {board.url} "
-            f"yourself and run again with FIRMWARE={board.firmware}"
+            f"the checksum of MicroPython {release.version} for {board.name} is not known here: "
+            f"fetch {url} yourself and run again with FIRMWARE={board.firmware}"
         )
     target = cache_folder() / board.firmware
-    if download(board.url, target, board.sha256):
-        print(f"fetched {board.url}", file=sys.stderr)
+    if download(url, target, release.sha256):
+        print(f"fetched {url}", file=sys.stderr)
     return target
 
 
@@ -92,10 +93,10 @@ def check_firmware(path: Path, board: Board, app_offset: int) -> tuple[bytes, by
     """
     data = path.read_bytes()
     bootloader = _part(data, path, board, "bootloader", 0)
-    app = _part(data, path, board, "app", app_offset - board.bootloader)
+    app = _part(data, path, board, "app", app_offset - boards.bootloader(board))
     found = re.search(rb"MicroPython v(\d+)\.(\d+)", app)
     if not found:
-        raise ToolError(f"{path} is not MicroPython: fetch {board.url}")
+        raise ToolError(f"{path} is not MicroPython: fetch {boards.url(board)}")
     version = (int(found[1]), int(found[2]))
     if version < OLDEST_MICROPYTHON:
         raise ToolError(
@@ -112,7 +113,7 @@ def _part(data: bytes, path: Path, board: Board, what: str, offset: int) -> byte
     except (FatalError, RuntimeError, struct.error, IndexError):
         raise ToolError(
             f"{path} has no whole {what} at {offset:#x}: take the .bin of a release for "
-            f"{board.name}, not .app-bin or .uf2, as {board.url}"
+            f"{board.name}, not .app-bin or .uf2, as {boards.url(board)}"
         ) from None
     if image.chip_id != image.ROM_LOADER.IMAGE_CHIP_ID:
         raise ToolError(f"the {what} in {path} is for another chip than {board.name}")
@@ -152,7 +153,7 @@ def build_image(board: Board, firmware: Path, names: bytes, folder: Path) -> byt
     bootloader, app = check_firmware(firmware, board, rows[APP].offset)
     vfs = rows["vfs"]
     parts = (
-        ("bootloader", board.bootloader, partitions.TABLE_OFFSET, bootloader),
+        ("bootloader", boards.bootloader(board), partitions.TABLE_OFFSET, bootloader),
         (
             "partition table",
             partitions.TABLE_OFFSET,
@@ -206,24 +207,17 @@ def path_of(board: Board) -> Path:
 
 
 def image_options(command: Command) -> Command:
-    """Add what an image is made from as options: board, psram, firmware, names, sizes."""
-    command = names_options(sizes_options(command))
-    command = click.option(
-        "--firmware",
-        type=PATH,
-        help="A release of MicroPython [default: the board's, fetched once].",
-    )(command)
-    return board_option(psram_option(command))
+    """Add what an image is made from as options: board, firmware, names, sizes."""
+    return boards.image_board_options(names_options(sizes_options(command)))
 
 
 @click.command("image")
 @image_options
-def image_command(
-    board: str, psram: int | None, firmware: Path | None, names: Source, sizes: Settings
-) -> None:
+def image_command(board: Board, firmware: Path | None, names: Source, sizes: Settings) -> None:
     """Build the image: all of a board's flash in one file.
 
-    Example: microgpt-board image --board ESP32_GENERIC
+    \b
+    Examples: microgpt-board image --board ESP32_GENERIC_S3
+              microgpt-board image --release v1.28.0
     """
-    kind = boards.find(board, psram)
-    click.echo(write_image(path_of(kind), kind, firmware, names, settings_for(sizes, names)))
+    click.echo(write_image(path_of(board), board, firmware, names, settings_for(sizes, names)))

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from esptool.targets import CHIP_DEFS
+from microgpt.boards import Board
 from ugpt.version import __version__
 
 from microgpt_board.errors import ToolError
 from microgpt_board.image import partitions
-from microgpt_board.image.boards import Board
 from microgpt_board.image.sizes import SETTINGS, settings_file
 
 FILE = "manifest.json"  # beside the image

@@ -122,7 +122,7 @@ def bench_kernels_command(document: str, sizes: Settings, block_size: int) -> No
         Tokenizer().encode(document)
     except ValueError as error:
         raise ToolError(str(error)) from None
-    boards.check(boards.find(boards.NAMES[-1]), model)  # the one with the most memory
+    boards.check(boards.find(boards.LARGEST), model)
     missing = {core.name: reason for core in CORES if (reason := cores.missing(core))}
     here = [core for core in CORES if core.name not in missing]
     if not here:

@@ -61,23 +61,18 @@ def presets() -> list[dict[str, object]]:
 
 
 def about_boards() -> list[dict[str, object]]:
-    """Return what the page needs of each board: its names, and its memory for training."""
-    found = [boards.find(name) for name in boards.NAMES]
+    """Return what the page needs of each board that has an image: names, memory for training."""
+    found = [boards.find(name) for name in boards.WITH_IMAGE]
     return [
         {
             "name": board.name,
-            "title": title(board),
+            "title": board.title,
             "chip_family": manifest.chip_family(board),
             "free": board.memory.free,
             "piece": board.memory.piece,
         }
         for board in found
     ]
-
-
-def title(board: boards.Board) -> str:
-    """Return how the page names a board."""
-    return manifest.chip_family(board) + (" with PSRAM" if "SPIRAM" in board.name else "")
 
 
 def site(micropython: str, images: Iterable[dict[str, str]]) -> dict[str, object]:

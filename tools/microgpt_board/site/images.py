@@ -43,7 +43,7 @@ def _read(image: Path) -> manifest.Manifest:
         if about["sha256"] != digest:
             raise ToolError(f"{beside} is about another image than {image}: {again}")
         path = about["builds"][0]["parts"][0]["path"]
-        if about["board"]["name"] not in boards.NAMES or Path(path).name != path:
+        if about["board"]["name"] not in boards.WITH_IMAGE or Path(path).name != path:
             raise ValueError("names of folders or files that are none of ours")
     except ToolError:  # which is a ValueError
         raise

@@ -1,0 +1,90 @@
+"""The table of boards as it is printed: on a terminal, in a pipe, and all about one board."""
+
+import re
+
+import pytest
+from microgpt import boards as host
+from microgpt.boards import BOARDS
+from microgpt_board.image import board_table
+from rich.console import Console
+
+from tests.support.commands import microgpt_board
+
+WIDTH = 100
+
+
+def shown(**settings: object) -> list[str]:
+    """Return the table as a terminal has it."""
+    console = Console(width=WIDTH, force_terminal=True, highlight=False, **settings)
+    with console.capture() as captured:
+        console.print(board_table.table())
+    return captured.get().splitlines()
+
+
+def test_the_table_is_readable_at_100_columns() -> None:
+    lines = [re.sub(r"\x1b\[\d*m", "", line) for line in shown()]
+    assert all(len(line) <= WIDTH for line in lines)
+    assert len(lines) == 1 + 2 * (len(BOARDS) + 1)  # no cell is folded
+    text = "\n".join(lines)
+    for board in BOARDS.values():
+        (row,) = (i for i, line in enumerate(lines) if line.startswith(f"{board.name} "))
+        assert lines[row + 1].startswith(f"{board.title} ")
+        assert f" {board.memory.free:,} " in lines[row]
+        assert f" {board.release.version} " in lines[row]
+        assert f" N_EMBD={host.largest(board.memory).n_embd} " in lines[row + 1]
+        assert (" FPU " in lines[row + 1]) == board.fpu or " no FPU " in lines[row + 1]
+        if board.release.sha256:
+            assert f" {board.release.sha256[:8]} " in lines[row + 1]
+    assert "any other board" in text
+
+
+def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[2m" in "".join(shown(color_system="standard"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not re.search(r"\x1b\[(?:\d+;)*[3-4]\d", "".join(shown(color_system="standard")))
+
+
+def test_in_a_pipe_it_is_a_line_a_board_with_everything() -> None:
+    *lines, other, report = microgpt_board("boards").stdout.splitlines()
+    assert len(lines) == len(BOARDS)
+    for line, board in zip(lines, BOARDS.values(), strict=True):
+        assert line.startswith(f"board: {board.name}: {board.title}; chip: {board.chip}, ")
+        assert all(each.sha256 in line for each in board.releases if each.sha256)
+        assert line.endswith("real: not yet")
+    assert other.startswith("board: other: any other board that runs MicroPython; needs: ")
+    assert report.endswith("docs/board.md#send-what-yours-says")
+
+
+def test_all_that_is_known_of_a_board() -> None:
+    assert microgpt_board("boards", "ESP32_GENERIC").stdout.splitlines() == [
+        "board: ESP32_GENERIC: ESP32",
+        "chip: esp32, with a floating-point unit",
+        "memory: 144,000 bytes to train in, 107,784 of them in one piece (measured on Espressif's "
+        "emulated ESP32, rounded down)",
+        "largest: 6,200 parameters as wide as it can be (N_EMBD=20)",
+        "kernels: native, xtensawin",
+        "written: make flash BOARD=ESP32_GENERIC: an image at 0x0, with the bootloader at 0x1000",
+        "release v1.24.0, the default: "
+        "https://micropython.org/resources/firmware/ESP32_GENERIC-20241025-v1.24.0.bin "
+        "sha256 648e655fdaa8c31ece4e8f2a5c7815b015a7bca1c8db56246287799164ad9bff",
+        "release v1.28.0: "
+        "https://micropython.org/resources/firmware/ESP32_GENERIC-20260406-v1.28.0.bin "
+        "sha256 cd7820d02c35d34dd403b44263129c6a511b350aea8446c229890753fe240784",
+        "emulated: all of it, with v1.24.0 in Espressif's QEMU",
+        "real: not yet",
+        "how to report one: docs/board.md#send-what-yours-says",
+    ]
+
+
+def test_a_board_without_an_image_or_a_floating_point_unit() -> None:
+    lines = microgpt_board("boards", "RPI_PICO").stdout.splitlines()
+    assert "kernels: portable: no floating-point unit" in lines
+    assert "written: hold BOOTSEL, copy the UF2 to the drive RPI-RP2, then make deploy" in lines
+
+
+def test_any_other_board_and_no_board() -> None:
+    assert "needs: MicroPython 1.23 or later" in microgpt_board("boards", "other").stdout
+    refused = microgpt_board("boards", "PYBV11")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: no board is called PYBV11: BOARD= takes ESP32_GENERIC")

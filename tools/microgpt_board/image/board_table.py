@@ -1,0 +1,129 @@
+"""The table of boards as `microgpt-board boards` prints it, and all that is known of one."""
+
+import click
+from microgpt import boards as host
+from microgpt.boards import BOARDS, Board
+from microgpt.cli.console import console, say
+from rich.table import Table
+from rich.text import Text
+from ugpt.layout import parameter_count
+
+from microgpt_board.image import boards
+
+OTHER = "other"
+NO_FPU = "no floating-point unit"
+REPORT = "how to report one: docs/board.md#send-what-yours-says"
+DIGITS = 8  # of a checksum in the table
+Facts = dict[str, str]
+_NO_CHECKSUM = "checksum not known here"
+ANY_OTHER: Facts = {  # what a board needs that has no row
+    "board": f"{OTHER}: any other board that runs MicroPython",
+    "needs": "MicroPython 1.23 or later; about 120,000 bytes of free heap for the default model; "
+    "a file system with 600,000 bytes free",
+    "kernels": "native on xtensawin and on armv7emsp or armv7emdp, else portable",
+    "how": "make deploy, or mpremote mip install",
+    "emulated": host.NOT_YET,
+    "real": host.NOT_YET,
+}
+
+
+def largest(board: Board) -> tuple[str, str]:
+    """Return the parameters of a board's widest model of the default shape, and its setting."""
+    sizes = host.largest(board.memory)
+    if sizes is None:
+        return "none", ""
+    return f"{parameter_count(sizes):,}", f"N_EMBD={sizes.n_embd}"
+
+
+def memory(board: Board) -> str:
+    """Return the bytes for training, with a sign where they are a lower bound."""
+    return f"{'≥ ' if board.at_least else ''}{board.memory.free:,}"
+
+
+def facts(board: Board) -> Facts:
+    """Return all that is known of a board, in words."""
+    parameters, setting = largest(board)
+    piece = board.memory.piece
+    one_piece = f", {piece:,} of them in one piece" if piece < board.memory.free else ""
+    at_least = "at least " if board.at_least else ""
+    found = {
+        "board": f"{board.name}: {board.title}",
+        "chip": f"{board.chip}, {'with' if board.fpu else 'without'} a floating-point unit",
+        "memory": f"{at_least}{board.memory.free:,} bytes to train in{one_piece} "
+        f"({board.memory_from})",
+        "largest": f"{parameters} parameters as wide as it can be ({setting})",
+        "kernels": f"native, {board.kernels}" if board.kernels else f"portable: {NO_FPU}",
+    }
+    if board.bootloader is None:
+        found["written"] = (
+            f"hold BOOTSEL, copy the UF2 to the drive {boards.DRIVES[board.chip]}, then make deploy"
+        )
+    else:
+        found["written"] = (
+            f"make flash BOARD={board.name}: an image at 0x0, with the bootloader at "
+            f"{board.bootloader:#x}"
+        )
+    for release in board.releases:
+        default = ", the default" if release == board.release else ""
+        chosen = boards.find(board.name, release=release.version)
+        checksum = f"sha256 {release.sha256}" if release.sha256 else _NO_CHECKSUM
+        found[f"release {release.version}{default}"] = f"{boards.url(chosen)} {checksum}"
+    return found | {"emulated": board.emulated, "real": board.real}
+
+
+def table() -> Table:
+    """Return the boards, each with a line of names and figures and one of what they are."""
+    found = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("BOARD=", "chip", "RAM, bytes", "largest", "kernels", "boot", "release"):
+        found.add_column(heading, overflow="fold")
+    found.add_column("seen running", overflow="fold")
+    for board in BOARDS.values():
+        parameters, setting = largest(board)
+        release = board.release
+        cells = (
+            (board.name, board.title),
+            (board.chip, "FPU" if board.fpu else "no FPU"),
+            (memory(board), board.memory_from.partition(":")[0].partition(" on ")[0]),
+            (parameters, setting),
+            (board.kernels or "portable", "native" if board.kernels else "no FPU"),
+            ("UF2" if board.bootloader is None else f"{board.bootloader:#x}", ""),
+            (release.version, release.sha256[:DIGITS] if release.sha256 else ""),
+            ("not yet" if board.emulated == host.NOT_YET else "emulated", f"real: {board.real}"),
+        )
+        found.add_row(*(Text.assemble(first, ("\n" + second, "dim")) for first, second in cells))
+    found.add_row(Text.assemble(OTHER, ("\nany other board", "dim")))
+    return found
+
+
+def line(about: Facts) -> str:
+    """Return facts in one line."""
+    return "; ".join(f"{name}: {value}" for name, value in about.items())
+
+
+@click.command("boards")
+@click.argument("board", required=False)
+def boards_command(board: str | None) -> None:
+    """Show the table of boards, or all that is known of one BOARD.
+
+    In a pipe it is a line a board, with everything. Nothing in it was seen on a real board unless
+    it says so.
+
+    \b
+    Examples: microgpt-board boards
+              microgpt-board boards RPI_PICO2
+    """
+    if board:
+        about = ANY_OTHER if board == OTHER else facts(boards.find(board))
+        for name, value in about.items():
+            say(f"{name}: {value}")
+        say(REPORT)
+        return
+    if console.is_terminal:
+        console.print(table())
+        for name, value in ANY_OTHER.items():
+            say(f"{name}: {value}")
+    else:
+        for each in BOARDS.values():
+            say(line(facts(each)))
+        say(line(ANY_OTHER))
+    say(REPORT)
