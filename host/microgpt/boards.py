@@ -195,7 +195,14 @@ BOARDS = {
             ),
         ),
         _PICO2,
-        replace(_PICO2, name="RPI_PICO2_W", title="Raspberry Pi Pico 2 W", memory=of_heap(370_000)),
+        replace(
+            _PICO2,
+            name="RPI_PICO2_W",
+            title="Raspberry Pi Pico 2 W",
+            memory_from=IN_A_PICO.format("Pico 2 W", "v1.25.0"),
+            at_least=False,
+            emulated="start and training with v1.25.0, in rp2350js",
+        ),
         _PICO,
         replace(
             _PICO,

@@ -136,7 +136,7 @@ VIRTUAL_HEAP = 2 << 20  # bytes, without the memory of a board; 300k is enough f
 VIRTUAL = _free_of(VIRTUAL_HEAP)
 
 board_option = click.option(
-    "--board", default=DEFAULT, show_default=True, help=f"{', '.join(NAMES)}."
+    "--board", default=DEFAULT, show_default=True, help=f"{', '.join(WITH_IMAGE)}."
 )
 psram_option = click.option(
     "--psram",
