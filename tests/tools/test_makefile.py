@@ -19,6 +19,7 @@ SETTINGS = {
     "RESUME": "1",
     "BOARD": "ESP32_GENERIC_S3",
     "FIRMWARE": "a release.bin",
+    "RELEASE": "v1.28.0",
     "BAUD": "115200",
     "TOOL": "ampy",
     "SOCKET": "5556",
@@ -54,6 +55,7 @@ IMAGE = {
     "board": "ESP32_GENERIC_S3",
     "psram": 2,
     "firmware": Path("a release.bin"),
+    "release": "v1.28.0",
     **LIST,
     **SIZES,
 }
@@ -72,6 +74,7 @@ TAKEN = {
     "image": IMAGE,
     "flash": {"baud": 115200, "tensorboard": Path("all runs"), **IMAGE},
     "monitor": {"tensorboard": Path("all runs")},
+    "boards": {"board": "ESP32_GENERIC_S3"},
     "erase": {"board": "ESP32_GENERIC_S3", "baud": 115200},
     "deploy": {"tool": "ampy", **LIST, **SIZES},
     "emulate": {"socket": 5556, "download": True, "flash": Path("flash.bin"), **IMAGE},
