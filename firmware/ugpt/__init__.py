@@ -111,6 +111,6 @@ def selftest():
 
         return checks.run(kernels, reason, model, adam, free)
     finally:
-        for name in ("checks", "answers"):
+        for name in ("checks", "answers", "backend"):
             sys.modules.pop("ugpt." + name, None)
             globals().pop(name, None)

@@ -4,7 +4,7 @@ import gc
 import json
 import sys
 
-from . import backend, board, checkpoint, layout
+from . import board, checkpoint, layout
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
@@ -142,8 +142,24 @@ def _check_memory(sizes):
     except memory.TooLarge as error:
         raise SettingsError(str(error))
     finally:
-        if board.ON_HARDWARE:  # the module would take memory that training needs
-            del sys.modules["ugpt"].memory, sys.modules["ugpt.memory"]
+        _forget("memory")
+
+
+def _choose_kernels():
+    """Return (backend, reason) as `backend.choose` does."""
+    from . import backend
+
+    try:
+        return backend.choose()
+    finally:
+        _forget("backend")
+
+
+def _forget(module):
+    """On a board, free the memory of a module that is no longer needed: training needs it."""
+    if board.ON_HARDWARE:
+        delattr(sys.modules["ugpt"], module)
+        del sys.modules["ugpt." + module]
 
 
 def give_up(sizes=None):
@@ -178,7 +194,7 @@ def prepare(settings, remarks=(), checkpoints=None):
     if not give_up(sizes):
         memory = _check_memory(sizes)
         state = allocate_state(sizes)  # before the kernels, which take memory too
-    kernels, reason = backend.choose()
+    kernels, reason = _choose_kernels()
     _model = _model or Model(sizes, kernels, state)
     training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model)
     report = Report(settings["log_every"])
