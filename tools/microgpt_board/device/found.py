@@ -64,8 +64,9 @@ try:
 except OSError:
     found["new"] = True
 try:
-    look("{COPY}{NAMES}", False)
     look_all("{COPY}ugpt", False)
+    look("{COPY}{NAMES}", False)
+    look("{COPY}main.py", False)
 except OSError:
     pass
 try:
