@@ -21,6 +21,7 @@ from microgpt_board.image import names_bin, package
 from microgpt_board.image.image import LITTLEFS
 from microgpt_board.image.names_bin import Source
 
+from tests.support.commands import microgpt_board
 from tests.support.serial_board import MicroPythonBoard
 
 ROOT = Path(__file__).parents[3]
@@ -149,9 +150,8 @@ def test_installed_by_mpremote_it_trains_as_make_run(make: Made, flash: Path) ->
     assert flash_of(board)[0].keys() == files.keys() | {"/checkpoint.bin"}
     few = "from ugpt import board; board.NAMES_TO_MAKE, board.NAME_PAUSE_MS = 3, 0; "
     assert mpremote(board, "exec", few + "import main").count("\nname:") == 3
-    assert "\nselftest: 22 passed, 0 failed" in mpremote(
-        board, "exec", "import ugpt; ugpt.selftest(); print(ugpt.generate('em', n=1))"
-    )
+    tested = microgpt_board("selftest", "--port", board.port)
+    assert tested.stdout.endswith("\nselftest: 22 passed, 0 failed\n"), tested.stderr
 
 
 def test_an_index_brings_the_next_version_and_leaves_what_is_the_persons(
