@@ -10,14 +10,14 @@ import struct
 import threading
 import zlib
 
+from esptool.targets import CHIP_DEFS
+
 from tests.support.serial_board import SerialEnd
 
 FLASH_SIZE = 0x400000
 FLASH_ID = 0x164020  # its third byte: 2**0x16 bytes
 ESP32, ESP32_S2 = 0x00F01D83, 0x000007C6  # what each has at CHIP_MAGIC
 CHIP_MAGIC = 0x40001000
-SPI_COMMAND, SPI_DATA = 0x3FF42000, 0x3FF42080
-UART_DIVIDER = 0x3FF40014
 ROM_BAUD = 115200
 CRYSTAL_HZ = 40_000_000
 
@@ -26,7 +26,7 @@ MEM_BEGIN, MEM_END, MEM_DATA = 0x05, 0x06, 0x07
 SYNC, WRITE_REG, READ_REG = 0x08, 0x09, 0x0A
 SPI_SET_PARAMS, SPI_ATTACH, CHANGE_BAUDRATE = 0x0B, 0x0D, 0x0F
 DEFL_BEGIN, DEFL_DATA, DEFL_END = 0x10, 0x11, 0x12
-SPI_FLASH_MD5 = 0x13
+SPI_FLASH_MD5, SECURITY_INFO = 0x13, 0x14
 ERASE_FLASH = 0xD0
 DOWNLOAD = b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0))\r\nwaiting for download\r\n"
 QUIET = (FLASH_END, MEM_BEGIN, MEM_DATA, SPI_SET_PARAMS, SPI_ATTACH, DEFL_END, WRITE_REG)
@@ -38,7 +38,8 @@ class RomLoader:
     """An ESP32 in download mode behind a pseudo-terminal; `flash` is what was written to it.
 
     `fails_above`: a baud rate over which data does not arrive. `awake`: False is a board that is
-    not in download mode. `magic`: which chip it is. `flash_id`: how large its flash is.
+    not in download mode. `chip`: which one it is, as esptool names it; `magic` is what an ESP32
+    has, or the older chip that is to be taken for one. `flash_id`: how large its flash is.
     `silent_after`: a number of packets with data after which it says nothing. `worn`: a byte of
     its flash does not keep what is written.
     """
@@ -51,7 +52,9 @@ class RomLoader:
         flash_id: int = FLASH_ID,
         silent_after: int | None = None,
         worn: bool = False,
+        chip: str = "esp32",
     ) -> None:
+        self._chip = CHIP_DEFS[chip]
         self.flash = bytearray(FLASH_SIZE)  # zeros: what is not written differs from an image
         self.fails_above = fails_above
         self.awake = awake
@@ -137,6 +140,8 @@ class RomLoader:
             digest = hashlib.md5(self.flash[words[0] : words[0] + words[1]])
             data = digest.digest() if self.has_stub else digest.hexdigest().encode()
             self._answer(command, data=data)
+        elif command == SECURITY_INFO and not self._chip.USES_MAGIC_VALUE:
+            self._answer(command, data=bytes(12) + struct.pack("<II", self._chip.IMAGE_CHIP_ID, 0))
         elif command == ERASE_FLASH:
             self.flash[:] = b"\xff" * len(self.flash)
             self.erased += 1
@@ -147,11 +152,12 @@ class RomLoader:
             self._answer(command, error=5)  # not known to this chip
 
     def _register(self, address: int) -> int:
+        chip = self._chip
         return {
             CHIP_MAGIC: self.magic,
-            SPI_COMMAND: 0,  # done
-            SPI_DATA: self.flash_id,
-            UART_DIVIDER: CRYSTAL_HZ // ROM_BAUD,
+            chip.SPI_REG_BASE: 0,  # the command is done
+            chip.SPI_REG_BASE + chip.SPI_W0_OFFS: self.flash_id,
+            chip.UART_CLKDIV_REG: CRYSTAL_HZ // ROM_BAUD,
         }.get(address, 0)
 
     def _data(self, command: int, data: bytes) -> None:

@@ -70,6 +70,27 @@ def test_the_flash_is_the_image(firmware: Path):
         assert set(board.bauds) == {BAUD}
 
 
+@pytest.mark.parametrize("name", ["ESP32_GENERIC_S3", "ESP32_GENERIC_C3", "ESP32_GENERIC_C6"])
+def test_the_flash_of_a_newer_chip_is_the_image(tmp_path: Path, name: str):
+    kind = boards.find(name)
+    path = tmp_path / "release.bin"
+    path.write_bytes(release(kind))
+    with loader(chip=kind.chip) as board:
+        words = ["--board", name, "--no-monitor", "--firmware", str(path)]
+        result = tool(board.port, "flash", *words)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "Hash of data verified" in result.stdout
+        assert board.flash == image.path_of(kind).read_bytes()
+
+
+def test_another_chip_than_the_one_that_is_named(file: Path):
+    complaint = "the board at /dev/.* is ESP32-C3, not esp32c6: name yours with BOARD="
+    with loader(chip="esp32c3") as board:
+        with pytest.raises(ToolError, match=complaint):
+            flash.write(boards.find("ESP32_GENERIC_C6"), board.port, BAUD, file)
+        assert not any(board.flash)
+
+
 def test_options_for_esptool(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ESPTOOL_FLAGS", "--no-stub --before no-reset")
     part = file.with_name("part.bin")

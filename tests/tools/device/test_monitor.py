@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from microgpt_board.device import monitor, ports
+from microgpt_board.errors import ToolError
 
 from tests.support.board_run import START, step
 from tests.support.serial_board import SerialEnd
@@ -303,3 +305,13 @@ def test_a_port_that_is_not_there(watch: Callable[..., Monitor]):
     assert it.text.decode().splitlines() == [
         "error: /dev/ttyUSB99 is not there: plug the board in; make ports lists what there is"
     ]
+
+
+def test_after_a_reset_the_port_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(monitor, "BACK_S", 0.1)
+    monkeypatch.setattr(ports, "find_port", lambda named: asked.append(named) or named)
+    away = str(tmp_path / "ttyACM0")
+    with pytest.raises(ToolError, match="ttyACM0 is not there"):
+        monitor.watch_port(away, tmp_path, reset=away)
+    assert asked == [away, away]

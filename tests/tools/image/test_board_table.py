@@ -25,7 +25,7 @@ def test_the_table_is_readable_at_100_columns() -> None:
     lines = [re.sub(r"\x1b\[\d*m", "", line) for line in shown()]
     assert all(len(line) <= WIDTH for line in lines)
     assert len(lines) == 1 + 2 * (len(BOARDS) + 1)  # no cell is folded
-    text = "\n".join(lines)
+    assert lines[-1].startswith("any other board ")
     for board in BOARDS.values():
         (row,) = (i for i, line in enumerate(lines) if line.startswith(f"{board.name} "))
         assert lines[row + 1].startswith(f"{board.title} ")
@@ -35,7 +35,6 @@ def test_the_table_is_readable_at_100_columns() -> None:
         assert (" FPU " in lines[row + 1]) == board.fpu or " no FPU " in lines[row + 1]
         if board.release.sha256:
             assert f" {board.release.sha256[:8]} " in lines[row + 1]
-    assert "any other board" in text
 
 
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +70,7 @@ def test_all_that_is_known_of_a_board() -> None:
         "release v1.28.0: "
         "https://micropython.org/resources/firmware/ESP32_GENERIC-20260406-v1.28.0.bin "
         "sha256 cd7820d02c35d34dd403b44263129c6a511b350aea8446c229890753fe240784",
-        "emulated: all of it, with v1.24.0 in Espressif's QEMU",
+        "emulated: all verbs, with MicroPython v1.24.0 as released, in Espressif's QEMU",
         "real: not yet",
         "how to report one: docs/board.md#send-what-yours-says",
     ]

@@ -10,6 +10,7 @@ from microgpt.boards import BOARDS, Board
 from microgpt_board.emulation.micropython import find_micropython
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, mpy
+from ugpt import board as on_board
 from ugpt import memory
 from ugpt.layout import Sizes
 
@@ -30,14 +31,16 @@ def test_a_board_has_its_memory_and_no_more(board: Board) -> None:
 
 
 @every
-def test_a_row_is_true_to_esptool_and_mpy_cross(board: Board) -> None:
+def test_a_row_is_true_to_esptool_mpy_cross_and_the_board(board: Board) -> None:
     assert board.architecture in mpy.ARCHITECTURES
     if board.bootloader is None:
         assert board.chip in boards.DRIVES
         assert board.chip not in CHIP_DEFS
     else:
         assert board.bootloader == CHIP_DEFS[board.chip].BOOTLOADER_FLASH_OFFSET
-    assert board.fpu == (board.architecture in ("xtensawin", "armv7emsp"))
+    number = mpy.ARCHITECTURES.index(board.architecture)
+    assert board.fpu == (number not in on_board.WITHOUT_FPU)
+    assert board.kernels == on_board.KERNELS.get(number)
 
 
 @every
