@@ -88,8 +88,12 @@ def hardware_seed():
 
 CTRL_C = 3
 
-if ON_HARDWARE:
-    import micropython
+if NAME == "cpython" or IN_BROWSER or not hasattr(gc, "threshold"):  # a SAMD's build has none
+
+    def collect_every(size):
+        """Do nothing: a computer has enough memory."""
+
+else:
 
     def collect_every(size):
         """Collect garbage after every `size` bytes allocated; -1: only when memory runs out.
@@ -97,8 +101,11 @@ if ON_HARDWARE:
         Garbage that fills the heap makes it grow, and fragments the memory that the model's large
         buffers need: of 66 KB free, no 33 KB were in one piece.
         """
-        if hasattr(gc, "threshold"):  # a SAMD's build has none
-            gc.threshold(size)
+        gc.threshold(size)
+
+
+if ON_HARDWARE:
+    import micropython
 
     def hold_interrupts():
         """Delay Ctrl-C until `release_interrupts`."""
@@ -109,9 +116,6 @@ if ON_HARDWARE:
         micropython.kbd_intr(CTRL_C)
 
 else:
-
-    def collect_every(size):
-        """Do nothing: a computer has enough memory."""
 
     def hold_interrupts():
         """Do nothing: CPython cannot delay Ctrl-C, the virtual board reads it between steps."""

@@ -75,7 +75,7 @@ def test_the_nearest_fit_and_nothing_between_does():
         assert 1 <= len(found) <= 3
         counts = [parameter_count(other) for other in found]
         assert counts == sorted(counts, reverse=True)
-        texts = [memory._settings(other, sizes) for other in found]
+        texts = [memory.settings_of(other, sizes) for other in found]
         assert len(set(texts)) == len(texts)
         for other in found:
             assert memory.fits(other, FREE, PIECE)

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from microgpt import boards
 from microgpt_board.device import log
 from microgpt_board.emulation.micropython import HEAP, find_micropython, run_board
 from ugpt import checkpoint
-from ugpt.layout import Sizes, training_bytes
+from ugpt.board import NAMES_TO_MAKE
+from ugpt.layout import Sizes, parameter_count, training_bytes
 
 from tests.support.commands import microgpt_board
 from tests.support.kernels import native_kernels
@@ -211,6 +213,21 @@ def test_with_the_memory_of_a_board(tmp_path: Path) -> None:
     result = microgpt_board("run", *words, *large, *spiram)
     assert result.returncode == 0, result.stderr
     assert " parameters:116256 " in result.stdout
+
+
+def test_a_pico_2_trains_a_model_five_times_as_large(tmp_path: Path) -> None:
+    words = ["--board", "RPI_PICO2", "--flash", tmp_path, "--runs", tmp_path / "runs"]
+    sizes = boards.largest(boards.BOARDS["RPI_PICO2"].memory)
+    trained = microgpt_board("run", *words, "--steps", 5, "--n-embd", sizes.n_embd)
+    assert trained.returncode == 0, trained.stderr
+    (start,) = [e for x in trained.stdout.splitlines() if isinstance(e := log.parse(x), log.Start)]
+    assert start.parameters == parameter_count(sizes) > 5 * parameter_count(Sizes())
+    assert "# saved at step 5 of 5\n" in trained.stdout
+    assert trained.stdout.count("\nname:") == NAMES_TO_MAKE
+    wider = microgpt_board("run", *words, "--n-embd", sizes.n_embd + sizes.n_head)
+    assert wider.returncode == 1
+    assert wider.stderr.startswith("error: RPI_PICO2: 31,008 parameters (n_embd 48, n_head 4, ")
+    assert wider.stderr.endswith(f" are free; what fits: N_EMBD={sizes.n_embd}\n")
 
 
 def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
