@@ -12,6 +12,7 @@ from .layout import GRADIENTS, NUMBERS, SIZES, Sizes, parameter_count, training_
 PROGRAM = 8960
 LAYER = 1664
 BLOCK = 128
+SPARE = 3584  # of PROGRAM, on a heap that is one piece; 4,375 were, on an emulated Cortex-M4
 # MicroPython's heap grows by pieces of the system's memory, of which its own tables take 13 / 512,
 # at least 2048 (py/gc.c: gc_try_add_heap).
 SMALLEST_PIECE = 3584
@@ -43,16 +44,21 @@ def available():
 def kernels_to_load():
     """Return the bytes of free memory that the native kernels take when they are loaded.
 
-    An ESP32 and a computer have other memory for machine code, and PROGRAM has the rest.
+    An ESP32 and a computer have other memory for machine code.
     """
     file = board.kernels_file(board.ARCHITECTURE)
     elsewhere = not board.ON_HARDWARE or board.MACHINE.endswith(" with ESP32")
     if elsewhere or not (file and board.has_fpu()) or "ugpt.native" in sys.modules:
         return 0
     try:
-        return os.stat(__file__.rpartition("/")[0] + "/" + file)[6]
+        return beyond_spare(os.stat(__file__.rpartition("/")[0] + "/" + file)[6])
     except OSError:
         return 0
+
+
+def beyond_spare(size):
+    """Return the bytes of `size` that PROGRAM has no room for."""
+    return max(0, size - SPARE)
 
 
 def usable(free, pieces):

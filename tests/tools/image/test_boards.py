@@ -152,3 +152,26 @@ def test_the_heap_of_the_virtual_board_is_that_of_a_board_and_the_program() -> N
     code = "import gc; print(gc.mem_alloc() + gc.mem_free())"
     total = int(subprocess.run([*command, "-c", code], capture_output=True, text=True).stdout)
     assert abs(total - board.memory.free - boards.VIRTUAL_PROGRAM) < 2048
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "heap", "pieces", "said"),
+    [
+        (
+            "Generic ESP32 module with ESP32",
+            "xtensawin",
+            166_592,
+            (110592, 14336, 10240, 3584),
+            145_424,
+        ),
+        ("ESP32C3 module with ESP32C3", "rv32imc", 178_688, (114688, 26624, 9216, 5632), 167_939),
+        ("mps2-an386 with Cortex-M4F", "armv7emsp", 447_232, (), 389_970),
+    ],
+)
+def test_what_is_asked_before_the_program_is_there_is_what_the_program_has(
+    machine: str, architecture: str, heap: int, pieces: tuple[int, ...], said: int
+) -> None:
+    """`heap` and `pieces` as deploy finds them on emulated boards, `said` by the program's log."""
+    there = boards.memory_of(machine, architecture, heap, pieces, wide=False)
+    assert said - 5000 < there.free <= said
+    assert there.piece <= there.free
