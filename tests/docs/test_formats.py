@@ -21,7 +21,7 @@ from microgpt.runs import info
 from microgpt.runs import log as run_log
 from microgpt.runs.environment import Computation, Environment
 from microgpt_board.device import log
-from microgpt_board.image import boards, manifest, names_bin, native, partitions
+from microgpt_board.image import boards, manifest, names_bin, native, package, partitions
 from microgpt_board.site import facts
 from ugpt import app, checkpoint
 from ugpt.dataset import Dataset
@@ -29,7 +29,8 @@ from ugpt.layout import NUMBERS, Sizes, parameter_count, parameter_table
 
 from tests.support.web.node import call
 
-PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "formats.md"
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```\w*\n(.*?)```", re.DOTALL)
 EXAMPLES = dict(EXAMPLE.findall(PAGE.read_text(encoding="utf-8")))
 
@@ -231,7 +232,7 @@ def test_conversations(tmp_path: Path) -> None:
 
 def test_the_end_of_kernels_mpy() -> None:
     data = native.prebuilt("xtensawin").read_bytes()
-    end = dump("kernels.mpy end")
+    end = dump("kernels_xtensawin.mpy end")
     assert data.endswith(end)
     assert data[-4:] == crc32(data[:-4]).to_bytes(4, "little")
 
@@ -242,6 +243,17 @@ def test_the_end_of_kernels_wasm() -> None:
     assert data.endswith(end)
     assert len(end) == 2 + end[1]  # the whole section
     assert data[-4:] == crc32(data[:-4]).to_bytes(4, "little")
+
+
+def test_the_package_of_mip() -> None:
+    example = json.loads(EXAMPLES["package.json"])
+    made = json.loads(package.description(ROOT))
+    assert list(example) == list(made)
+    assert example == made | {"urls": [url for url in made["urls"] if url in example["urls"]]}
+    assert len(example["urls"]) == 3
+    count = len(made["urls"])
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"With three of its {count} files:" in page
 
 
 def test_the_manifest_of_an_image() -> None:

@@ -1,10 +1,15 @@
 """The pages: no dead link, and every command that they show exists."""
 
+import io
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from microgpt import boards
+from microgpt_board.image import board_table
+from rich.console import Console
+from ugpt.layout import Sizes
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -72,3 +77,27 @@ def test_every_command_that_is_shown_exists() -> None:
     assert len(shown("microgpt-board")) > 6
     assert shown("microgpt") - set(cli.commands) == set()
     assert shown("microgpt-board") - set(board_cli.list_commands(None)) == set()
+
+
+def test_the_table_of_boards_is_the_one_that_is_printed() -> None:
+    text = io.StringIO()
+    Console(file=text, width=100).print(board_table.table())
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    lines += [f"{name}: {value}" for name, value in board_table.ANY_OTHER.items()]
+    printed = "\n".join([*lines, board_table.REPORT])
+    page = (ROOT / "docs" / "board.md").read_text(encoding="utf-8")
+    assert f"$ make boards\n{printed}\n```" in page
+
+
+@pytest.mark.parametrize(
+    ("page", "board", "sizes"),
+    [
+        ("board.md", "RPI_PICO2", Sizes(n_embd=48)),
+        ("board/own-list.md", "ESP32_GENERIC", Sizes(vocab_size=61, n_embd=24, n_layer=2)),
+    ],
+)
+def test_a_refusal_that_is_shown_is_the_one_that_is_said(
+    page: str, board: str, sizes: Sizes
+) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert f"\nerror: {boards.refusal(board, sizes)}\n" in text
