@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from microgpt import boards
+from microgpt.boards import BOARDS
 from microgpt_board.image import board_table
 from rich.console import Console
 from ugpt.layout import Sizes
@@ -87,6 +88,15 @@ def test_the_table_of_boards_is_the_one_that_is_printed() -> None:
     printed = "\n".join([*lines, board_table.REPORT])
     page = (ROOT / "docs" / "board.md").read_text(encoding="utf-8")
     assert f"$ make boards\n{printed}\n```" in page
+
+
+def test_what_is_shown_of_one_board_is_what_is_printed() -> None:
+    page = (ROOT / "docs" / "board.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\$ make boards BOARD=(\w+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown
+    for name, text in shown:
+        printed = [f"{fact}: {said}" for fact, said in board_table.facts(BOARDS[name]).items()]
+        assert [line for line in text.splitlines() if line not in (*printed, "...")] == []
 
 
 @pytest.mark.parametrize(
