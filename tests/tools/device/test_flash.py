@@ -14,6 +14,7 @@ from microgpt_board.image.names_bin import Source
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
+from tests.support.commands import microgpt_board
 from tests.support.release import release
 from tests.support.rom_loader import ESP32_S2, RomLoader
 from tests.support.serial_board import SerialEnd
@@ -24,8 +25,10 @@ SMALL_FLASH = 0x154020  # 2 MB
 @contextmanager
 def loader(**kind: object) -> Iterator[RomLoader]:
     stand_in = RomLoader(**kind)
-    yield stand_in
-    stand_in.close()
+    try:
+        yield stand_in
+    finally:
+        stand_in.close()
 
 
 ESP32 = boards.find("ESP32_GENERIC")
@@ -153,6 +156,18 @@ def test_a_chip_with_its_own_usb_has_no_baud_rate(
         flash.write(ESP32, board.port, BAUD, file)
         assert capsys.readouterr().err.endswith(": once more\n")
         assert board.flash == file.read_bytes()
+
+
+def test_a_chip_with_its_own_usb_may_need_its_reset_button(
+    firmware: Path, own_usb: Callable[[str], None]
+):
+    with loader() as board:
+        own_usb(board.port)
+        words = ["--port", board.port, "--no-monitor", "--firmware", str(firmware)]
+        result = microgpt_board("flash", *words)
+        assert result.returncode == 0, result.stderr
+        assert "press the board's RESET button if nothing comes from it now\n" in result.stderr
+        assert board.flash == image.path_of(ESP32).read_bytes()
 
 
 def test_erase_says_what_to_do_with_a_board_without_esptool():
