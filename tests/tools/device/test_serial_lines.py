@@ -124,6 +124,37 @@ def test_a_port_that_is_away_after_a_reset(tmp_path: Path):
     end.close()
 
 
+def test_a_board_that_comes_back_under_another_name():
+    first, second = SerialEnd(), SerialEnd()
+    there = [first.port]
+    said = []
+    stop = threading.Event()
+
+    def tell(line: str) -> None:
+        said.append(line)
+        there[0] = second.port
+
+    def say() -> None:
+        while not stop.wait(0.01):
+            second.write(b"welcome\n")
+
+    board = threading.Thread(target=say)
+    lines = read_lines(lambda: there[0], tell)
+    first.write(b"hello\n")
+    try:
+        assert next(lines) == "hello"
+        first.close()
+        board.start()
+        assert "welcome" in (next(lines), next(lines))  # the first may be half a line
+        assert [line.partition(" is gone")[0] for line in said] == [first.port, ""]
+    finally:
+        stop.set()
+        if board.is_alive():
+            board.join()
+        lines.close()
+        second.close()
+
+
 def test_a_port_that_stays_away():
     with pytest.raises(ToolError, match="/dev/ttyACM99 is not there"):
         read_lines(lambda: "/dev/ttyACM99", pytest.fail)

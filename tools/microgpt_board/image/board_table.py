@@ -125,7 +125,7 @@ def line(about: Facts) -> str:
 @click.command("boards")
 @click.argument("board", required=False)
 def boards_command(board: str | None) -> None:
-    """Show the table of boards, or all that is known of one BOARD.
+    """Show the table of boards, or all that is known of one.
 
     In a pipe it is a line a board, with everything. Nothing in it was seen on a real board unless
     it says so.
