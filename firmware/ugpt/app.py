@@ -220,8 +220,8 @@ def program():
     training, report, checkpoints = prepare(settings, remarks, checkpoints)
     if checkpoints.locked:
         remark(
-            "%s: it is left alone, and this run is not saved; make reset-training removes it"
-            % checkpoints.locked
+            "%s: it is left alone, and this run is not saved; make reset-training, or"
+            " ugpt.reset(), removes it" % checkpoints.locked
         )
     yield
     yield from training.run_all(report, checkpoints)

@@ -1,4 +1,4 @@
-"""Everything that differs between the ESP32, the virtual board, a browser's tab and CPython."""
+"""Everything that differs between families of boards, the virtual board, a tab and CPython."""
 
 import gc
 import os

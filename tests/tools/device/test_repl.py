@@ -142,7 +142,7 @@ def test_after_a_reset_the_board_goes_on_with_what_it_was_told_last(board: Path)
     lines = at_prompt(board, main)
     assert lines[2] == (
         "# checkpoint.bin is of another run (seed 8, not 42): it is left alone, and this run is "
-        "not saved; make reset-training removes it"
+        "not saved; make reset-training, or ugpt.reset(), removes it"
     )
     (board / "ugpt.json").unlink()
 
