@@ -312,3 +312,10 @@ def test_the_hash_is_the_files(tmp_path: Path):
 def test_a_board_that_says_nothing():
     with pytest.raises(ToolError, match="gave no list of its files"):
         inspect("Traceback\n")
+
+
+def test_a_board_without_a_file_system():
+    board = Remembered("")
+    board.found["block"] = 0
+    with pytest.raises(ToolError, match="^the board has no file system: MicroPython on it has"):
+        inspect(board.run(""))

@@ -93,8 +93,8 @@ def test_a_copy_that_mip_has_put_into_lib_is_not_the_one_that_runs(
     ours = ("ugpt/", "names.bin", "main.py")  # not boot.py: it cannot be mip's
     taken = sum(len(data) for name, data in before.items() if name.startswith(ours))
     assert deployed.stdout.splitlines()[-1] == (
-        f"the board's own program is this one now; mip's files take {taken:,} bytes "
-        "(mpremote rm -r :lib/main.py :lib/names.bin :lib/ugpt removes them)"
+        f"the board runs this program from now on; mip's copy of it takes {taken:,} bytes "
+        "(mpremote rm -r :lib/main.py :lib/names.bin :lib/ugpt removes it)"
     )
     assert_trains(board.port)
     assert contents(library) == before

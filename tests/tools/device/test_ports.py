@@ -153,3 +153,36 @@ def test_the_verb_finds_the_port(plugged: Callable[..., None], monkeypatch: pyte
     result = microgpt_board("ports")
     assert result.returncode == 1
     assert result.stderr.startswith("error: no board found: ")
+
+
+@pytest.mark.parametrize(("ids", "asked"), [((0x2E8A, 0x0005), 6), (CP2102, 1), ((None, None), 1)])
+def test_after_a_reset_the_port_of_its_own_usb_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, ids: tuple[int | None, int | None], asked: int
+):
+    """A Pico's goes and comes back; that of a chip between stays, and so does a pseudo-terminal."""
+    port = ListPortInfo("/dev/ttyACM0")
+    port.vid, port.pid = ids
+    seen = iter([[port], [port], [], [], [], [port]])
+    calls = []
+
+    def comports() -> list[ListPortInfo]:
+        calls.append(1)
+        return next(seen)
+
+    monkeypatch.setattr(list_ports, "comports", comports)
+    ports.wait_for_reset(port.device)
+    assert len(calls) == asked
+
+
+def test_a_port_that_does_not_come_back_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch, plugged: Callable[..., None]
+):
+    monkeypatch.setattr(ports, "GOING_S", 0.1)
+    monkeypatch.setattr(ports, "BACK_S", 0.2)
+    plugged(ttyACM0=(0x2E8A, 0x0005))
+    ports.wait_for_reset("/dev/ttyACM0")  # it never went
+    port = ListPortInfo("/dev/ttyACM0")
+    port.vid, port.pid = 0x2E8A, 0x0005
+    seen = iter([[port]])
+    monkeypatch.setattr(list_ports, "comports", lambda: next(seen, []))
+    ports.wait_for_reset("/dev/ttyACM0")

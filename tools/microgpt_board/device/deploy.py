@@ -65,6 +65,7 @@ class Ampy:
                 f"ampy knows real serial ports only, not {port}: deploy without TOOL=ampy uses "
                 "mpremote"
             )
+        self._port = port
         self._start = [sys.executable, "-m", "ampy.cli", "--port", port]
 
     def run(self, code: str) -> str:
@@ -82,6 +83,7 @@ class Ampy:
 
     def restart(self) -> None:
         self._run_script(RESTART, "--no-output")
+        ports.wait_for_reset(self._port)
 
     def _run_script(self, code: str, *words: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:

@@ -124,12 +124,17 @@ class Found:
 
 
 def inspect(text: str) -> Found:
-    """Return what INSPECT printed; raise ToolError if it printed no list."""
+    """Return what INSPECT printed; raise ToolError if it printed no list, or there are no files."""
     for line in text.splitlines():
         if line.startswith("{"):
             with suppress(ValueError, TypeError, RecursionError):
-                return Found(**json.loads(line))
-    raise ToolError(f"the board gave no list of its files: {RESET_IT} and try again")
+                found = Found(**json.loads(line))
+                break
+    else:
+        raise ToolError(f"the board gave no list of its files: {RESET_IT} and try again")
+    if not found.block:
+        raise ToolError("the board has no file system: MicroPython on it has mounted none")
+    return found
 
 
 def merged(found: Found, given: Settings) -> Settings:

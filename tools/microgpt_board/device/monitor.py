@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from microgpt_board.device import log, ports
-from microgpt_board.device.ports import port_option
+from microgpt_board.device.ports import BACK_S, port_option
 from microgpt_board.device.record import Recorder
 from microgpt_board.device.serial_lines import read_lines
 
@@ -34,7 +34,6 @@ LONGEST_IN_A_ROW = 20  # characters; with a longer name, or one with a blank, ea
 LINES_SHOWN = 4
 PLAIN_LINES = 10  # in a pipe: lines of progress on stderr in a run
 MOST_SECONDS = 10**9
-BACK_S = 10  # that a port may take to be there again after a reset
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,10 @@ USB_PRODUCTS = {  # what is more than its vendor's name
 }
 # Serial ports of Raspberry Pi's debug probes, with no MicroPython behind them.
 NO_BOARDS = {(0x2E8A, 0x0004), (0x2E8A, 0x000C)}
+BRIDGES = (0x10C4, 0x1A86, 0x0403, 0x0D28, 0x0483)  # whose port stays when the board is reset
+POLL_S = 0.05
+GOING_S = 2  # until the port of a board that was reset is gone
+BACK_S = 10  # until it is back
 LINUX_GROUPS = ("dialout", "uucp")  # Debian, Fedora; Arch
 
 _DRIVER = "a board with a CP210x or CH34x needs the driver of that chip"
@@ -72,6 +77,24 @@ def is_own_usb(name: str) -> bool:
     Such a port goes when the board is reset, comes back, and has no baud rate.
     """
     return any(port.device == name and port.vid == ESPRESSIF for port in list_ports.comports())
+
+
+def wait_for_reset(name: str) -> None:
+    """Wait until the port of a board that was just reset is there, for BACK_S at most.
+
+    One that is the board's own USB goes and comes back; the next verb would not find it.
+    """
+
+    def there() -> bool:
+        return any(port.device == name for port in list_ports.comports())
+
+    if not any(p.device == name and p.vid not in (None, *BRIDGES) for p in list_ports.comports()):
+        return
+    start = time.monotonic()
+    while there() and time.monotonic() < start + GOING_S:
+        time.sleep(POLL_S)
+    while not there() and time.monotonic() < start + BACK_S:
+        time.sleep(POLL_S)
 
 
 def find_port(named: str | None, environment: Mapping[str, str] = os.environ) -> str:

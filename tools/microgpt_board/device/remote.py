@@ -121,8 +121,9 @@ class Remote:
         self._at_prompt = False
 
     def restart(self) -> None:
-        """Start the board's program again."""
+        """Start the board's program again; return when the board's port is there."""
         self.start(RESTART)
+        ports.wait_for_reset(self._port)
 
     def _call(self, *words: str, show: bool = False, patience: float | None = None) -> str:
         return until_answer(lambda: self._call_once(words, show, patience or PATIENCE_S))

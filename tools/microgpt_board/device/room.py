@@ -52,18 +52,21 @@ def no_room(folder: Path, found: Found, copy: Sequence[str], missing: int) -> st
     fits = found.bytes_in(found.blocks(size) - missing) // ALIGNMENT * ALIGNMENT
     if fits > HEADER_SIZE:
         said.append(f"a shorter list (NAMES=) fits, whose {NAMES} has {fits:,} bytes, not {size:,}")
-    copies = [name for name in found.sizes if name.startswith(COPY)]
-    if copies:
-        said.append(f"mip's {in_lib(found)}, and the board does not need them")
+    else:
+        said.append("the program alone does not fit")
+    said += [f"{copy}, and the board does not need it" for copy in copies_of(found)]
     return "; ".join(said)
 
 
-def in_lib(found: Found) -> str:
-    """Return what mip has put into the board's lib, and how much of its flash that takes."""
-    names = {name.removeprefix(COPY).partition("/")[0] for name in found.sizes if COPY in name}
-    paths = " ".join(f":{COPY}{name}" for name in sorted(names))
-    taken = sum(found.sizes[name] for name in found.sizes if COPY in name)
-    return f"files take {taken:,} bytes (mpremote rm -r {paths} removes them)"
+def copies_of(found: Found) -> list[str]:
+    """Return a line about the copy of the program in the board's lib, if mip has put one there."""
+    sizes = {name: size for name, size in found.sizes.items() if name.startswith(COPY)}
+    if not sizes:
+        return []
+    names = sorted({name.removeprefix(COPY).partition("/")[0] for name in sizes})
+    paths = " ".join(f":{COPY}{name}" for name in names)
+    taken = sum(sizes.values())
+    return [f"mip's copy of it takes {taken:,} bytes (mpremote rm -r {paths} removes it)"]
 
 
 def remarks_on(folder: Path, found: Found, changes: Changes, model: Sizes) -> list[str]:
@@ -81,6 +84,5 @@ def remarks_on(folder: Path, found: Found, changes: Changes, model: Sizes) -> li
             f"{CHECKPOINTS * saved * found.block:,}: the board will train, and cannot save all of "
             "its run; a shorter list (NAMES=) or a smaller model leaves room"
         )
-    if any(name.startswith(COPY) for name in found.sizes):
-        remarks.append(f"the board's own program is this one now; mip's {in_lib(found)}")
+    remarks += [f"the board runs this program from now on; {copy}" for copy in copies_of(found)]
     return remarks
