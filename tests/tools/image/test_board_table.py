@@ -44,15 +44,15 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not re.search(r"\x1b\[(?:\d+;)*[3-4]\d", "".join(shown(color_system="standard")))
 
 
-def test_in_a_pipe_it_is_a_line_a_board_with_everything() -> None:
-    *lines, other, report = microgpt_board("boards").stdout.splitlines()
-    assert len(lines) == len(BOARDS)
-    for line, board in zip(lines, BOARDS.values(), strict=True):
-        assert line.startswith(f"board: {board.name}: {board.title}; chip: {board.chip}, ")
-        assert all(each.sha256 in line for each in board.releases if each.sha256)
-        assert line.endswith("real: not yet")
-    assert other.startswith("board: other: any other board that runs MicroPython; needs: ")
-    assert report.endswith("docs/board.md#send-what-yours-says")
+def test_in_a_pipe_it_is_all_about_each_board() -> None:
+    *blocks, other, report = microgpt_board("boards").stdout.split("\n\n")
+    assert len(blocks) == len(BOARDS)
+    for block, board in zip(blocks, BOARDS.values(), strict=True):
+        assert block.startswith(f"board: {board.name}: {board.title}\nchip: {board.chip}, ")
+        assert all(each.sha256 in block for each in board.releases if each.sha256)
+        assert block.endswith("\nreal: not yet")
+    assert other.startswith("board: other: any other board that runs MicroPython\nneeds: ")
+    assert report.endswith("docs/board.md#send-what-yours-says\n")
 
 
 def test_all_that_is_known_of_a_board() -> None:

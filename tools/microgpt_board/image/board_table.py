@@ -117,9 +117,10 @@ def seen(board: Board) -> tuple[str, str]:
     return "emulated", f"real: {'not yet' if board.real == host.NOT_YET else 'yes'}"
 
 
-def line(about: Facts) -> str:
-    """Return facts in one line."""
-    return "; ".join(f"{name}: {value}" for name, value in about.items())
+def say_all(about: Facts) -> None:
+    """Print facts, a line each."""
+    for name, value in about.items():
+        say(f"{name}: {value}")
 
 
 @click.command("boards")
@@ -127,25 +128,20 @@ def line(about: Facts) -> str:
 def boards_command(board: str | None) -> None:
     """Show the table of boards, or all that is known of one.
 
-    In a pipe it is a line a board, with everything. Nothing in it was seen on a real board unless
-    it says so.
+    In a pipe it is all that is known of each, a line a fact. Nothing in it was seen on a real board
+    unless it says so.
 
     \b
     Examples: microgpt-board boards
               microgpt-board boards RPI_PICO2
     """
     if board:
-        about = ANY_OTHER if board == OTHER else facts(boards.find(board))
-        for name, value in about.items():
-            say(f"{name}: {value}")
-        say(REPORT)
-        return
-    if console.is_terminal:
+        say_all(ANY_OTHER if board == OTHER else facts(boards.find(board)))
+    elif console.is_terminal:
         console.print(table())
-        for name, value in ANY_OTHER.items():
-            say(f"{name}: {value}")
+        say_all(ANY_OTHER)
     else:
-        for each in BOARDS.values():
-            say(line(facts(each)))
-        say(line(ANY_OTHER))
+        for about in [*map(facts, BOARDS.values()), ANY_OTHER]:
+            say_all(about)
+            say("")
     say(REPORT)
