@@ -127,7 +127,7 @@ bench: $(READY) ## time of a training step: engines, virtual board
 bench-kernels: $(READY) ## instructions of a step's kernels, on an emulated Xtensa core and a Cortex-M4 [SIZES]
 	@$(BIN)/microgpt-board bench-kernels $(SIZES_FLAGS)
 
-kernels: $(READY) ## compile the native kernels of boards and browsers again, after a change to kernels.c
+kernels: $(READY) ## compile the native kernels of boards and browsers again, after a change to their C
 	@$(BIN)/microgpt-board kernels
 
 package: $(READY) ## make package.json and firmware/mip, which mip installs, after a change to firmware/

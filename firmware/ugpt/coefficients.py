@@ -1,4 +1,4 @@
-"""The constants of native/kernels.c, in the order of the enum there.
+"""The constants of native/kernels.c, in the order of the enum in native/arithmetic.h.
 
 Machine code with constants in memory depends on its address; these kernels get them from this
 array instead. The values are bits of float32, not decimals: MicroPython's parser may be off by

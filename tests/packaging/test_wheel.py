@@ -46,11 +46,17 @@ FILES = (
     "microgpt_board/firmware/boot.py",
     "microgpt_board/firmware/main.py",
     "microgpt_board/firmware/partitions.csv",
+    "microgpt_board/firmware/native/arithmetic.h",
     "microgpt_board/firmware/native/kernels.c",
     "microgpt_board/firmware/native/kernels_armv7emsp.mpy",
     "microgpt_board/firmware/native/kernels_x64.mpy",
     "microgpt_board/firmware/native/kernels_xtensawin.mpy",
     "microgpt_board/firmware/native/kernels.wasm",
+    "microgpt_board/firmware/native/loops.h",
+    "microgpt_board/firmware/native/loops/cortex_m.h",
+    "microgpt_board/firmware/native/loops/cortex_m_tiles.h",
+    "microgpt_board/firmware/native/loops/plain.h",
+    "microgpt_board/firmware/native/loops/xtensa.h",
 )
 
 

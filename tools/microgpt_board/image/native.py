@@ -33,7 +33,8 @@ GCC_FLAGS = (
     "-fno-tree-vectorize",
     "-fno-jump-tables",
 )
-CLANG_XTENSA = ("--target=xtensa",) + tuple(
+# Without LLVM's "loop strength reduction", which replaces a loop's pointers by one index and sums.
+CLANG_XTENSA = ("--target=xtensa", "-mllvm", "-disable-lsr") + tuple(
     word
     for feature in ("fp", "windowed", "density", "loop", "minmax", "mul32", "sext", "bool")
     for word in ("-Xclang", "-target-feature", "-Xclang", f"+{feature}")
