@@ -1,6 +1,7 @@
 """The memory of a model: what is needed, what is refused, and which sizes fit instead."""
 
 import gc
+import os
 
 from ugpt import board, memory
 from ugpt.adam import Adam
@@ -110,6 +111,32 @@ def test_a_board_asks_its_heap():
     assert raises(memory.TooLarge, lambda: memory.check(LARGER[-1]))
     reusable = memory.needed(LARGER[0])
     memory.check(LARGER[0], reusable)
+
+
+def test_kernels_take_free_memory_where_machine_code_is_in_the_heap():
+    file = memory.__file__
+    size = os.stat(file)[6]  # as if this module were the kernels
+    names = ("ON_HARDWARE", "MACHINE", "kernels_file", "has_fpu")
+    before = [getattr(board, name) for name in names]
+    board.kernels_file = lambda architecture: file.rpartition("/")[2]
+    try:
+        for board.ON_HARDWARE, board.MACHINE, fpu, counted in (
+            (False, "", True, False),
+            (True, "Generic ESP32 module with ESP32", True, False),
+            (True, "Generic ESP32S3 module with ESP32S3", True, True),
+            (True, "Raspberry Pi Pico 2 with RP2350", True, True),
+            (True, "Raspberry Pi Pico with RP2040", False, False),
+        ):
+            board.has_fpu = lambda fpu=fpu: fpu
+            expected = memory.beyond_spare(size) if counted else 0
+            assert memory.kernels_to_load() == expected, board.MACHINE
+        board.has_fpu = lambda: True
+        board.kernels_file = lambda architecture: "kernels_of_none.mpy"
+        assert memory.kernels_to_load() == 0
+    finally:
+        for name, value in zip(names, before):
+            setattr(board, name, value)
+    assert memory.beyond_spare(memory.SPARE + 5) == 5
 
 
 def test_what_is_allocated_is_within_what_is_needed():

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from microgpt_board.device.remote import Remote
 from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.image import compile as build
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH
@@ -17,6 +18,13 @@ from tests.support.commands import microgpt_board, unmeasured_environment
 from tests.support.serial_board import MicroPythonBoard
 from tests.tools.device.test_deploy import assert_trains, contents
 
+# A board's memory is for the model: what is needed once is gone when training begins.
+FORGOTTEN = """
+from ugpt import app
+app.prepare(app.read_settings(app.SETTINGS_FILE)[0])
+import sys
+print(*["ugpt." + name in sys.modules for name in ("app", "memory", "backend")])
+"""
 LONG_RUN = {"steps": 1_000_000, "log_every": 1, "save_every_s": 0}
 
 
@@ -65,6 +73,8 @@ def test_every_verb(board: MicroPythonBoard, names: Path):
     assert tested.returncode == 0, tested.stderr
     assert "self-test of pyboard-" in tested.stdout
     assert "names in /flash/names.bin" in tested.stdout
+    left = Remote(board.port).run(FORGOTTEN)
+    assert left.splitlines()[-1] == "True False False"
     pulled = microgpt_board("pull", "model")
     assert pulled.returncode == 0, pulled.stderr
     assert pulled.stdout.startswith("model: step ")

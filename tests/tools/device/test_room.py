@@ -58,6 +58,18 @@ def test_a_list_that_has_no_room_beside_its_old_version(tmp_path: Path):
     assert deploy.changes_for(tmp_path, found(**there)) == Changes(["names.bin"], [])
 
 
+def test_a_file_that_is_replaced_frees_its_blocks(tmp_path: Path):
+    names = [f"{i}.txt" for i in range(5)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x" * 4 * 4088)
+    there = {"files": dict.fromkeys(names, "another"), "sizes": dict.fromkeys(names, 4 * 4088)}
+    assert deploy.changes_for(tmp_path, found(**there)).copy == names  # 10 free blocks, 20 written
+    there["sizes"] = dict.fromkeys(names, 3 * 4088)  # one more for each, four at the last one
+    assert deploy.changes_for(tmp_path, found(**there, space=8 * 4096)).copy == names
+    with pytest.raises(ToolError, match=" 28,672 bytes free, and 4,096 more are needed; "):
+        deploy.changes_for(tmp_path, found(**there, space=7 * 4096))
+
+
 @pytest.mark.parametrize("block_size", [512, 4096])
 def test_what_has_room_fits_a_littlefs(tmp_path: Path, names: Path, block_size: int):
     """The files as deploy copies them, into a file system that has just the room."""
