@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from microgpt import boards
 from microgpt.boards import BOARDS
-from microgpt_board.image import board_table
+from microgpt_board.emulation import cores
+from microgpt_board.image import board_table, native
+from microgpt_board.proof import bench_kernels
 from rich.console import Console
 from ugpt.layout import Sizes
+
+from tests.support.commands import microgpt_board
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -111,3 +115,14 @@ def test_a_refusal_that_is_shown_is_the_one_that_is_said(
 ) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert f"\nerror: {boards.refusal(board, sizes)}\n" in text
+
+
+def test_the_instructions_that_are_shown_are_those_that_are_counted() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    for core in bench_kernels.CORES:
+        if missing := cores.missing(core):
+            pytest.skip(missing)
+        if (version := native.compiler_version(core.compiler).replace("-22", "")) not in page:
+            pytest.skip(f"the instructions of docs/performance.md are not by {version}")
+    output = microgpt_board("bench-kernels").stdout
+    assert output[output.index("| kernel ") :].strip() in page
