@@ -12,7 +12,7 @@ from .layout import GRADIENTS, NUMBERS, SIZES, Sizes, parameter_count, training_
 PROGRAM = 8960
 LAYER = 1664
 BLOCK = 128
-SPARE = 3584  # of PROGRAM, on a heap that is one piece; 4,375 were, on an emulated Cortex-M4
+SPARE = 1536  # of PROGRAM, on a heap of one piece: 2,000 or more were, on an emulated Cortex-M4
 # MicroPython's heap grows by pieces of the system's memory, of which its own tables take 13 / 512,
 # at least 2048 (py/gc.c: gc_try_add_heap).
 SMALLEST_PIECE = 3584
