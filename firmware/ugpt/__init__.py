@@ -8,7 +8,7 @@ replace the function.)
 
 try:
     from .version import __version__  # noqa: F401 - the last module that is installed
-except ImportError:
+except (ImportError, ValueError):  # it is missing, or empty where a copy was cut short
     raise ImportError("ugpt is incomplete: install it again")
 from . import board
 

@@ -212,6 +212,12 @@ def test_where_there_is_no_room_it_says_so(make: Made, blocks: int, says: str) -
     assert says in result
 
 
+def test_a_copy_that_was_cut_short_at_the_last_module_says_so(make: Made, small: Path) -> None:
+    board = make(PICO_W, installed("/lib", small) | {"/lib/ugpt/version.mpy": b""})
+    said = mpremote(board, "exec", "import ugpt", code=1)
+    assert said.splitlines()[-1] == "ImportError: ugpt is incomplete: install it again"
+
+
 def test_mpremote_names_the_file_for_which_there_is_no_room(make: Made, small: Path) -> None:
     board = make(24, {})
     said = mpremote(board, "mip", "install", "./package.json", cwd=small, code=1)
