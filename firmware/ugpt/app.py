@@ -4,7 +4,7 @@ import gc
 import json
 import sys
 
-from . import board, checkpoint, layout
+from . import board, checkpoint, layout, ops
 from .checkpoint import Checkpoints
 from .dataset import DatasetError, open_dataset
 from .generator import MAX_TEMPERATURE, Generator
@@ -194,9 +194,16 @@ def prepare(settings, remarks=(), checkpoints=None):
     if not give_up(sizes):
         memory = _check_memory(sizes)
         state = allocate_state(sizes)  # before the kernels, which take memory too
-    kernels, reason = _choose_kernels()
-    _model = _model or Model(sizes, kernels, state)
-    training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model)
+    fallback = ops, "heap-out-of-reach"
+    for kernels, reason in (_choose_kernels(), fallback):  # noqa: B007 - used below
+        if _model and _model.kernels is not kernels:
+            give_up()
+        try:
+            _model = _model or Model(sizes, kernels, state)
+            training = Training(dataset, seed, settings["steps"], settings["lr"], model=_model)
+            break
+        except OverflowError:  # of native.view
+            pass
     report = Report(settings["log_every"])
     report.start(training, reason)
     for text in remarks:

@@ -11,8 +11,8 @@ from .layout import Sizes
 from .model import Model
 
 TOLERANCE = 1e-4  # relative to the largest value in a buffer
+OUT_OF_REACH = "heap-out-of-reach"
 WHOLE = 0x2144DF1C  # the CRC32 of bytes that end in their own CRC32
-REACH = sys.maxsize >> 1  # the largest address that is a small int, as a kernel's arguments are
 
 
 class Unfit(Exception):
@@ -31,7 +31,11 @@ def choose():
             from . import native
         except (ImportError, AttributeError, ValueError, OSError, MemoryError):
             raise Unfit("cannot-be-loaded")
-        check_results(native)
+        try:
+            gc.collect()  # in a heap of two pieces, what is free in the first is used again
+            check_results(native)
+        except OverflowError:
+            raise Unfit(OUT_OF_REACH)
     except Unfit as unfit:
         return ops, str(unfit)
     finally:
@@ -49,10 +53,6 @@ def check_machine(kernels):
         raise Unfit("no-floating-point-unit")
     if not kernels:
         raise Unfit("no-kernels-for-this-architecture")
-    from uctypes import addressof
-
-    if addressof(bytearray(1)) > REACH:
-        raise Unfit("heap-out-of-reach")
 
 
 def check_file(folder, name):

@@ -1,7 +1,5 @@
 """Sampling: names generated one token at a time, with the keys and values of earlier positions."""
 
-from array import array
-
 from .tokenizer import BOS
 
 MAX_TEMPERATURE = 100
@@ -22,16 +20,13 @@ class Generator:
             raise ValueError(
                 "temperature must be from 0 to %d, not %s" % (MAX_TEMPERATURE, temperature)
             )
-        view = model.kernels.view
-        vocab_size = model.sizes.vocab_size
         self.model = model
         self.rng = rng
         self.tokenizer = tokenizer
         self.greedy = temperature == 0
-        self.probabilities = array("f", bytes(4 * vocab_size))
-        self.factor = array("f", (1.0 / max(temperature, SMALLEST_DIVISOR),))
-        self._probabilities = view(self.probabilities, 0, vocab_size)
-        self._factor = view(self.factor, 0, 1)
+        self.factor = 1.0 / max(temperature, SMALLEST_DIVISOR)
+        # The model's: the kernels may not reach another.
+        self.probabilities = memoryview(model.gradient_array)[: model.sizes.vocab_size]
 
     def name(self, prompt=""):
         """Return one document that begins with `prompt`, at most block_size characters long.
@@ -47,12 +42,13 @@ class Generator:
         if known >= block_size:
             raise ValueError("a prompt is at most %d characters, not %d" % (block_size - 1, known))
         self.tokenizer.encode_into(tokens, prompt)
+        model.loss_array[0] = self.factor
         if known:
             model.forward(0, known)  # fills the KV cache
         for t in range(known, block_size):
             model.forward(t, t + 1)
             model.kernels.softmax(
-                self._probabilities, model.logits, self._factor, vocab_size, model.constants
+                model.gradient, model.logits, model.loss, vocab_size, model.constants
             )
             token = self._next(vocab_size)
             if token == BOS:

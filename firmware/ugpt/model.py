@@ -35,8 +35,10 @@ class Model:
     `params` is flat, in the order of `layout.parameter_table`; so are `m` and `v`, for `Adam`.
     `tokens`, a bytearray of block_size + 1, is for the tokens of a document. `forward` fills
     `logits`. `blocks` is [(offset, count, buffer)]: the parameters of each block, and the array
-    that has their gradients when `backward` calls `update`. `state` is that of
-    `layout.allocate_state`, if it has been allocated already.
+    that has their gradients when `backward` calls `update`. Between two documents `loss_array` and
+    `gradient_array`, of at least 1024, are free for other uses. `state` is that of
+    `layout.allocate_state`, if it has been allocated already. Raises OverflowError if the kernels
+    cannot reach a buffer.
     """
 
     def __init__(self, sizes=None, kernels=ops, state=None):
@@ -72,8 +74,8 @@ class Model:
                 arrays[name] = array
             elif name == "qkv":
                 owner.qkv_array = array
-        self._loss = arrays["loss"]
-        self._gradient = arrays["gradient"]
+        self.loss_array = arrays["loss"]
+        self.gradient_array = arrays["gradient"]
         self._wte_gradient = arrays.get("wte_gradient")
         self._dx = arrays["branch"]
         self._targets = view(self.tokens, 1, sizes.block_size)
@@ -110,7 +112,7 @@ class Model:
         matrix.blocks = []
         rows = n_out
         if buffer is None:
-            buffer = self._gradient
+            buffer = self.gradient_array
             rows = min(n_out, len(buffer) // n_in)
             if 4 < rows < n_out:
                 rows -= rows % 4  # the compiled kernels compute four rows at a time
@@ -192,7 +194,7 @@ class Model:
         self.kernels.cross_entropy(
             self.work, self.loss, self._targets, n, vocab_size, self.constants
         )
-        return self._loss[0]
+        return self.loss_array[0]
 
     def backward(self, n, update):
         """Compute the gradients of the loss that `loss_of(n)` has returned, a block at a time.

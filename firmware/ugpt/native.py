@@ -6,6 +6,8 @@ file first. In a browser's tab its module `kernels` is what the page has made of
 host/web/site/board/kernels.js.
 """
 
+from sys import maxsize
+
 from uctypes import addressof
 
 from . import board
@@ -32,11 +34,16 @@ rmsnorm_backward = _kernels.rmsnorm_backward
 softmax = _kernels.softmax
 
 NAME = "native"
+REACH = maxsize >> 1  # the largest address that is a small int, as a kernel's arguments are
 
 
 def view(buffer, offset, length):
     """Return the handle for `length` elements of a flat array from `offset` on: their address.
 
     The handle does not keep the buffer alive, and nothing stops a kernel at the buffer's end.
+    Raises OverflowError for an address out of reach, as in a heap whose second piece is in SDRAM.
     """
-    return addressof(memoryview(buffer)[offset : offset + length])
+    address = addressof(memoryview(buffer)[offset : offset + length])
+    if address > REACH:
+        raise OverflowError
+    return address

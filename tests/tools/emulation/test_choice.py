@@ -171,7 +171,54 @@ def test_an_esp32s_name_says_whether_it_has_an_fpu(
 
 
 def test_portable_kernels_if_an_address_is_no_small_int(flash: Path) -> None:
-    assert choice(flash, "backend.REACH = 0xFFFF") == "portable heap-out-of-reach"
+    before = "from ugpt import native; native.REACH = 0xFFFF"
+    assert choice(flash, before) == "portable heap-out-of-reach"
+
+
+# The model's buffers in a second piece of the heap, which begins above the kernels' reach.
+OUT_OF_REACH = """
+from ugpt import native
+from uctypes import addressof
+native.addressof = lambda part: addressof(part) | (1 << 62 if len(part) == {} else 0)
+"""
+
+
+@pytest.mark.parametrize("length", [768, 256])  # of arrays that the self-check has not
+def test_portable_kernels_if_the_models_buffers_are_out_of_reach(flash: Path, length: int) -> None:
+    before = OUT_OF_REACH.format(length)
+    assert choice(flash, before) == "native self-check-passed"
+    code = """
+import ugpt
+ugpt.train(steps=3)
+ugpt.train(seed=43, steps=3)
+print(ugpt.generate(n=2, temperature=0))
+"""
+    lines = in_micropython(flash, before + code).splitlines()
+    starts = [event for line in lines if isinstance(event := log.parse(line), log.Start)]
+    assert [(start.kernels, start.reason) for start in starts] == [
+        ("portable", "heap-out-of-reach")
+    ] * 2
+    for path in flash.glob("checkpoint*"):
+        path.unlink()
+    make_portable(flash)
+    expected = in_micropython(flash, code)
+    assert lines[-1] == expected.splitlines()[-1]
+
+
+def test_a_generator_needs_no_buffer_that_may_be_out_of_reach(flash: Path) -> None:
+    later = OUT_OF_REACH.format(27)  # the probabilities of the tokens
+    code = f"import ugpt\nugpt.train(steps=3)\n{later}\nprint(ugpt.generate(n=2))"
+    lines = in_micropython(flash, code).splitlines()
+    assert " kernels:native " in lines[0]
+    assert lines[-1].startswith("['")
+
+
+def test_the_self_test_takes_portable_kernels_if_the_buffers_are_out_of_reach(flash: Path) -> None:
+    before = OUT_OF_REACH.format(768)
+    for first in ("", "ugpt.train(steps=1)\n"):
+        code = f"import ugpt\n{first}assert ugpt.selftest() == 0"
+        lines = in_micropython(flash, before + code)
+        assert "portable kernels (heap-out-of-reach)" in lines
 
 
 def test_flags_above_the_number_of_the_architecture_are_ignored() -> None:
