@@ -100,6 +100,13 @@ class Flash:
         return 0
 
 
+class FlashBdev:
+    """The module `flashbdev` of an ESP32."""
+
+    def __init__(self, bdev):
+        self.bdev = bdev
+
+
 flash = None
 keys = select.poll()
 keys.register(sys.stdin, select.POLLIN)
@@ -108,6 +115,8 @@ if sys.argv[1:]:
     platform, root, *image = sys.argv[1:]
     sys.modules["sys"] = Sys(platform)
     flash = Flash(*image) if image else None
+    if platform == "esp32":
+        sys.modules["flashbdev"] = FlashBdev(flash)
     files = vfs.VfsLfs2(flash) if flash else Files(os.getcwd())
     vfs.umount("/")
     vfs.mount(files, root)

@@ -65,12 +65,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_deploy_from_nothing_to_only_what_changed(board: MicroPythonBoard, names: Path):
     (board.flash / "main.py").write_text(OTHER_PROGRAM)  # runs from the next reset on
     (board.flash / "ugpt.json").write_text(json.dumps(LONG_RUN))
+    its_own = {"ugpt.json": json.dumps(LONG_RUN).encode(), "main-1.py": OTHER_PROGRAM.encode()}
     first = run_tool(board.port, names)
     assert first.returncode == 0, first.stderr
     assert "0 as they were" in first.stdout
     built = contents(Path("build/deploy"))
-    assert {"boot.py", "main.py", "names.bin", "ugpt/app.mpy"} <= built.keys()
-    assert contents(board.flash) == {**built, "ugpt.json": json.dumps(LONG_RUN).encode()}
+    assert {"main.py", "names.bin", "ugpt/app.mpy"} <= built.keys()
+    assert contents(board.flash) == built | its_own
     assert_trains(board.port)  # it was started again
 
     again = run_tool(board.port, names)
@@ -84,7 +85,7 @@ def test_deploy_from_nothing_to_only_what_changed(board: MicroPythonBoard, names
     third = run_tool(board.port, names)
     assert third.returncode == 0, third.stderr
     assert f"1 files copied, {len(built) - 1} as they were, 1 removed" in third.stdout
-    stayed = {"ugpt.json", "ugpt/notes.txt", NEWEST}  # the run was saved when it was interrupted
+    stayed = {*its_own, "ugpt/notes.txt", NEWEST}  # the run was saved when it was interrupted
     assert contents(board.flash).keys() - built.keys() - {OLDER} == stayed
     assert_trains(board.port)
 
@@ -183,6 +184,7 @@ def test_sizes_that_the_settings_lack_are_those_of_the_saved_run(tmp_path: Path,
 def test_ampy_does_the_same(board: MicroPythonBoard, names: Path):
     architecture = virtual_architecture(find_micropython())
     build.build_files(board.flash, architecture)
+    (board.flash / "boot.py").unlink()  # it is for boards with the module flashbdev
     names_bin.write(Source(names), board.flash / "names.bin")
     (board.flash / "ugpt.json").write_text(json.dumps(LONG_RUN))
     (board.flash / "ugpt" / "rng.mpy").write_bytes(b"damaged")
@@ -254,6 +256,7 @@ class Remembered:
             "space": 1_000_000,
             "names": names,
             "new": True,
+            "flashbdev": True,
         }
         self.copied: list[str] = []
         self.restarted = False

@@ -18,7 +18,15 @@ from ugpt.board import PARTITION
 from ugpt.dataset import HEADER_SIZE
 
 from microgpt_board.device import ports, remote
-from microgpt_board.device.found import INSPECT, NAMES, Found, inspect, merged, saved_run
+from microgpt_board.device.found import (
+    INSPECT,
+    NAMES,
+    Found,
+    inspect,
+    merged,
+    not_ours,
+    saved_run,
+)
 from microgpt_board.device.ports import port_option
 from microgpt_board.device.remote import (
     RESTART,
@@ -41,6 +49,19 @@ from microgpt_board.image.sizes import (
     sizes_options,
     write_settings,
 )
+
+# Runs on the board, with `name`, a file there: gives it a free name, and prints that.
+KEEP = """
+import os
+stem, number = name[:-3], 1
+try:
+    while os.stat("%s-%d.py" % (stem, number)):
+        number += 1
+except OSError:
+    pass
+os.rename(name, "%s-%d.py" % (stem, number))
+print("kept as %s-%d.py" % (stem, number))
+"""
 
 
 class Connection(Protocol):
@@ -138,10 +159,24 @@ def changes_for(folder: Path, found: Found) -> Changes:
     return Changes(copy, make_room(folder, found, copy, remove))
 
 
+def keep(board: Connection, name: str) -> str:
+    """Give the board's file `name` another name; return a line about it. Raises ToolError."""
+    said = board.run(f"name = {name!r}{KEEP}").split()
+    if "kept" not in said:
+        raise ToolError(f"the board's {name} could not be kept under another name: try again")
+    kept = said[-1]
+    print(printable(f"mv {name} {kept}"), flush=True)
+    return (
+        f"the board had a {name} of its own, which is {kept} there now "
+        f"(mpremote cp :{kept} :{name} puts it back)"
+    )
+
+
 def deploy(board: Connection, names: Source, folder: Path, given: Settings | None = None) -> str:
     """Build the program in `folder` and make the board's files equal; return lines about it.
 
-    The settings that are `given` are put into the board's ugpt.json. Raises ToolError.
+    The settings that are `given` are put into the board's ugpt.json. A boot.py or main.py of its
+    own stays, under another name. Raises ToolError.
     """
     found = inspect(until_answer(lambda: board.run(INSPECT)))
     settings = merged(found, given or {})
@@ -162,7 +197,12 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
         names_file.unlink()
     if given:
         write_settings(settings, folder)
+    if not found.flashbdev:
+        (folder / "boot.py").unlink()
+    own = [name for name in not_ours(found) if (folder / name).exists()]
+    found = found.without(own)
     changes = changes_for(folder, found)
+    kept = [keep(board, name) for name in own]
     board.change(folder, changes, found.new)
     board.restart()
     unchanged = sum(path.is_file() for path in folder.rglob("*")) - len(changes.copy)
@@ -172,7 +212,7 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
     if found.names and found.names != packed.data[:HEADER_SIZE].hex():
         another = f"its partition {PARTITION} holds another list than {names.path}"
         done += f"; {another}: make flash writes it"
-    return "\n".join([said, done, *remarks_on(folder, found, changes, model)])
+    return "\n".join([said, done, *kept, *remarks_on(folder, found, changes, model)])
 
 
 @click.command("deploy")
@@ -190,7 +230,7 @@ def deploy_command(port: str | None, tool: str, names: Source, sizes: Settings) 
     """Copy what changed to a board that runs MicroPython.
 
     Interrupts the board's program and restarts it. The checkpoint stays, and so do the settings,
-    but for the sizes that are given here.
+    but for the sizes that are given here. A main.py of the board's own is kept as main-1.py.
 
     \b
     Examples: microgpt-board deploy --port /dev/ttyUSB0

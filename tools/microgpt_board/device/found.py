@@ -2,20 +2,24 @@
 
 import json
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ugpt import checkpoint
 from ugpt.board import PARTITION
 from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import HEADER_SIZE
 
+from microgpt_board import resources
 from microgpt_board.device.remote import RESET_IT
 from microgpt_board.errors import ToolError
+from microgpt_board.image.compile import PROGRAMS
 from microgpt_board.image.sizes import SETTINGS, Settings
 
 NAMES = "names.bin"
 POINTERS = 8  # bytes of a block of LittleFS, at most, over a whole file
+LONGEST = 2048  # bytes of a program that is ours, in any version
 COPY = "lib/"  # mip puts the program there; the one beside main.py is the one that runs
 
 # Runs on the board: reports its files, its memory, and the names where ugpt.board finds them.
@@ -24,7 +28,7 @@ INSPECT = f"""
 import gc, hashlib, json, os, sys
 from binascii import hexlify
 gc.collect()
-found = {{"files": {{}}, "sizes": {{}}, "names": None}}
+found = {{"files": {{}}, "sizes": {{}}, "programs": {{}}, "names": None}}
 found["mpy"] = getattr(sys.implementation, "_mpy", 0)
 found["machine"] = getattr(sys.implementation, "_machine", "")
 found["heap"] = gc.mem_free() + gc.mem_alloc()
@@ -49,8 +53,11 @@ def look(name, hashed=True):
 def look_all(folder, hashed):
     for name in os.listdir(folder):
         look(folder + "/" + name, hashed)
-for name in ("boot.py", "main.py", "{NAMES}", "{SETTINGS}"):
+for name in {(*PROGRAMS, NAMES, SETTINGS)}:
     look(name)
+for name in {PROGRAMS}:
+    if found["sizes"].get(name, {LONGEST} + 1) <= {LONGEST}:
+        found["programs"][name] = read(name, -1)
 if "{SETTINGS}" in found["files"]:
     found["settings"] = read("{SETTINGS}", -1)
 for name in ("{OLDER}", "{NEWEST}"):
@@ -79,6 +86,11 @@ try:
         found["names"] = hexlify(header).decode()
 except ImportError:
     pass
+try:
+    import flashbdev
+    found["flashbdev"] = True
+except ImportError:
+    pass
 space = os.statvfs(os.getcwd())
 found["block"] = space[0]
 found["space"] = space[0] * space[3]
@@ -93,7 +105,9 @@ class Found:
     `machine` is what it says it runs on. `heap` are the bytes of its heap, and `pieces` those by
     which it can grow, the largest first; `wide`: its objects are those of 64 bits. The file system
     has `space` bytes free, in blocks of `block`. `settings` is the board's ugpt.json, `saved` the
-    header of its newest checkpoint; all bytes are in hex.
+    header of its newest checkpoint, `programs` what is in its boot.py and main.py where that is
+    short; all bytes are in hex. `flashbdev`: it has this module, as an ESP32 does, which our
+    boot.py needs.
     """
 
     mpy: int
@@ -108,6 +122,8 @@ class Found:
     wide: bool = False
     settings: str | None = None
     saved: str | None = None
+    programs: dict[str, str] = field(default_factory=dict)
+    flashbdev: bool = False
     new: bool = False  # there is no folder ugpt
 
     def blocks(self, size: int) -> int:
@@ -122,6 +138,12 @@ class Found:
         """Return the blocks that the board's file `name` takes, 0 if it is not there."""
         return self.blocks(self.sizes.get(name, 0))
 
+    def without(self, names: Sequence[str]) -> "Found":
+        """Return the same board with these files under names that nothing else has."""
+        files = {name: digest for name, digest in self.files.items() if name not in names}
+        sizes = {name: size for name, size in self.sizes.items() if name not in names}
+        return replace(self, files=files, sizes=sizes)
+
 
 def inspect(text: str) -> Found:
     """Return what INSPECT printed; raise ToolError if it printed no list, or there are no files."""
@@ -135,6 +157,25 @@ def inspect(text: str) -> Found:
     if not found.block:
         raise ToolError("the board has no file system: MicroPython on it has mounted none")
     return found
+
+
+def not_ours(found: Found) -> list[str]:
+    """Return which of the board's boot.py and main.py are no version of ours."""
+    return [
+        name
+        for name in PROGRAMS
+        if name in found.files
+        and _code(bytes.fromhex(found.programs.get(name, "")))
+        != _code(resources.firmware(name).read_bytes())
+    ]
+
+
+def _code(program: bytes) -> list[str]:
+    """Return the lines of a program without comments; no string in one of ours has a #."""
+    lines = program.decode("utf-8", "replace").splitlines()
+    code = (line.partition("#")[0].rstrip() for line in lines)
+    # 0.1.0 had the larger number.
+    return [line.replace("readsize=1024", "readsize=256") for line in code if line]
 
 
 def merged(found: Found, given: Settings) -> Settings:
