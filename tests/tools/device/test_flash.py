@@ -171,7 +171,9 @@ def test_a_chip_with_its_own_usb_may_need_its_reset_button(
 
 
 def test_erase_says_what_to_do_with_a_board_without_esptool():
-    assert_one_line(tool("/dev/ttyUSB99", "erase", "--board", "RPI_PICO"), "hold BOOTSEL while")
+    assert_one_line(
+        tool("/dev/ttyUSB99", "erase", "--board", "RPI_PICO"), "copy Raspberry Pi's flash_nuke"
+    )
 
 
 def test_a_wrong_chip(file: Path):

@@ -73,11 +73,14 @@ class Board:
 
 
 @pytest.fixture(scope="module", params=STEPS)
-def board(request: pytest.FixtureRequest, flash: Path) -> Board:
+def board(
+    request: pytest.FixtureRequest, flash: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Board:
     if request.param == "native":
         native_kernels(flash)
-    board = flash.with_name(f"{flash.name}-{request.param}")
-    shutil.copytree(flash, board)
+    # A folder of its own: a worker that takes over tests of another one sets this up again.
+    board = tmp_path_factory.mktemp(request.param)
+    shutil.copytree(flash, board, dirs_exist_ok=True)
     if request.param == "portable":
         make_portable(board)
     return Board(board, STEPS[request.param])

@@ -113,3 +113,13 @@ def test_errors_are_one_line(tmp_path: Path, words: list[str], ending: str, comp
     assert result.returncode == 1
     assert result.stderr.startswith(complaint)
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [(), ("--release", "v1.28.0")])
+def test_a_pico_is_not_emulated_and_what_to_do_is_said(tmp_path: Path, words: tuple[str, ...]):
+    result = run_tool(fake_qemu(tmp_path, WITH_ESP32), "--board", "RPI_PICO2", *words)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: QEMU emulates no Raspberry Pi Pico 2: make run BOARD=RPI_PICO2 trains on the "
+        "virtual board with as much memory\n"
+    )

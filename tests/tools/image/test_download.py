@@ -97,7 +97,6 @@ def test_the_command_fetches_the_release_that_is_chosen(
     [
         (["--release", "v1.27.0"], "no release v1.27.0 of MicroPython is known for ESP32_GENERIC"),
         (["--release", "v1.28.0", "--firmware", "x.bin"], "FIRMWARE= names a file with a release"),
-        (["--board", "RPI_PICO2"], "a Raspberry Pi Pico 2 has no image, since esptool does not "),
     ],
 )
 @pytest.mark.parametrize("verb", ["image", "flash", "emulate"])
@@ -105,6 +104,15 @@ def test_what_the_commands_refuse(verb: str, words: list[str], complaint: str):
     result = microgpt_board(verb, *words)
     assert result.returncode == 1
     assert result.stderr.startswith(f"error: {complaint}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["image", "flash"])
+@pytest.mark.parametrize("words", [(), ("--release", "v1.24.0")])
+def test_a_board_without_an_image_takes_no_release(verb: str, words: tuple[str, ...]):
+    result = microgpt_board(verb, "--board", "RPI_PICO2", *words)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: a Raspberry Pi Pico 2 has no image, since esptool ")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -251,6 +251,27 @@ def test_what_must_not_be_flashed_is_refused(tmp_path: Path, firmware: bytes, co
         image.build_image(ESP32, path, b"names", tmp_path / "no files")
 
 
+@pytest.mark.parametrize("board", [C3, C6], ids=lambda board: board.name)
+def test_a_risc_v_chip_needs_the_first_release_that_loads_its_machine_code(
+    tmp_path: Path, board: Board
+):
+    path = tmp_path / "release.bin"
+    path.write_bytes(release(board, "1.23.0"))
+    with pytest.raises(ToolError, match=r"MicroPython 1\.23, too old: it must be 1\.24 or later"):
+        image.check_firmware(path, board, 0x10000)
+    path.write_bytes(release(board, "1.24.0"))
+    image.check_firmware(path, board, 0x10000)
+
+
+@pytest.mark.parametrize("board", [ESP32, S3], ids=lambda board: board.name)
+def test_a_bootloader_for_more_flash_is_remarked_on(target: Path, names: Path, board: Board):
+    path = target.parent.parent / "release.bin"
+    for megabytes in (2, 4, 8):
+        path.write_bytes(release(board, flash=megabytes))
+        said = image.write_image(target, board, path, Source(names))
+        assert ("\nits bootloader is for 8 MB of flash: a board with" in said) == (megabytes > 4)
+
+
 @pytest.mark.parametrize("board", [S3, C3, C6], ids=lambda board: board.name)
 @pytest.mark.parametrize("other", [ESP32, S3, C3, C6], ids=lambda board: board.name)
 def test_the_release_of_another_chip_is_refused(tmp_path: Path, board: Board, other: Board):

@@ -150,7 +150,7 @@ def erase_command(port: str | None, baud: int, board: str) -> None:
     Example: microgpt-board erase --port /dev/ttyUSB0
     """
     kind = boards.find(board)
-    boards.bootloader(kind)
+    boards.bootloader(kind, "erase")
     erase(kind, *_line(port, baud, "erase"))
 
 

@@ -31,6 +31,7 @@ PROGRAM_ESP32_C3 = 48_500
 PROGRAM = 58_000
 LARGEST_PSRAM = {"esp32": 4}  # MB that a chip can address; others: all there are
 DRIVES = {"rp2040": "RPI-RP2", "rp2350": "RP2350"}  # that a board is while BOOTSEL is held down
+ERASER = "Raspberry Pi's flash_nuke.uf2"
 NAMES = tuple(BOARDS)
 LARGEST = max(NAMES, key=lambda name: BOARDS[name].memory.free)
 WITH_IMAGE = tuple(board.name for board in BOARDS.values() if board.bootloader is not None)
@@ -78,18 +79,29 @@ def _with_release(board: Board, version: str) -> Board:
     return replace(board, releases=found)
 
 
-def bootloader(board: Board) -> int:
+def bootloader(board: Board, verb: str | None = None) -> int:
     """Return the offset of a board's bootloader in its flash.
 
-    Raises ToolError, which says what to do instead, if esptool does not write the board.
+    Raises ToolError, which says what to do instead of `verb`, if esptool does not write the board.
     """
-    if board.bootloader is None:
+    if board.bootloader is not None:
+        return board.bootloader
+    if verb == "emulate":
         raise ToolError(
-            f"a {board.title} has no image, since esptool does not write it: fetch {url(board)}, "
-            "hold BOOTSEL while you plug the board in, and copy the file to the drive "
-            f"{DRIVES[board.chip]} that appears; then make deploy puts the program on it"
+            f"QEMU emulates no {board.title}: make run BOARD={board.name} trains on the virtual "
+            "board with as much memory"
         )
-    return board.bootloader
+    drive = f"the drive {DRIVES[board.chip]} that appears"
+    if verb == "erase":
+        raise ToolError(
+            f"esptool does not erase a {board.title}: hold BOOTSEL while you plug it in, and copy "
+            f"{ERASER} to {drive}; or remove the files alone: mpremote rm -r :/"
+        )
+    raise ToolError(
+        f"a {board.title} has no image, since esptool does not write it: fetch {url(board)}, "
+        f"hold BOOTSEL while you plug the board in, and copy the file to {drive}; then make "
+        "deploy puts the program on it"
+    )
 
 
 def check(board: Board, sizes: Sizes) -> None:
@@ -173,8 +185,8 @@ def image_board_options(command: Command) -> Command:
     ) -> object:
         if release and firmware:
             raise ToolError("FIRMWARE= names a file with a release: leave RELEASE= out")
-        kind = find(board, psram, release)
-        bootloader(kind)
-        return command(*words, board=kind, firmware=firmware, **values)
+        # Before the release: a board without an image takes none.
+        bootloader(find(board, psram), click.get_current_context().info_name)
+        return command(*words, board=find(board, psram, release), firmware=firmware, **values)
 
     return board_option(psram_option(release_option(firmware_option(with_board))))

@@ -35,8 +35,10 @@ from microgpt_board.image.sizes import (
 
 BUILD = Path("build")
 OLDEST_MICROPYTHON = (1, 23)  # the first that loads our .mpy files
+OLDEST_RISC_V = (1, 24)  # the first that loads those with machine code on a C3 or C6
 BLANK = b"\xff"
 APP = "factory"
+FLASH_SIZE = 3  # the byte of an ESP image whose upper half is the power of two of its flash, in MB
 
 
 class _LittleFsSizes(TypedDict):
@@ -89,7 +91,7 @@ def check_firmware(path: Path, board: Board, app_offset: int) -> tuple[bytes, by
     """Return bootloader and app of a released .bin of MicroPython for `board`.
 
     Raises ToolError unless both are whole (checksum and SHA-256), for this chip, and the app is
-    MicroPython 1.23 or later.
+    MicroPython 1.23 or later, on RISC-V 1.24.
     """
     data = path.read_bytes()
     bootloader = _part(data, path, board, "bootloader", 0)
@@ -98,10 +100,11 @@ def check_firmware(path: Path, board: Board, app_offset: int) -> tuple[bytes, by
     if not found:
         raise ToolError(f"{path} is not MicroPython: fetch {boards.url(board)}")
     version = (int(found[1]), int(found[2]))
-    if version < OLDEST_MICROPYTHON:
+    oldest = OLDEST_RISC_V if board.architecture == "rv32imc" else OLDEST_MICROPYTHON
+    if version < oldest:
         raise ToolError(
             f"{path} is MicroPython {version[0]}.{version[1]}, too old: it must be "
-            f"{OLDEST_MICROPYTHON[0]}.{OLDEST_MICROPYTHON[1]} or later"
+            f"{oldest[0]}.{oldest[1]} or later"
         )
     return bootloader, app
 
@@ -122,6 +125,17 @@ def _part(data: bytes, path: Path, board: Board, what: str, offset: int) -> byte
     if not image.append_digest or image.stored_digest != image.calc_digest:
         raise ToolError(f"the {what} in {path} is damaged (SHA-256 differs): fetch it again")
     return data[offset : offset + image.data_length + len(image.stored_digest)]
+
+
+def remarks_on(image: bytes, board: Board) -> list[str]:
+    """Return what a person should know of an image before it is written."""
+    size = 1 << (image[boards.bootloader(board) + FLASH_SIZE] >> 4)
+    if size << 20 <= len(image):
+        return []
+    return [
+        f"its bootloader is for {size} MB of flash: a board with less does not start, and needs a "
+        "release for 4 MB"
+    ]
 
 
 def file_system(folder: Path, size: int) -> bytes:
@@ -198,7 +212,8 @@ def write_image(
     about = manifest.build(board, target.name, image, settings)
     files.write(target, image)
     files.write(target.with_name(manifest.FILE), json.dumps(about, indent=2) + "\n")
-    return f"{said}\n{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
+    done = f"{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
+    return "\n".join([said, done, *remarks_on(image, board)])
 
 
 def path_of(board: Board) -> Path:
