@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -176,33 +177,41 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
     """Build the program in `folder` and make the board's files equal; return lines about it.
 
     The settings that are `given` are put into the board's ugpt.json. A boot.py or main.py of its
-    own stays, under another name. Raises ToolError.
+    own stays, under another name. Raises ToolError; a board that was interrupted by then, and to
+    which nothing was copied, has been restarted.
     """
-    found = inspect(until_answer(lambda: board.run(INSPECT)))
-    settings = merged(found, given or {})
-    if names.block_size is None and app.fits("block_size", settings.get("block_size")):
-        names = replace(names, block_size=settings["block_size"])  # as the board's model has it
-    packed = names_bin.read(names)
-    model = sizes_of(settings, packed.data, saved_run(found))
-    architecture = build.architecture_of(found.mpy, "the board's MicroPython")
-    there = boards.memory_of(found.machine, architecture, found.heap, found.pieces, found.wide)
-    reason = refusal("this board", model, there)
-    if reason:
-        raise ToolError(reason)
-    shutil.rmtree(folder, ignore_errors=True)
-    build.build_files(folder, architecture)
-    names_file = folder / NAMES
-    said = packed.write(names_file)
-    if found.names:
-        names_file.unlink()
-    if given:
-        write_settings(settings, folder)
-    if not found.flashbdev:
-        (folder / "boot.py").unlink()
-    own = [name for name in not_ours(found) if (folder / name).exists()]
-    found = found.without(own)
-    changes = changes_for(folder, found)
-    kept = [keep(board, name) for name in own]
+    lines = names_bin.read_lines(names.path)  # before the board is interrupted
+    answer = until_answer(lambda: board.run(INSPECT))
+    try:
+        found = inspect(answer)
+        settings = merged(found, given or {})
+        if names.block_size is None and app.fits("block_size", settings.get("block_size")):
+            names = replace(names, block_size=settings["block_size"])  # as the board's model has it
+        packed = names_bin.pack_some(lines, names)
+        model = sizes_of(settings, packed.data, saved_run(found))
+        architecture = build.architecture_of(found.mpy, "the board's MicroPython")
+        there = boards.memory_of(found.machine, architecture, found.heap, found.pieces, found.wide)
+        reason = refusal("this board", model, there)
+        if reason:
+            raise ToolError(reason)
+        shutil.rmtree(folder, ignore_errors=True)
+        build.build_files(folder, architecture)
+        names_file = folder / NAMES
+        said = packed.write(names_file)
+        if found.names:
+            names_file.unlink()
+        if given:
+            write_settings(settings, folder)
+        if not found.flashbdev:
+            (folder / "boot.py").unlink()
+        own = [name for name in not_ours(found) if (folder / name).exists()]
+        found = found.without(own)
+        changes = changes_for(folder, found)
+        kept = [keep(board, name) for name in own]
+    except BaseException:  # Ctrl-C too: nothing was copied, and the board goes on
+        with suppress(ToolError):  # the first error is the one to report
+            board.restart()
+        raise
     board.change(folder, changes, found.new)
     board.restart()
     unchanged = sum(path.is_file() for path in folder.rglob("*")) - len(changes.copy)
@@ -229,8 +238,9 @@ def deploy(board: Connection, names: Source, folder: Path, given: Settings | Non
 def deploy_command(port: str | None, tool: str, names: Source, sizes: Settings) -> None:
     """Copy what changed to a board that runs MicroPython.
 
-    Interrupts the board's program and restarts it. The checkpoint stays, and so do the settings,
-    but for the sizes that are given here. A main.py of the board's own is kept as main-1.py.
+    Interrupts the board's program and restarts it, also if it then refuses. The checkpoint stays,
+    and so do the settings, but for the sizes that are given here. A main.py of the board's own is
+    kept as main-1.py.
 
     \b
     Examples: microgpt-board deploy --port /dev/ttyUSB0

@@ -241,7 +241,11 @@ def read_lines(path: Path) -> list[str]:
 
 def read(source: Source) -> Packed:
     """Return the documents of `source`, packed; raise ToolError if there is none to keep."""
-    lines = read_lines(source.path)
+    return pack_some(read_lines(source.path), source)
+
+
+def pack_some(lines: Iterable[str], source: Source) -> Packed:
+    """Return `lines` packed as `pack` does; raise ToolError if there is none to keep."""
     packed = pack(lines, source)
     if not packed.documents:
         reasons = packed.reasons() or "it is empty"
