@@ -99,6 +99,9 @@ def test_too_little_is_left_for_checkpoints(tmp_path: Path):
     assert remarks_on(tmp_path, enough, changes, Sizes()) == []
     (said,) = remarks_on(tmp_path, found(space=3 * saved), changes, Sizes())
     assert said.startswith("155,648 bytes are left for checkpoints, which take 159,744: the board ")
+    assert said.endswith("; a shorter list (NAMES=) or a smaller model leaves room")
+    (said,) = remarks_on(tmp_path, found(space=3 * saved, names="00"), changes, Sizes())
+    assert said.endswith(" its run; a smaller model leaves room")  # the list has a partition
     saved_before = {"checkpoint.bin": 50_372, "checkpoint-old.bin": 50_372, "names.bin": 4000}
     enough = found(space=saved, sizes=saved_before)
     assert remarks_on(tmp_path, enough, changes, Sizes()) == []

@@ -61,7 +61,7 @@ def test_all_that_is_known_of_a_board() -> None:
         "chip: esp32, with a floating-point unit",
         "memory: 144,000 bytes to train in, 107,784 of them in one piece (measured on Espressif's "
         "emulated ESP32, rounded down)",
-        "largest: 6,200 parameters as wide as it can be (N_EMBD=20)",
+        "largest: 6,200 parameters, the widest of the default's shape (N_EMBD=20)",
         "kernels: native, xtensawin",
         "written: make flash BOARD=ESP32_GENERIC: an image at 0x0, with the bootloader at 0x1000",
         "release v1.24.0, the default: "
@@ -74,6 +74,13 @@ def test_all_that_is_known_of_a_board() -> None:
         "real: not yet",
         "how to report one: docs/board.md#send-what-yours-says",
     ]
+
+
+@pytest.mark.parametrize("name", ["ESP32_GENERIC-SPIRAM", "ESP32_GENERIC_S3-SPIRAM_OCT"])
+def test_what_can_be_saved_of_a_board_that_trains_more(name: str) -> None:
+    assert board_table.facts(BOARDS[name])["saved"] == (
+        "at most 31,008 parameters of that shape (N_EMBD=48): flash for checkpoints"
+    )
 
 
 def test_a_board_without_an_image_or_a_floating_point_unit() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from littlefs import LittleFS
 from microgpt.boards import Board
 from microgpt_board.emulation.micropython import find_micropython
 from microgpt_board.errors import ToolError
-from microgpt_board.image import boards, image, manifest, mpy, partitions
+from microgpt_board.image import board_table, boards, image, manifest, mpy, partitions
 from microgpt_board.image.names_bin import Source
 from microgpt_board.image.sizes import Settings
 
@@ -282,6 +283,19 @@ def test_the_release_of_another_chip_is_refused(tmp_path: Path, board: Board, ot
         return
     with pytest.raises(ToolError, match=f"for another chip than {board.name}|no whole bootloader"):
         image.check_firmware(path, board, 0x10000)
+
+
+def test_a_model_whose_checkpoints_have_no_room_is_remarked_on(target: Path, names: Path):
+    board = boards.find("ESP32_GENERIC-SPIRAM")
+    path = target.parent.parent / "release.bin"
+    path.write_bytes(release(board))
+    for width, too_large in ((48, False), (52, True)):
+        said = image.write_image(target, board, path, Source(names), {"n_embd": width})
+        assert ("left for checkpoints, which take 1," in said) == too_large
+    free = int(re.search(r"([\d,]+) bytes are left", said)[1].replace(",", "")) // 4096
+    used = 320 - free
+    assert 0 <= board_table.PROGRAM_BLOCKS - used < 5  # what `make boards` counts on
+    assert "NAMES=" not in said  # the list has a partition
 
 
 def test_a_refused_firmware_leaves_the_last_image(target: Path, names: Path):

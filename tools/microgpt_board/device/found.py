@@ -15,10 +15,9 @@ from microgpt_board import resources
 from microgpt_board.device.remote import RESET_IT
 from microgpt_board.errors import ToolError
 from microgpt_board.image.compile import PROGRAMS
-from microgpt_board.image.sizes import SETTINGS, Settings
+from microgpt_board.image.sizes import POINTERS, SETTINGS, Settings, file_blocks
 
 NAMES = "names.bin"
-POINTERS = 8  # bytes of a block of LittleFS, at most, over a whole file
 LONGEST = 2048  # bytes of a program that is ours, in any version
 COPY = "lib/"  # mip puts the program there; the one beside main.py is the one that runs
 
@@ -127,8 +126,8 @@ class Found:
     new: bool = False  # there is no folder ugpt
 
     def blocks(self, size: int) -> int:
-        """Return the blocks that a file of `size` bytes takes; LittleFS keeps pointers in them."""
-        return -(-size // (self.block - POINTERS))
+        """Return the blocks that a file of `size` bytes takes."""
+        return file_blocks(size, self.block)
 
     def bytes_in(self, blocks: int) -> int:
         """Return the bytes of a file that takes so many blocks."""

@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import ALIGNMENT, HEADER_SIZE
-from ugpt.layout import Sizes, parameter_count
+from ugpt.layout import Sizes
 
 from microgpt_board.device.found import COPY, NAMES, Found
 from microgpt_board.device.remote import Changes
 from microgpt_board.errors import ToolError
+from microgpt_board.image.sizes import too_few_for_checkpoints
 
 # A folder of LittleFS is pairs of blocks, which it keeps half empty; a file's entry has 40 bytes.
 FOLDER = 2  # blocks of a new one
 ENTRY = 160  # bytes for each new file
-CHECKPOINTS = 3  # while one is written: it, the newest, and the one before
 
 
 def make_room(folder: Path, found: Found, copy: Sequence[str], remove: Sequence[str]) -> list[str]:
@@ -71,18 +70,12 @@ def copies_of(found: Found) -> list[str]:
 
 def remarks_on(folder: Path, found: Found, changes: Changes, model: Sizes) -> list[str]:
     """Return what a person should know of a board's flash once these changes are made."""
-    remarks = []
     left = found.space // found.block + sum(map(found.blocks_of, changes.remove))
     left += sum(map(found.blocks_of, (NEWEST, OLDER)))
     for name in changes.copy:
         left -= found.blocks((folder / name).stat().st_size)
         left += found.blocks_of(name) if name not in changes.remove else 0
-    saved = found.blocks(checkpoint.HEADER_SIZE + 12 * parameter_count(model) + 4)
-    if left < CHECKPOINTS * saved:
-        remarks.append(
-            f"{left * found.block:,} bytes are left for checkpoints, which take "
-            f"{CHECKPOINTS * saved * found.block:,}: the board will train, and cannot save all of "
-            "its run; a shorter list (NAMES=) or a smaller model leaves room"
-        )
+    too_few = too_few_for_checkpoints(model, left, found.block, list_is_file=not found.names)
+    remarks = [too_few] if too_few else []
     remarks += [f"the board runs this program from now on; {copy}" for copy in copies_of(found)]
     return remarks

@@ -6,15 +6,18 @@ from microgpt.boards import BOARDS, Board
 from microgpt.cli.console import console, say
 from rich.table import Table
 from rich.text import Text
-from ugpt.layout import parameter_count
+from ugpt.layout import Sizes, parameter_count
 
-from microgpt_board.image import boards
+from microgpt_board.image import boards, partitions
+from microgpt_board.image.sizes import checkpoint_blocks
 
 OTHER = "other"
 NO_FPU = "no floating-point unit"
 REPORT = "how to report one: docs/board.md#send-what-yours-says"
 DIGITS = 8  # of a checksum in the table
 Facts = dict[str, str]
+BLOCK = 4096  # bytes of the file system of an image
+PROGRAM_BLOCKS = 40  # of it, rounded up
 _NO_CHECKSUM = "checksum not known here"
 HEAP = "145,000"  # of which 87,253 are the model's buffers and 56,000 the program
 ANY_OTHER: Facts = {  # what a board needs that has no row
@@ -46,6 +49,25 @@ def largest(board: Board) -> tuple[str, str]:
     return f"{parameter_count(sizes):,}", f"N_EMBD={sizes.n_embd}"
 
 
+def saved(board: Board) -> Facts:
+    """Return the widest model whose checkpoints have room in our image, if that is not `largest`.
+
+    Its shape is the default's.
+    """
+    found = host.largest(board.memory)
+    if board.bootloader is None or found is None:
+        return {}
+    width = found.n_embd
+    free = partitions.read()["vfs"].size // BLOCK - PROGRAM_BLOCKS
+    while checkpoint_blocks(Sizes(n_embd=width), BLOCK) > free:
+        width -= found.n_head
+    if width == found.n_embd:
+        return {}
+    count = parameter_count(Sizes(n_embd=width))
+    text = f"at most {count:,} parameters of that shape (N_EMBD={width}): flash for checkpoints"
+    return {"saved": text}
+
+
 def memory(board: Board) -> str:
     """Return the bytes for training, with a sign where they are a lower bound."""
     return f"{'≥ ' if board.at_least else ''}{board.memory.free:,}"
@@ -62,7 +84,8 @@ def facts(board: Board) -> Facts:
         "chip": f"{board.chip}, {'with' if board.fpu else 'without'} a floating-point unit",
         "memory": f"{at_least}{board.memory.free:,} bytes to train in{one_piece} "
         f"({board.memory_from})",
-        "largest": f"{parameters} parameters as wide as it can be ({setting})",
+        "largest": f"{parameters} parameters, the widest of the default's shape ({setting})",
+        **saved(board),
         "kernels": f"native, {board.kernels}" if board.kernels else f"portable: {NO_FPU}",
     }
     if board.bootloader is None:

@@ -19,6 +19,7 @@ from littlefs import LittleFS, LittleFSError
 from microgpt.boards import Board
 from microgpt.cli.options import Command
 from microgpt.system import files
+from ugpt.layout import Sizes
 
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards, manifest, names_bin, partitions
@@ -30,6 +31,7 @@ from microgpt_board.image.sizes import (
     settings_for,
     sizes_of,
     sizes_options,
+    too_few_for_checkpoints,
     write_settings,
 )
 
@@ -127,15 +129,23 @@ def _part(data: bytes, path: Path, board: Board, what: str, offset: int) -> byte
     return data[offset : offset + image.data_length + len(image.stored_digest)]
 
 
-def remarks_on(image: bytes, board: Board) -> list[str]:
-    """Return what a person should know of an image before it is written."""
+def remarks_on(image: bytes, board: Board, model: Sizes) -> list[str]:
+    """Return what a person should know of an image, whose board trains `model`."""
+    remarks = []
     size = 1 << (image[boards.bootloader(board) + FLASH_SIZE] >> 4)
-    if size << 20 <= len(image):
-        return []
-    return [
-        f"its bootloader is for {size} MB of flash: a board with less does not start, and needs a "
-        "release for 4 MB"
-    ]
+    if size << 20 > len(image):
+        remarks.append(
+            f"its bootloader is for {size} MB of flash: a board with less does not start, and "
+            "needs a release for 4 MB"
+        )
+    vfs = partitions.read()["vfs"]
+    block = LITTLEFS["block_size"]
+    fs = LittleFS(block_count=vfs.size // block, **LITTLEFS, mount=False)
+    fs.context.buffer[:] = image[vfs.offset : vfs.end]
+    fs.mount()
+    free = vfs.size // block - fs.used_block_count
+    too_few = too_few_for_checkpoints(model, free, block, list_is_file=False)
+    return remarks + ([too_few] if too_few else [])
 
 
 def file_system(folder: Path, size: int) -> bytes:
@@ -203,7 +213,8 @@ def write_image(
     """
     settings = settings or {}
     packed = names_bin.read(names)
-    boards.check(board, sizes_of(settings, packed.data))
+    model = sizes_of(settings, packed.data)
+    boards.check(board, model)
     program = target.parent / "files"
     build.build_files(program, board.architecture)
     said = packed.write(target.parent / "names.bin")
@@ -213,7 +224,7 @@ def write_image(
     files.write(target, image)
     files.write(target.with_name(manifest.FILE), json.dumps(about, indent=2) + "\n")
     done = f"{target}: {len(image):,} bytes for {board.name}, to be written at 0x0"
-    return "\n".join([said, done, *remarks_on(image, board)])
+    return "\n".join([said, done, *remarks_on(image, board, model)])
 
 
 def path_of(board: Board) -> Path:

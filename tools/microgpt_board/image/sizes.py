@@ -1,4 +1,4 @@
-"""The size of the model: options of the verbs, and settings in the board's ugpt.json."""
+"""The size of the model: options of the verbs, settings in ugpt.json, room for its checkpoints."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 from microgpt.cli.options import MODEL_HELP, Command
-from ugpt import app
+from ugpt import app, checkpoint
 from ugpt.dataset import Dataset
-from ugpt.layout import Sizes
+from ugpt.layout import Sizes, parameter_count
 
 from microgpt_board.errors import ToolError
 from microgpt_board.image.names_bin import InMemory, Source
@@ -21,6 +21,8 @@ SETTINGS = "ugpt.json"
 # boards can replace it.
 SETTINGS_SIZE = 512
 Settings = dict[str, int | bool]
+POINTERS = 8  # bytes of a block of LittleFS, at most, over a whole file
+CHECKPOINTS = 3  # while one is written: it, the newest, and the one before
 NAMES = tuple(name for name in app.SIZES if name != "block_size")
 
 
@@ -84,3 +86,31 @@ def settings_file(settings: Mapping[str, object]) -> bytes:
 def write_settings(settings: Mapping[str, object], folder: Path) -> None:
     """Write the settings as ugpt.json into the folder of a board's files."""
     (folder / SETTINGS).write_bytes(settings_file(settings))
+
+
+def file_blocks(size: int, block: int) -> int:
+    """Return the blocks that a file of `size` bytes takes; LittleFS keeps pointers in them."""
+    return -(-size // (block - POINTERS))
+
+
+def checkpoint_blocks(model: Sizes, block: int) -> int:
+    """Return the blocks of `block` bytes that the checkpoints of a model take at most."""
+    size = checkpoint.HEADER_SIZE + 12 * parameter_count(model) + 4
+    return CHECKPOINTS * file_blocks(size, block)
+
+
+def too_few_for_checkpoints(
+    model: Sizes, blocks: int, block: int, list_is_file: bool
+) -> str | None:
+    """Return that so many free blocks are too few for a model's checkpoints; None if they are not.
+
+    `list_is_file`: the list of names is in the same file system.
+    """
+    needed = checkpoint_blocks(model, block)
+    if blocks >= needed:
+        return None
+    list_too = "a shorter list (NAMES=) or " if list_is_file else ""
+    return (
+        f"{blocks * block:,} bytes are left for checkpoints, which take {needed * block:,}: the "
+        f"board will train, and cannot save all of its run; {list_too}a smaller model leaves room"
+    )
