@@ -86,7 +86,7 @@ def test_every_command_that_is_shown_exists() -> None:
 
 def test_the_table_of_boards_is_the_one_that_is_printed() -> None:
     text = io.StringIO()
-    Console(file=text, width=100).print(board_table.table())
+    Console(file=text, width=80).print(board_table.table())
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     lines += [f"{name}: {value}" for name, value in board_table.ANY_OTHER.items()]
     printed = "\n".join([*lines, board_table.REPORT])
