@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from microgpt_board.device.remote import Remote
 from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
+from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from ugpt.checkpoint import NEWEST, OLDER, SCRATCH
 
 from tests.support.commands import microgpt_board, unmeasured_environment
 from tests.support.serial_board import MicroPythonBoard
+from tests.support.weights import model
 from tests.tools.device.test_deploy import assert_trains, contents
 
 # A board's memory is for the model: what is needed once is gone when training begins.
@@ -108,3 +110,25 @@ def test_a_copy_that_mip_has_put_into_lib_is_not_the_one_that_runs(
     )
     assert_trains(board.port)
     assert contents(library) == before
+
+
+@pytest.mark.parametrize("board", [("rp2", "/")], indirect=True)
+@pytest.mark.parametrize("verb", ["selftest", "reset", "pull", "push"])
+def test_a_board_that_has_no_program_yet(board: MicroPythonBoard, verb: str):
+    if verb == "push":
+        model().save(Path("model"))
+    result = microgpt_board(verb, *(["model"] if verb == "push" else []))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "error: the board has no program yet: make deploy puts it there\n"
+
+
+@pytest.mark.parametrize("board", [("rp2", "/")], indirect=True)
+def test_another_error_of_the_board_is_shown_whole(
+    board: MicroPythonBoard, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(ToolError, match="^the board says: ZeroDivisionError: "):
+        Remote(board.port).run("print('before')\n1 / 0", show=True)
+    before, *traceback = capsys.readouterr().out.splitlines()
+    assert before == "before"
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert traceback[-1].startswith("ZeroDivisionError: ")

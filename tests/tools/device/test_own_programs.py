@@ -9,9 +9,12 @@ from littlefs import LittleFS
 from microgpt_board import resources
 from microgpt_board.device import deploy
 from microgpt_board.device.found import not_ours
+from microgpt_board.emulation.micropython import find_micropython, virtual_architecture
 from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
+from microgpt_board.image import names_bin
 from microgpt_board.image.image import LITTLEFS as OLDEST
+from microgpt_board.image.names_bin import Source
 
 from tests.support.commands import microgpt_board
 from tests.support.serial_board import MicroPythonBoard
@@ -54,6 +57,8 @@ def deployed(names: Path, *words: str) -> list[str]:
 def test_they_are_kept(tmp_path: Path, make: Make, names: Path, tool: str, family: tuple[str, ...]):
     flash = tmp_path / "flash"
     flash.mkdir()
+    build.build_files(flash, virtual_architecture(find_micropython()))  # ampy is slow
+    names_bin.write(Source(names), flash / "names.bin")
     its_own = {"main-1.py": b"kept before", "main-2.py": ROBOT, "boot.py": WIFI}
     for name, data in its_own.items():
         (flash / name.replace("-2", "")).write_bytes(data)
@@ -65,7 +70,7 @@ def test_they_are_kept(tmp_path: Path, make: Make, names: Path, tool: str, famil
         "(mpremote cp :main-2.py :main.py puts it back)"
     )
     assert "mv main.py main-2.py" in said
-    again = deployed(names, "--tool", tool)  # ours is not kept
+    again = deployed(names)  # ours is not kept
     assert again[-1].startswith("0 files copied, ")
     assert contents(flash).keys() & {"main-1.py", "main-2.py", "main-3.py"} == set(its_own) - {
         "boot.py"

@@ -27,6 +27,7 @@ ANSWER_S = 60  # an emulated board on a busy computer takes that long to start
 CTRL_D_S = 0.2  # how often to look whether the virtual board has ended
 # The pause: with a USB of its own, a board that resets at once takes back its answer.
 RESTART = "import machine, time; time.sleep_ms(100); machine.reset()"
+TRACEBACK = "Traceback (most recent call last)"
 RESET_IT = "press the board's RESET or EN button, or unplug it and plug it in,"
 
 
@@ -38,6 +39,13 @@ class NoAnswer(ToolError):
             f"no MicroPython answers: {RESET_IT} and try again, or put MicroPython on it with "
             "make flash"
         )
+
+
+class NoProgram(ToolError):
+    """MicroPython answers, and this program is not there."""
+
+    def __init__(self) -> None:
+        super().__init__("the board has no program yet: make deploy puts it there")
 
 
 def until_answer(call: Callable[[], str]) -> str:
@@ -53,10 +61,12 @@ def until_answer(call: Callable[[], str]) -> str:
 
 
 def failure(what: str, said: str) -> ToolError:
-    """Return the error for a tool's output: NoAnswer, or `what` with its last line."""
+    """Return the error for a tool's output: NoAnswer, NoProgram, or `what` with its last line."""
     if "could not enter raw repl" in said:
         return NoAnswer()
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if lines and lines[-1] == "ImportError: no module named 'ugpt'":
+        return NoProgram()
     return ToolError(f"{what}: {lines[-1] if lines else 'no reason was given'}")
 
 
@@ -140,7 +150,8 @@ class Remote:
         ) as process:
             assert process.stdout and process.stderr  # both are pipes
             limit = _kill_after(process, patience if self.reached else min(patience, FIRST_S))
-            lines = []
+            lines: list[str] = []
+            traceback: list[str] = []
             try:
                 for line in process.stdout:
                     if not self.reached:
@@ -148,8 +159,10 @@ class Remote:
                         limit.cancel()
                         limit = _kill_after(process, patience)
                     lines.append(line)
-                    if show:
-                        print(printable(line.rstrip("\r\n")), flush=True)
+                    if traceback or line.startswith(TRACEBACK):
+                        traceback.append(line)  # until its last line says what it is
+                    elif show:
+                        _show([line])
                 lines += process.stderr.readlines()
                 in_time = limit.is_alive()
             finally:
@@ -160,10 +173,19 @@ class Remote:
             raise ToolError(f"the board was not done in {patience:.0f} s: {RESET_IT} and try again")
         if process.returncode:
             error = failure("the board says", "".join(lines))
+            if show and not isinstance(error, NoProgram):
+                _show(traceback)
             self.reached = self.reached or not isinstance(error, NoAnswer)
             raise error
+        if show:
+            _show(traceback)
         self.reached = self._at_prompt = True
         return "".join(lines)
+
+
+def _show(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(printable(line.rstrip("\r\n")), flush=True)
 
 
 def _kill_after(process: "subprocess.Popen[str]", seconds: float) -> threading.Timer:
