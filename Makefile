@@ -68,8 +68,8 @@ erase: $(READY) ## erase a board's whole flash [PORT= BAUD= BOARD=]
 deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy LIST SIZES]
 	@$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAGS) $(SIZES_FLAGS)
 
-monitor: $(READY) ## watch and record a board's run [PORT=/dev/..., COM3 or socket://... TENSORBOARD=]
-	@$(BIN)/microgpt-board monitor $(TENSORBOARD_FLAG)
+monitor: $(READY) ## watch and record a board's run; NEW=1: a new one, from step 0 [PORT=/dev/..., COM3 or socket://... NEW=1 TENSORBOARD=]
+	@$(BIN)/microgpt-board monitor $(call switch,NEW,--new) $(TENSORBOARD_FLAG)
 
 repl: $(READY) ## MicroPython's prompt: Ctrl-C stops the program, Ctrl-] leaves [PORT=, or virtual]
 	@$(BIN)/microgpt-board repl

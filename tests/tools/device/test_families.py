@@ -45,9 +45,9 @@ def board(
     board.close()
 
 
-def monitored() -> str:
+def monitored(*words: str) -> str:
     """Return what the monitor shows up to the first step, with the line after Ctrl-C."""
-    command = [sys.executable, "-um", "microgpt_board", "monitor"]
+    command = [sys.executable, "-um", "microgpt_board", "monitor", *words]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -71,6 +71,12 @@ def test_every_verb(board: MicroPythonBoard, names: Path):
     built = contents(Path("build/deploy"))
     assert json.loads(built["ugpt.json"]) == LONG_RUN | {"n_embd": 12}
     assert "the run is in runs/" in monitored()
+    (joined,) = Path("runs").iterdir()
+    assert "the run is in runs/" in monitored("--new")  # of a board that is trained half-way
+    (whole,) = set(Path("runs").iterdir()) - {joined}
+    assert json.loads((whole / "run.json").read_text())["seed"] == 42
+    records = map(json.loads, (whole / "log.jsonl").read_text().splitlines())
+    assert next(record["step"] for record in records if "step" in record) == 0
     tested = microgpt_board("selftest")
     assert tested.returncode == 0, tested.stderr
     assert "self-test of pyboard-" in tested.stdout
@@ -113,11 +119,11 @@ def test_a_copy_that_mip_has_put_into_lib_is_not_the_one_that_runs(
 
 
 @pytest.mark.parametrize("board", [("rp2", "/")], indirect=True)
-@pytest.mark.parametrize("verb", ["selftest", "reset", "pull", "push"])
+@pytest.mark.parametrize("verb", ["selftest", "reset", "pull", "push", "monitor"])
 def test_a_board_that_has_no_program_yet(board: MicroPythonBoard, verb: str):
     if verb == "push":
         model().save(Path("model"))
-    result = microgpt_board(verb, *(["model"] if verb == "push" else []))
+    result = microgpt_board(verb, *{"push": ["model"], "monitor": ["--new"]}.get(verb, []))
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "error: the board has no program yet: make deploy puts it there\n"
 

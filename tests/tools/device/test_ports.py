@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from microgpt_board.device import ports
@@ -155,34 +156,71 @@ def test_the_verb_finds_the_port(plugged: Callable[..., None], monkeypatch: pyte
     assert result.stderr.startswith("error: no board found: ")
 
 
-@pytest.mark.parametrize(("ids", "asked"), [((0x2E8A, 0x0005), 6), (CP2102, 1), ((None, None), 1)])
+class Usb:
+    """Ports as a computer lists them, one list after the other; then the last one, always."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *lists: list[ListPortInfo]) -> None:
+        self.lists = list(lists)
+        monkeypatch.setattr(list_ports, "comports", self._comports)
+
+    def _comports(self) -> list[ListPortInfo]:
+        return self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> ListPortInfo:
+    """A port whose device is there, and may be opened."""
+    (tmp_path / "ttyACM0").touch()
+    port = ListPortInfo(str(tmp_path / "ttyACM0"))
+    port.vid, port.pid = 0x2E8A, 0x0005
+    return port
+
+
+@pytest.mark.parametrize("gone_at_once", [True, False])
 def test_after_a_reset_the_port_of_its_own_usb_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, ids: tuple[int | None, int | None], asked: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: ListPortInfo, gone_at_once: bool
 ):
-    """A Pico's goes and comes back; that of a chip between stays, and so does a pseudo-terminal."""
-    port = ListPortInfo("/dev/ttyACM0")
-    port.vid, port.pid = ids
-    seen = iter([[port], [port], [], [], [], [port]])
-    calls = []
+    """A Pico's goes and comes back; a link to it, as PORT may be, too."""
+    link = tmp_path / "by-id"
+    link.symlink_to(device.device)
+    here: list[list[ListPortInfo]] = [[device], [device]]
+    usb = Usb(monkeypatch, here[0], *([] if gone_at_once else here), [], [], [device], [device])
+    with ports.across_reset(str(link)):
+        assert usb.lists.pop(0) is not None  # of the time while it resets
+    assert usb.lists == [[device]]
 
-    def comports() -> list[ListPortInfo]:
-        calls.append(1)
-        return next(seen)
 
-    monkeypatch.setattr(list_ports, "comports", comports)
-    ports.wait_for_reset(port.device)
-    assert len(calls) == asked
+def test_a_port_is_back_when_it_may_be_opened(
+    monkeypatch: pytest.MonkeyPatch, device: ListPortInfo
+):
+    """The system lists it before it has set its rights."""
+    Usb(monkeypatch, [device], [], [device])
+    rights = iter([False, False, True])
+    monkeypatch.setattr(ports.os, "access", lambda name, mode: next(rights))
+    with ports.across_reset(device.device):
+        pass
+    assert next(rights, None) is None
+
+
+@pytest.mark.parametrize("ids", [CP2102, (None, None)])
+def test_the_port_of_a_chip_between_stays(
+    monkeypatch: pytest.MonkeyPatch, device: ListPortInfo, ids: tuple[int | None, int | None]
+):
+    device.vid, device.pid = ids
+    usb = Usb(monkeypatch, [device], [])
+    with ports.across_reset(device.device):
+        pass
+    assert usb.lists == [[]]  # it was not looked at again
 
 
 def test_a_port_that_does_not_come_back_is_not_waited_for_without_end(
-    monkeypatch: pytest.MonkeyPatch, plugged: Callable[..., None]
+    monkeypatch: pytest.MonkeyPatch, device: ListPortInfo
 ):
     monkeypatch.setattr(ports, "GOING_S", 0.1)
     monkeypatch.setattr(ports, "BACK_S", 0.2)
-    plugged(ttyACM0=(0x2E8A, 0x0005))
-    ports.wait_for_reset("/dev/ttyACM0")  # it never went
-    port = ListPortInfo("/dev/ttyACM0")
-    port.vid, port.pid = 0x2E8A, 0x0005
-    seen = iter([[port]])
-    monkeypatch.setattr(list_ports, "comports", lambda: next(seen, []))
-    ports.wait_for_reset("/dev/ttyACM0")
+    Usb(monkeypatch, [device])
+    with ports.across_reset(device.device):
+        pass  # it never goes
+    Usb(monkeypatch, [device], [])
+    with ports.across_reset(device.device):
+        pass

@@ -297,7 +297,7 @@ def test_a_board_without_names_says_so(prompt: Remote, flash: Path, tmp_path: Pa
 
 
 def test_a_reset_board_starts_afresh(prompt: Remote, flash: Path) -> None:
-    prompt.run(weights.RESET)
+    prompt.run(remote.FORGET)
     assert not list(flash.glob("checkpoint*"))
 
 

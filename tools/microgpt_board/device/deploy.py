@@ -104,8 +104,8 @@ class Ampy:
             self._call("put", str(folder / name), name, size=size_of(folder, [name]))
 
     def restart(self) -> None:
-        self._run_script(RESTART, "--no-output")
-        ports.wait_for_reset(self._port)
+        with ports.across_reset(self._port):
+            self._run_script(RESTART, "--no-output")
 
     def _run_script(self, code: str, *words: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:

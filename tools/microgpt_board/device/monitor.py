@@ -25,6 +25,7 @@ from rich.text import Text
 from microgpt_board.device import log, ports
 from microgpt_board.device.ports import BACK_S, port_option
 from microgpt_board.device.record import Recorder
+from microgpt_board.device.remote import FORGET, Remote
 from microgpt_board.device.serial_lines import read_lines
 
 CURVE_HEIGHT = 8
@@ -34,6 +35,7 @@ LONGEST_IN_A_ROW = 20  # characters; with a longer name, or one with a blank, ea
 LINES_SHOWN = 4
 PLAIN_LINES = 10  # in a pipe: lines of progress on stderr in a run
 MOST_SECONDS = 10**9
+SOFT_RESET = b"\x04"  # Ctrl-D at the prompt
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -199,10 +201,12 @@ def watch_port(
     runs: Path = RUNS,
     tensorboard: Path | None = None,
     reset: str | None = None,
+    new: bool = False,
 ) -> None:
     """Show and record what a board sends until Ctrl-C; the port as `ports.find_port` finds it.
 
-    `reset` is the port of a board that has just been reset, and may be gone for a moment.
+    `reset` is the port of a board that has just been reset, and may be gone for a moment. `new`:
+    the board forgets its run, and begins one once the port is open. Raises ToolError.
     """
     watch = Watch()
 
@@ -212,8 +216,12 @@ def watch_port(
             print(status, file=sys.stderr)
 
     port = reset or ports.find_serial_port(named, "monitor")
+    if new:
+        ports.check_port(port)
+        Remote(port).run(FORGET)  # which leaves it at the prompt
     recorder = Recorder(port, runs, tensorboard)
-    lines = read_lines(lambda: ports.find_port(named), tell, BACK_S if reset else 0)
+    first = SOFT_RESET if new else b""
+    lines = read_lines(lambda: ports.find_port(named), tell, BACK_S if reset else 0, first)
     print(f"{port}: Ctrl-C leaves the monitor, the board goes on", file=sys.stderr)
     with suppress(KeyboardInterrupt):
         show(lines, watch, recorder)
@@ -226,16 +234,17 @@ runs_option = click.option(
 
 @click.command("monitor")
 @port_option
+@click.option("--new", is_flag=True, help="Remove the board's checkpoints; record from step 0.")
 @runs_option
 @tensorboard_option
-def monitor_command(port: str | None, runs: Path, tensorboard: Path | None) -> None:
+def monitor_command(port: str | None, new: bool, runs: Path, tensorboard: Path | None) -> None:
     """Watch and record the runs of a board.
 
     Ctrl-C leaves the monitor; the board goes on. In a pipe it prints the board's lines as they
     are, and the progress on stderr.
 
     \b
-    Examples: microgpt-board monitor --port /dev/ttyUSB0
+    Examples: microgpt-board monitor --new
               microgpt-board monitor --port socket://127.0.0.1:5555
     """
-    watch_port(port, runs, tensorboard)
+    watch_port(port, runs, tensorboard, new=new)

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -76,19 +77,26 @@ def is_own_usb(name: str) -> bool:
 
     Such a port goes when the board is reset, comes back, and has no baud rate.
     """
-    return any(port.device == name and port.vid == ESPRESSIF for port in list_ports.comports())
+    device = os.path.realpath(name)
+    return any(port.device == device and port.vid == ESPRESSIF for port in list_ports.comports())
 
 
-def wait_for_reset(name: str) -> None:
-    """Wait until the port of a board that was just reset is there, for BACK_S at most.
+@contextmanager
+def across_reset(name: str) -> Iterator[None]:
+    """Reset a board in this context; its end waits until the port is back, for BACK_S at most.
 
-    One that is the board's own USB goes and comes back; the next verb would not find it.
+    One that is the board's own USB goes and comes back; the next verb would not find it, or not
+    be allowed to open it yet.
     """
+    device = os.path.realpath(name)  # a link such as those in /dev/serial goes and comes too
 
     def there() -> bool:
-        return any(port.device == name for port in list_ports.comports())
+        listed = any(port.device == device for port in list_ports.comports())
+        return listed and os.access(name, os.R_OK | os.W_OK)
 
-    if not any(p.device == name and p.vid not in (None, *BRIDGES) for p in list_ports.comports()):
+    known = {port.device: port.vid for port in list_ports.comports()}
+    yield
+    if known.get(device) in (None, *BRIDGES):
         return
     start = time.monotonic()
     while there() and time.monotonic() < start + GOING_S:

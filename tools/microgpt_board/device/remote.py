@@ -27,6 +27,7 @@ ANSWER_S = 60  # an emulated board on a busy computer takes that long to start
 CTRL_D_S = 0.2  # how often to look whether the virtual board has ended
 # The pause: with a USB of its own, a board that resets at once takes back its answer.
 RESTART = "import machine, time; time.sleep_ms(100); machine.reset()"
+FORGET = "import ugpt\nugpt.reset()"  # its checkpoints
 TRACEBACK = "Traceback (most recent call last)"
 RESET_IT = "press the board's RESET or EN button, or unplug it and plug it in,"
 
@@ -132,8 +133,8 @@ class Remote:
 
     def restart(self) -> None:
         """Start the board's program again; return when the board's port is there."""
-        self.start(RESTART)
-        ports.wait_for_reset(self._port)
+        with ports.across_reset(self._port):
+            self.start(RESTART)
 
     def _call(self, *words: str, show: bool = False, patience: float | None = None) -> str:
         return until_answer(lambda: self._call_once(words, show, patience or PATIENCE_S))

@@ -39,23 +39,30 @@ def _cut(line: bytes) -> list[bytes]:
 
 
 def read_lines(
-    find: Callable[[], str], tell: Callable[[str], None], patience_s: float = 0
+    find: Callable[[], str], tell: Callable[[str], None], patience_s: float = 0, first: bytes = b""
 ) -> Iterator[str]:
-    """Open the port that `find` names and return its lines, without end.
+    """Open the port that `find` names, write `first` to it, and return its lines, without end.
 
     If the port disappears, they wait for it and call `tell` with a line about it, and with "" when
     it is back. Raises ToolError if the port cannot be opened within `patience_s` seconds.
     """
     name, port = _open(find, patience_s)
-    return _lines(name, port, find, tell)
+    return _lines(name, port, find, tell, first)
 
 
 def _lines(
-    name: str, port: serial.SerialBase, find: Callable[[], str], tell: Callable[[str], None]
+    name: str,
+    port: serial.SerialBase,
+    find: Callable[[], str],
+    tell: Callable[[str], None],
+    first: bytes,
 ) -> Iterator[str]:
     while True:
         splitter = LineSplitter()
         try:
+            if first:
+                port.write(first)
+                first = b""
             while True:
                 yield from splitter.feed(port.read(CHUNK))
         except (serial.SerialException, OSError):

@@ -39,7 +39,6 @@ from microgpt_board.errors import ToolError
 MODELS = Path("models/board")  # the default of pull, and of the copy that push makes
 ROOM = 3 * 4096  # bytes of a file system for what is beside a file's own
 LISTED = 10  # characters that a message names
-RESET = "import ugpt\nugpt.reset()"
 
 
 @dataclass(frozen=True)
@@ -287,5 +286,5 @@ def reset_command(port: str | None) -> None:
     Example: microgpt-board reset --port virtual
     """
     with remote.connect(port) as board:
-        board.run(RESET)
+        board.run(remote.FORGET)
     click.echo("the checkpoints are removed: the next run starts at step 0")
