@@ -23,6 +23,8 @@ if ON_HARDWARE:
     ROOT = ROOT.rsplit("/", 2)[0]
     if ROOT.endswith("/lib"):
         ROOT = ROOT[:-4]
+    if ROOT == "/rom":  # nothing can be written there
+        ROOT = os.getcwd()
     ROOT = ROOT.rstrip("/") + "/"
 NAMES_TO_MAKE = None if ON_HARDWARE else 20  # after training; None: without end
 NAME_PAUSE_MS = 1000 if ON_HARDWARE else 0  # so that a person can read them

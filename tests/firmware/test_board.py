@@ -18,6 +18,8 @@ FAMILIES = (  # sys.path's entry with the package, the current folder, and the p
     ("/flash/lib/", "/flash/data", "/flash/"),
     ("/", "/remote", "/"),
     ("lib/", "/", "/"),
+    ("/rom/lib/", "/flash", "/flash/"),
+    ("/rom/lib/", "/", "/"),
 )
 
 
