@@ -23,6 +23,8 @@ SIZES_FLAGS = $(BLOCK_FLAG) $(if $(N_EMBD),--n-embd $(N_EMBD)) \
 # $(call switch,NAME,on,off): the option for NAME=1 or for NAME=0; nothing if it is not given.
 switch = $(if $($(1)),$(if $(filter 0,$($(1))),$(3),$(if $(filter 1,$($(1))),$(2),$(call bad,$(1)))))
 bad = $(error $(1) must be 0 or 1, not $($(1)))
+# $(call untaken,NAMES,why): nothing, or that the target does not take a setting that is given.
+untaken = $(foreach name,$(1),$(if $($(name)),$(error make $@ takes no $(name)=$(2))))
 BAUD_FLAG = $(if $(BAUD),--baud $(BAUD))
 # As many processes as cores; one that is done takes tests from another.
 PARALLEL := --numprocesses logical --dist worksteal
@@ -52,7 +54,8 @@ $(READY_TOUR): $(INSTALLED)
 	@touch $@ $(READY)
 
 run: $(READY) ## train on the virtual board, then generate 20 names [STEPS=1000 SEED=42 LR=0.01 RESUME=1 TENSORBOARD=logs BOARD= PSRAM= LIST SIZES]
-	@$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(LR),--lr $(LR)) \
+	@$(call untaken,RELEASE FIRMWARE,: the virtual board has a MicroPython of its own)\
+	$(BIN)/microgpt-board run $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(LR),--lr $(LR)) \
 		$(BOARD_FLAGS) $(NAMES_FLAGS) $(SIZES_FLAGS) $(call switch,RESUME,--resume) \
 		$(TENSORBOARD_FLAG)
 
@@ -66,7 +69,8 @@ erase: $(READY) ## erase a board's whole flash [PORT= BAUD= BOARD=]
 	@$(BIN)/microgpt-board erase $(BAUD_FLAG) $(BOARD_FLAG)
 
 deploy: $(READY) ## copy what changed to a board with MicroPython [PORT= TOOL=ampy LIST SIZES]
-	@$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAGS) $(SIZES_FLAGS)
+	@$(call untaken,BOARD PSRAM RELEASE FIRMWARE,: it asks the board what it is)\
+	$(BIN)/microgpt-board deploy $(if $(TOOL),--tool $(TOOL)) $(NAMES_FLAGS) $(SIZES_FLAGS)
 
 monitor: $(READY) ## watch and record a board's run; NEW=1: a new one, from step 0 [PORT=/dev/..., COM3 or socket://... NEW=1 TENSORBOARD=]
 	@$(BIN)/microgpt-board monitor $(call switch,NEW,--new) $(TENSORBOARD_FLAG)

@@ -43,6 +43,10 @@ SETTINGS = {
     "TENSORBOARD": "all runs",
     "IMAGES": "a/image.bin b/image.bin",
 }
+UNTAKEN = {  # what a target refuses
+    "run": ("RELEASE", "FIRMWARE"),
+    "deploy": ("BOARD", "PSRAM", "RELEASE", "FIRMWARE"),
+}
 LIST = {"names": Path("my names.txt"), "fold": True, "cut": True, "max_characters": 60}
 SIZES = {
     "block_size": 32,
@@ -112,7 +116,8 @@ def parsed(words: list[str]) -> tuple[str, dict[str, object]]:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_target_calls_its_verb(target: str) -> None:
-    verb, found = parsed(words_of(target, **SETTINGS))
+    given = {k: v for k, v in SETTINGS.items() if k not in UNTAKEN.get(target, ())}
+    verb, found = parsed(words_of(target, **given))
     assert verb == TARGETS[target]
     for name, value in TAKEN.get(target, {}).items():
         assert found[name] == value, name
@@ -145,6 +150,18 @@ def test_a_switch_is_0_or_1(target: str, setting: str) -> None:
     assert result.returncode != 0
     name, value = setting.split("=")
     assert f"{name} must be 0 or 1, not {value}." in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "microgpt-board" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [(target, name) for target in UNTAKEN for name in UNTAKEN[target]]
+)
+def test_a_setting_that_a_target_does_not_take_is_refused(target: str, name: str) -> None:
+    words = ["make", "-n", "-o", ".venv/.ready", target, f"{name}={SETTINGS[name]}"]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert f"make {target} takes no {name}=: " in result.stderr
     assert result.stderr.count("\n") == 1
     assert "microgpt-board" not in result.stdout
 

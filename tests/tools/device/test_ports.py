@@ -104,7 +104,8 @@ def test_no_board_says_what_to_check(
     with pytest.raises(ToolError, match="no board found: plug it in with a USB cable") as caught:
         ports.find_port(None, {})
     assert expected in str(caught.value)
-    assert "a Pico that is a drive (RPI-RP2 or RP2350) has a port once" in str(caught.value)
+    assert "a Pico that is a drive (RPI-RP2 or RP2350) has no Micro" in str(caught.value)
+    assert str(caught.value).endswith("make boards BOARD=RPI_PICO2 says how")
 
 
 def test_a_port_that_is_not_there():

@@ -52,6 +52,15 @@ def test_a_loss_that_is_not_a_number(tmp_path: Path):
     assert "2.40" in monitor.curve(watch.means).plain
 
 
+def test_names_alone_are_of_a_run_that_was_over():
+    watch = monitor.Watch()
+    for line in ("name:anna", "name:emma"):
+        watch.take(line, log.parse(line))
+    assert watch.figures().startswith("the run was over before the monitor: make monitor NEW=1")
+    watch.take(START.decode().strip(), log.parse(START.decode().strip()))  # it was reset
+    assert watch.figures() == "waiting for the first step"
+
+
 def test_time_left_and_pace(monkeypatch: pytest.MonkeyPatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

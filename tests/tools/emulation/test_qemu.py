@@ -104,7 +104,7 @@ def test_a_flash_is_kept_as_it_is(tmp_path: Path):
     ("words", "ending", "complaint"),
     [
         (["--flash", "LICENSE"], "", "error: LICENSE is not a flash of 4,194,304 bytes\n"),
-        (["--board", "ESP32_GENERIC_S3"], "", "error: QEMU emulates an esp32, not the esp32s3"),
+        (["--board", "ESP32_GENERIC_S3"], "", "error: make emulate takes ESP32_GENERIC or "),
         (["--download"], "echo port 5555: in use >&2; exit 1", "error: port 5555: in use\n"),
     ],
 )
@@ -120,6 +120,6 @@ def test_a_pico_is_not_emulated_and_what_to_do_is_said(tmp_path: Path, words: tu
     result = run_tool(fake_qemu(tmp_path, WITH_ESP32), "--board", "RPI_PICO2", *words)
     assert result.returncode == 1
     assert result.stderr == (
-        "error: QEMU emulates no Raspberry Pi Pico 2: make run BOARD=RPI_PICO2 trains on the "
-        "virtual board with as much memory\n"
+        "error: make emulate takes ESP32_GENERIC or ESP32_GENERIC-SPIRAM, not RPI_PICO2: make run "
+        "BOARD=RPI_PICO2 trains on the virtual board with as much memory\n"
     )

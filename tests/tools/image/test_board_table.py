@@ -89,6 +89,7 @@ def test_what_can_be_saved_of_a_board_that_trains_more(name: str) -> None:
 
 def test_a_board_without_an_image_or_a_floating_point_unit() -> None:
     lines = microgpt_board("boards", "RPI_PICO").stdout.splitlines()
+    assert microgpt_board("boards", "--board", "rpi_pico").stdout.splitlines() == lines
     assert "kernels: portable: no floating-point unit" in lines
     assert "written: hold BOOTSEL, copy the UF2 to the drive RPI-RP2, then make deploy" in lines
 

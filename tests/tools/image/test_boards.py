@@ -123,6 +123,27 @@ def test_the_releases_with_a_known_checksum() -> None:
     }
 
 
+def test_a_name_in_any_case_and_a_release_without_its_v() -> None:
+    assert boards.find("rpi_pico2").name == "RPI_PICO2"
+    for version in ("1.28.0", "v1.28.0", "V1.28.0"):
+        found = boards.find("esp32_generic_s3-spiram_oct", release=version)
+        assert found.release.version == "v1.28.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("pico2", "RPI_PICO2"),
+        ("ESP32", "ESP32_GENERIC"),
+        ("esp32-c3", "ESP32_GENERIC_C3"),
+        ("PICO", "RPI_PICO"),
+    ],
+)
+def test_a_name_that_is_nearly_one(name: str, meant: str) -> None:
+    with pytest.raises(ToolError, match=rf"^no board is called {name}: did you mean {meant}\? BOA"):
+        boards.find(name)
+
+
 def test_an_unknown_release() -> None:
     with pytest.raises(ToolError) as error:
         boards.find("ESP32_GENERIC", release="v1.27.0")

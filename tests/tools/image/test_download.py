@@ -127,8 +127,9 @@ def test_without_a_network_it_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch
 
 def test_without_a_known_checksum_it_says_what_to_fetch():
     board = boards.find("ESP32_GENERIC_S3-SPIRAM_OCT")
-    with pytest.raises(ToolError, match="fetch https://micropython.org/.*_S3-.*bin yourself"):
+    with pytest.raises(ToolError, match="fetch https://micropython.org/.*_S3-.*bin yourself") as no:
         image.find_firmware(board, None)
+    assert str(no.value).endswith(f"make flash BOARD={board.name} FIRMWARE={board.firmware}")
 
 
 def test_no_such_firmware(tmp_path: Path):

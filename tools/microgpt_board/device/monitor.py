@@ -97,6 +97,8 @@ class Watch:
     def figures(self) -> str:
         """Return one line: loss, mean, time a step, steps a second, time left, free memory."""
         step = self.step
+        if not step and self.names:
+            return "the run was over before the monitor: make monitor NEW=1 records another"
         if not step:
             return "waiting for the first step"
         text = f"loss {step.loss:.4f}  mean {step.mean:.4f}  {step.ms:.1f} ms/step"

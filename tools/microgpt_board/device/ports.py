@@ -50,7 +50,7 @@ LINUX_GROUPS = ("dialout", "uucp")  # Debian, Fedora; Arch
 
 _DRIVER = "a board with a CP210x or CH34x needs the driver of that chip"
 CHECKS = {
-    "linux": "look for it in dmesg (no driver is needed)",
+    "linux": "dmesg lists what was plugged in",
     "darwin": f"{_DRIVER}, allowed in Privacy & Security",
     "win32": f"{_DRIVER} if Device Manager shows it with a warning sign",
 }
@@ -121,10 +121,10 @@ def find_port(named: str | None, environment: Mapping[str, str] = os.environ) ->
     boards = list_boards()
     if not boards:
         raise ToolError(
-            "no board found: plug it in with a USB cable that carries data (many only charge); "
-            f"if it is plugged in, {CHECKS.get(sys.platform, CHECKS['linux'])}, or name its port "
-            f"with PORT=; a Pico that is a drive ({' or '.join(DRIVES.values())}) has a port once "
-            "MicroPython is on it: make flash BOARD=RPI_PICO2 says how"
+            "no board found: plug it in with a USB cable that carries data, or name its port with "
+            f"PORT=; {CHECKS.get(sys.platform, CHECKS['linux'])}; a Pico that is a drive "
+            f"({' or '.join(DRIVES.values())}) has no MicroPython yet: make boards BOARD=RPI_PICO2 "
+            "says how"
         )
     if len(boards) > 1:
         listed = ", ".join(describe(board) for board in boards)

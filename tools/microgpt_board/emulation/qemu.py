@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from microgpt.boards import Board
 from microgpt.cli.options import PATH
 
 from microgpt_board.errors import ToolError
-from microgpt_board.image import image
+from microgpt_board.image import boards, image
 from microgpt_board.image.names_bin import Source
 from microgpt_board.image.partitions import FLASH_SIZE
 from microgpt_board.image.sizes import Settings, settings_for
@@ -95,7 +96,7 @@ def run_until_ctrl_c(command: list[str]) -> None:
 )
 @click.option("--flash", type=PATH, help="Boot this flash, and keep what is written to it.")
 @click.option("--download", is_flag=True, help="Download mode with an empty flash, for esptool.")
-@image.image_options
+@partial(image.image_options, takes=boards.EMULATED)
 def emulate_command(
     socket: int,
     flash: Path | None,
@@ -114,8 +115,6 @@ def emulate_command(
     Examples: microgpt-board emulate
               microgpt-board emulate --flash build/ESP32_GENERIC/flash.bin
     """
-    if board.chip != MACHINE:
-        raise ToolError(f"QEMU emulates an {MACHINE}, not the {board.chip} of {board.name}")
     qemu = find_qemu()
     file = flash_file(board, flash, download, firmware, names, settings_for(sizes, names))
     click.echo(f"{file} on the emulated board: PORT=socket://127.0.0.1:{socket}; Ctrl-C ends it")

@@ -143,7 +143,8 @@ def say_all(about: Facts) -> None:
 
 @click.command("boards")
 @click.argument("board", required=False)
-def boards_command(board: str | None) -> None:
+@click.option("--board", "named", hidden=True, help="The same, as with the other verbs.")
+def boards_command(board: str | None, named: str | None) -> None:
     """Show the table of boards, or all that is known of one.
 
     In a pipe it is all that is known of each, a line a fact. Nothing in it was seen on a real board
@@ -153,6 +154,7 @@ def boards_command(board: str | None) -> None:
     Examples: microgpt-board boards
               microgpt-board boards RPI_PICO2
     """
+    board = board or named
     if board:
         say_all(ANY_OTHER if board.lower() == OTHER else facts(boards.find(board)))
     elif console.is_terminal:

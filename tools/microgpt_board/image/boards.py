@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ DRIVES = {"rp2040": "RPI-RP2", "rp2350": "RP2350"}  # that a board is while BOOT
 ERASER = "Raspberry Pi's flash_nuke.uf2"
 NAMES = tuple(BOARDS)
 LARGEST = max(NAMES, key=lambda name: BOARDS[name].memory.free)
+MEANT = {  # what a person may call a board: the first of its chip, or of its title
+    word.upper(): board.name
+    for board in reversed(BOARDS.values())
+    for word in (board.chip, board.title, board.name)
+}
+EMULATED = tuple(board.name for board in BOARDS.values() if board.chip == "esp32")  # by QEMU
 WITH_IMAGE = tuple(board.name for board in BOARDS.values() if board.bootloader is not None)
 
 
@@ -43,16 +50,18 @@ def url(board: Board) -> str:
 
 
 def find(name: str, psram: int | None = None, release: str | None = None) -> Board:
-    """Return the board of that name, with what was chosen for it.
+    """Return the board of that name, in any case, with what was chosen for it.
 
     `psram`: MB of PSRAM, if its module has other memory; `release`: a version of MicroPython, the
     only one that the result has then. Raises ToolError with what there is.
     """
-    board = BOARDS.get(name)
+    board = BOARDS.get(name.upper())
     if board is None:
+        near = get_close_matches(name.upper(), MEANT, 1)
         raise ToolError(
-            f"no board is called {name}: BOARD= takes {', '.join(NAMES)}; on any other board with "
-            "MicroPython, make deploy puts the program"
+            f"no board is called {name}: {f'did you mean {MEANT[near[0]]}? ' if near else ''}"
+            f"BOARD= takes {', '.join(NAMES)}; on any other board with MicroPython, make deploy "
+            "puts the program on it"
         )
     if psram is not None:
         board = _with_psram(board, psram)
@@ -69,7 +78,8 @@ def _with_psram(board: Board, megabytes: int) -> Board:
 
 
 def _with_release(board: Board, version: str) -> Board:
-    found = tuple(each for each in board.releases if each.version == version)
+    wanted = "v" + version.lower().removeprefix("v")  # 1.28.0 is v1.28.0 too
+    found = tuple(each for each in board.releases if each.version == wanted)
     if not found:
         known = ", ".join(each.version for each in board.releases)
         raise ToolError(
@@ -82,15 +92,16 @@ def _with_release(board: Board, version: str) -> Board:
 def bootloader(board: Board, verb: str | None = None) -> int:
     """Return the offset of a board's bootloader in its flash.
 
-    Raises ToolError, which says what to do instead of `verb`, if esptool does not write the board.
+    Raises ToolError, which says what to do instead of `verb`, if esptool does not write the board,
+    or if make emulate is asked for another than QEMU's ESP32.
     """
+    if verb == "emulate" and board.name not in EMULATED:
+        raise ToolError(
+            f"make emulate takes {' or '.join(EMULATED)}, not {board.name}: make run "
+            f"BOARD={board.name} trains on the virtual board with as much memory"
+        )
     if board.bootloader is not None:
         return board.bootloader
-    if verb == "emulate":
-        raise ToolError(
-            f"QEMU emulates no {board.title}: make run BOARD={board.name} trains on the virtual "
-            "board with as much memory"
-        )
     drive = f"the drive {DRIVES[board.chip]} that appears"
     if verb == "erase":
         raise ToolError(
@@ -149,9 +160,15 @@ def _free_of(heap: int) -> Memory:
 VIRTUAL_HEAP = 2 << 20  # bytes, without the memory of a board; 300k is enough for the default model
 VIRTUAL = _free_of(VIRTUAL_HEAP)
 
-board_option = click.option(
-    "--board", default=DEFAULT, show_default=True, help=f"{', '.join(WITH_IMAGE)}."
-)
+
+def board_option(command: Command, names: Sequence[str] = WITH_IMAGE) -> Command:
+    """Add the option board, whose help lists the boards of these `names`."""
+    listed = f"The board: {', '.join(names)}."
+    option = click.option("--board", default=DEFAULT, show_default=True, help=listed)
+    result: Command = option(command)
+    return result
+
+
 psram_option = click.option(
     "--psram",
     type=click.Choice([str(megabytes) for megabytes in PSRAM]),
@@ -168,10 +185,11 @@ firmware_option = click.option(
 )
 
 
-def image_board_options(command: Command) -> Command:
+def image_board_options(command: Command, names: Sequence[str] = WITH_IMAGE) -> Command:
     """Add the options board, psram, release and firmware; a Board and `firmware` arrive.
 
-    Raises ToolError for a board without an image, and if both release and firmware are given.
+    `names` are those of the boards that the command takes. Raises ToolError for a board without
+    an image, and if both release and firmware are given.
     """
 
     @wraps(command)
@@ -189,4 +207,4 @@ def image_board_options(command: Command) -> Command:
         bootloader(find(board, psram), click.get_current_context().info_name)
         return command(*words, board=find(board, psram, release), firmware=firmware, **values)
 
-    return board_option(psram_option(release_option(firmware_option(with_board))))
+    return board_option(psram_option(release_option(firmware_option(with_board))), names)

@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -81,7 +82,7 @@ def find_firmware(board: Board, given: Path | None) -> Path:
     if not release.sha256:
         raise ToolError(
             f"the checksum of MicroPython {release.version} for {board.name} is not known here: "
-            f"fetch {url} yourself and run again with FIRMWARE={board.firmware}"
+            f"fetch {url} yourself, then make flash BOARD={board.name} FIRMWARE={board.firmware}"
         )
     target = cache_folder() / board.firmware
     if download(url, target, release.sha256):
@@ -232,9 +233,9 @@ def path_of(board: Board) -> Path:
     return BUILD / board.name / "image.bin"
 
 
-def image_options(command: Command) -> Command:
-    """Add what an image is made from as options: board, firmware, names, sizes."""
-    return boards.image_board_options(names_options(sizes_options(command)))
+def image_options(command: Command, takes: Sequence[str] = boards.WITH_IMAGE) -> Command:
+    """Add what an image is made from as options: board (of `takes`), firmware, names, sizes."""
+    return boards.image_board_options(names_options(sizes_options(command)), takes)
 
 
 @click.command("image")
