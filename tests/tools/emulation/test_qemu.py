@@ -10,6 +10,7 @@ from microgpt_board.emulation import qemu as emulate
 from microgpt_board.errors import ToolError
 from microgpt_board.image import boards
 
+from tests.support.commands import microgpt_board
 from tests.support.release import release
 
 ESP32 = boards.find("ESP32_GENERIC")
@@ -123,3 +124,10 @@ def test_a_pico_is_not_emulated_and_what_to_do_is_said(tmp_path: Path, words: tu
         "error: make emulate takes ESP32_GENERIC or ESP32_GENERIC-SPIRAM, not RPI_PICO2: make run "
         "BOARD=RPI_PICO2 trains on the virtual board with as much memory\n"
     )
+
+
+def test_its_help_lists_the_boards_that_it_takes_and_that_of_an_image_all():
+    for verb, others in (("emulate", False), ("image", True)):
+        said = "".join(microgpt_board(verb, "--help").stdout.split())
+        assert "ESP32_GENERIC-SPIRAM" in said
+        assert ("ESP32_GENERIC_S3" in said.partition("Options:")[2]) == others
