@@ -5,10 +5,8 @@ import json
 import struct
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import microgpt
 import pytest
 from microgpt_board.device import deploy, log, remote
 from microgpt_board.device.found import inspect
@@ -20,7 +18,7 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image import compile as build
 from microgpt_board.image import names_bin
 from microgpt_board.image.names_bin import Source
-from microgpt_board.image.sizes import Settings, settings_file
+from microgpt_board.image.sizes import settings_file
 from ugpt import checkpoint
 from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import Dataset
@@ -158,77 +156,6 @@ def test_a_model_too_large_for_the_board_is_refused_before_anything_is_copied(
     board.found["heap"] += (4 << 20) - 110_592  # with the largest
     deploy.deploy(board, Source(names), tmp_path / "files", {"n_layer": 5})
     assert "ugpt.json" in board.copied
-
-
-def refused_for_memory(board: "Remembered") -> Settings:
-    return {"n_layer": 5}
-
-
-def refused_for_room(board: "Remembered") -> Settings:
-    board.found["space"] = 4096
-    return {}
-
-
-def refused_for_its_settings(board: "Remembered") -> Settings:
-    board.found["settings"] = b"{broken".hex()
-    return {"n_embd": 24}
-
-
-def refused_for_micropython(board: "Remembered") -> Settings:
-    board.found["mpy"] = 5
-    return {}
-
-
-def refused_for_its_file_system(board: "Remembered") -> Settings:
-    board.found["block"] = 0
-    return {}
-
-
-@pytest.mark.parametrize(
-    "reason",
-    [
-        refused_for_memory,
-        refused_for_room,
-        refused_for_its_settings,
-        refused_for_micropython,
-        refused_for_its_file_system,
-    ],
-)
-def test_a_board_is_restarted_when_it_is_interrupted_and_refused(
-    tmp_path: Path, names: Path, reason: Callable[["Remembered"], Settings]
-):
-    board = Remembered("ff" * 32)
-    given = reason(board)
-    with pytest.raises(ToolError):
-        deploy.deploy(board, Source(names), tmp_path / "files", given)
-    assert board.restarted and not board.copied
-
-
-def test_a_board_is_not_interrupted_for_a_list_that_cannot_be_read(tmp_path: Path):
-    board = Remembered("")
-    (tmp_path / "latin.txt").write_bytes(b"J\xfcrgen\n")
-    for file, message in (("none.txt", "cannot read"), ("latin.txt", "is not UTF-8 text")):
-        with pytest.raises(ToolError, match=message):
-            deploy.deploy(board, Source(tmp_path / file), tmp_path / "files")
-    assert not board.asked and not board.restarted
-
-
-def test_a_board_that_trains_trains_on_after_a_refusal(
-    board: MicroPythonBoard, names: Path, tmp_path: Path
-):
-    (board.flash / "ugpt.json").write_text(json.dumps(LONG_RUN))
-    assert run_tool(board.port, names).returncode == 0
-    assert_trains(board.port)
-    microgpt.create(microgpt.ModelConfig(), "xyz").save(tmp_path / "model")
-    port = ["--port", board.port]
-    for words, reason in (
-        (["deploy", *port, "--names", names, "--n-embd", "200"], "error: this board: "),
-        (["push", tmp_path / "model", *port], f"error: {tmp_path}/model and the board's list of"),
-    ):
-        refused = microgpt_board(*words)
-        assert refused.returncode == 1
-        assert refused.stderr.startswith(reason)
-        assert_trains(board.port)
 
 
 def test_the_list_is_written_for_the_block_size_that_the_board_has(tmp_path: Path, names: Path):
