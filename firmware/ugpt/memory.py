@@ -16,7 +16,7 @@ SPARE = 1536  # of PROGRAM, on a heap of one piece: 2,000 or more were, on an em
 # MicroPython's heap grows by pieces of the system's memory, of which its own tables take 13 / 512,
 # at least 2048 (py/gc.c: gc_try_add_heap).
 SMALLEST_PIECE = 3584
-HOLES = 768  # bytes in holes of such a heap: a model of 145,173 that just passed without ran out
+HOLES = 256  # bytes in holes of such a heap: a model of 145,173 that just passed without ran out
 SHORTEST = 16  # the block sizes of the tools are multiples of it
 
 
