@@ -104,7 +104,8 @@ def test_a_board_asks_its_heap():
     if board.NAME == "cpython":  # its memory is not known, and not checked
         assert memory.check(LARGER[-1]) == ""
         return
-    assert 0 < piece <= free
+    assert free > 0
+    assert 0 < piece <= free + memory.kernels_to_load()  # these go into the same heap later
     small = Sizes(5, n_embd=4, n_head=2, block_size=4)
     said = "training takes {:,} of ".format(memory.needed(small))
     assert memory.check(small).startswith(said)
