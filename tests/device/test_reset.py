@@ -33,7 +33,14 @@ print("crc", [crc32(array) for array in arrays_of(training)])
 # A timer, so that it may come in the middle of a save.
 RESET_SOON = """
 import machine
-machine.Timer(0, mode=machine.Timer.ONE_SHOT, period={delay_ms}, callback=lambda _: machine.reset())
+def reset_soon(timer):
+    machine.Timer(
+        timer, mode=machine.Timer.ONE_SHOT, period={delay_ms}, callback=lambda _: machine.reset()
+    )
+try:
+    reset_soon(0)
+except ValueError:
+    reset_soon(-1)  # a Pico has timers of software only
 """
 CLEAR = f"from ugpt import checkpoint\ncheckpoint.remove('{FOLDER}')"
 
