@@ -22,10 +22,11 @@ ROOT = Path(__file__).parents[2]
 FIRMWARE = ROOT / "firmware"
 CONNECTIONS = 3  # a board that is restarting does not answer the first
 HEAP = "300k"  # a module may name its own; it is then too much for a board
-RUN_ONE = "import sys; sys.path[:0] = {paths!r}; {first}import {module} as m; m.{function}()"
-
-# `import ugpt` lets a board collect garbage often, which is slow; a test has room enough.
-RARELY = "import ugpt, gc; gc.threshold(-1); "
+# `import ugpt` makes MicroPython collect garbage often, which is slow; a test has room enough.
+RUN_ONE = (
+    "import sys; sys.path[:0] = {paths!r}; import ugpt, gc; gc.threshold(-1); "
+    "import {module} as m; m.{function}()"
+)
 
 IMPLEMENTATIONS = ("cpython", "micropython", "micropython-native")
 
@@ -89,7 +90,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     port = pyfuncitem.config.getoption("device")
     code = RUN_ONE.format(
-        first=RARELY if port else "",
         paths=["/", ""] if port else [str(package), str(ROOT)],
         module=f"tests.firmware.{pyfuncitem.path.stem}",
         function=pyfuncitem.originalname,

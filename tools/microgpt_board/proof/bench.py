@@ -42,6 +42,7 @@ sizes = Sizes(dataset.tokenizer.vocab_size, **{sizes})
 chosen, reason = backend.choose()
 for kernels in (ops, chosen) if chosen is not ops else (ops,):
     training = Training(dataset, model=Model(sizes, kernels))
+    board.collect_every(-1)  # as in a run
     times = []
     for _ in range({steps}[kernels.NAME]):
         start = board.ticks_us()
