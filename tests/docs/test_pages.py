@@ -107,7 +107,7 @@ def test_what_is_shown_of_one_board_is_what_is_printed() -> None:
 @pytest.mark.parametrize(
     ("page", "board", "sizes"),
     [
-        ("board.md", "RPI_PICO2", Sizes(n_embd=48)),
+        ("board.md", "RPI_PICO2", Sizes(n_embd=44)),
         ("board/own-list.md", "ESP32_GENERIC", Sizes(vocab_size=61, n_embd=24, n_layer=2)),
     ],
 )

@@ -226,8 +226,8 @@ def test_a_pico_2_trains_a_model_five_times_as_large(tmp_path: Path) -> None:
     assert trained.stdout.count("\nname:") == NAMES_TO_MAKE
     wider = microgpt_board("run", *words, "--n-embd", sizes.n_embd + sizes.n_head)
     assert wider.returncode == 1
-    assert wider.stderr.startswith("error: RPI_PICO2: 31,008 parameters (n_embd 48, n_head 4, ")
-    assert wider.stderr.endswith(f" are free; what fits: N_EMBD={sizes.n_embd}\n")
+    assert wider.stderr.startswith("error: RPI_PICO2: 26,312 parameters (n_embd 44, n_head 4, ")
+    assert wider.stderr.endswith(f" N_EMBD={sizes.n_embd}\n")
 
 
 def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
