@@ -109,7 +109,7 @@ def selftest():
     except MemoryError:
         pass
     except OverflowError:  # of native.view
-        kernels, reason = backend.ops, backend.OUT_OF_REACH
+        kernels, reason = backend.ops, board.OUT_OF_REACH
         model = Model(Sizes(), kernels)
         adam = Adam(model)
     try:

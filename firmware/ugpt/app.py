@@ -194,7 +194,7 @@ def prepare(settings, remarks=(), checkpoints=None):
     if not give_up(sizes):
         memory = _check_memory(sizes)
         state = allocate_state(sizes)  # before the kernels, which take memory too
-    fallback = ops, "heap-out-of-reach"
+    fallback = ops, board.OUT_OF_REACH
     for kernels, reason in (_choose_kernels(), fallback):  # noqa: B007 - used below
         if _model and _model.kernels is not kernels:
             give_up()

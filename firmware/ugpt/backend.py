@@ -11,7 +11,6 @@ from .layout import Sizes
 from .model import Model
 
 TOLERANCE = 1e-4  # relative to the largest value in a buffer
-OUT_OF_REACH = "heap-out-of-reach"
 WHOLE = 0x2144DF1C  # the CRC32 of bytes that end in their own CRC32
 
 
@@ -35,7 +34,7 @@ def choose():
             gc.collect()  # in a heap of two pieces, what is free in the first is used again
             check_results(native)
         except OverflowError:
-            raise Unfit(OUT_OF_REACH)
+            raise Unfit(board.OUT_OF_REACH)
     except Unfit as unfit:
         return ops, str(unfit)
     finally:

@@ -32,6 +32,7 @@ NAME_PAUSE_MS = 1000 if ON_HARDWARE else 0  # so that a person can read them
 ARCHITECTURE = getattr(sys.implementation, "_mpy", 0) >> 10 & 0xF
 KERNELS = {2: "x64", 7: "armv7emsp", 8: "armv7emsp", 10: "xtensawin"}  # armv7emdp runs both
 WITHOUT_FPU = (3, 4, 5, 6, 9, 11)  # armv6, armv6m, armv7m, armv7em, xtensa, rv32imc
+OUT_OF_REACH = "heap-out-of-reach"  # a reason: native kernels cannot use a buffer of the model
 PARTITION = "names"
 NAMES = "names.bin"
 WHILE_LOADING = 4096  # bytes, for `collect_every` while modules are loaded
