@@ -15,13 +15,12 @@ import click
 from microgpt.boards import refusal
 from microgpt.system.terminal import printable
 from ugpt import app
-from ugpt.board import PARTITION
+from ugpt.board import NAMES, PARTITION
 from ugpt.dataset import HEADER_SIZE
 
 from microgpt_board.device import ports, remote
 from microgpt_board.device.found import (
     INSPECT,
-    NAMES,
     Found,
     inspect,
     merged,

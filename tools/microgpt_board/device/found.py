@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ugpt import checkpoint
-from ugpt.board import PARTITION
+from ugpt.board import NAMES, PARTITION
 from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import HEADER_SIZE
 
@@ -17,7 +17,6 @@ from microgpt_board.errors import ToolError
 from microgpt_board.image.compile import PROGRAMS
 from microgpt_board.image.sizes import POINTERS, SETTINGS, Settings, file_blocks
 
-NAMES = "names.bin"
 LONGEST = 2048  # bytes of a program that is ours, in any version
 COPY = "lib/"  # mip puts the program there; the one beside main.py is the one that runs
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ugpt.board import NAMES
 from ugpt.checkpoint import NEWEST, OLDER
 from ugpt.dataset import ALIGNMENT, HEADER_SIZE
 from ugpt.layout import Sizes
 
-from microgpt_board.device.found import COPY, NAMES, Found
+from microgpt_board.device.found import COPY, Found
 from microgpt_board.device.remote import Changes
 from microgpt_board.errors import ToolError
 from microgpt_board.image.sizes import too_few_for_checkpoints
@@ -53,7 +54,7 @@ def no_room(folder: Path, found: Found, copy: Sequence[str], missing: int) -> st
         said.append(f"a shorter list (NAMES=) fits, whose {NAMES} has {fits:,} bytes, not {size:,}")
     else:
         said.append("the program alone does not fit")
-    said += [f"{copy}, and the board does not need it" for copy in copies_of(found)]
+    said += [f"{line}, and the board does not need it" for line in copies_of(found)]
     return "; ".join(said)
 
 
@@ -77,5 +78,5 @@ def remarks_on(folder: Path, found: Found, changes: Changes, model: Sizes) -> li
         left += found.blocks_of(name) if name not in changes.remove else 0
     too_few = too_few_for_checkpoints(model, left, found.block, list_is_file=not found.names)
     remarks = [too_few] if too_few else []
-    remarks += [f"the board runs this program from now on; {copy}" for copy in copies_of(found)]
+    remarks += [f"the board runs this program from now on; {line}" for line in copies_of(found)]
     return remarks

@@ -15,7 +15,6 @@ OTHER = "other"
 NO_FPU = "no floating-point unit"
 REPORT = "how to report one: docs/board.md#send-what-yours-says"
 Facts = dict[str, str]
-BLOCK = 4096  # bytes of the file system of an image
 PROGRAM_BLOCKS = 40  # of it, rounded up
 _NO_CHECKSUM = "checksum not known here"
 HEAP = "145,000"  # of which 87,253 are the model's buffers and 56,000 the program
@@ -54,8 +53,8 @@ def saved(board: Board) -> Facts:
     if board.bootloader is None or found is None:
         return {}
     width = found.n_embd
-    free = partitions.read()["vfs"].size // BLOCK - PROGRAM_BLOCKS
-    while checkpoint_blocks(Sizes(n_embd=width), BLOCK) > free:
+    free = partitions.read()["vfs"].size // partitions.SECTOR - PROGRAM_BLOCKS
+    while checkpoint_blocks(Sizes(n_embd=width), partitions.SECTOR) > free:
         width -= found.n_head
     if width == found.n_embd:
         return {}

@@ -12,12 +12,10 @@ from microgpt import boards
 from microgpt.boards import BOARDS, PSRAM, Board, Memory
 from microgpt.cli.options import PATH, Command
 from ugpt import memory
-from ugpt.board import kernels_file
 from ugpt.layout import Sizes
 
-from microgpt_board import resources
 from microgpt_board.errors import ToolError
-from microgpt_board.image import mpy
+from microgpt_board.image.compile import prebuilt_kernels
 
 DEFAULT = "ESP32_GENERIC"
 FIRMWARE_URL = "https://micropython.org/resources/firmware/"
@@ -138,9 +136,9 @@ def memory_of(
         free -= PROGRAM_ESP32
     else:
         free -= PROGRAM_ESP32_C3 if pieces else PROGRAM
-        kernels = kernels_file(mpy.ARCHITECTURES.index(architecture))
+        kernels = prebuilt_kernels(architecture)
         if kernels:
-            free -= memory.beyond_spare(resources.firmware(f"native/{kernels}").stat().st_size)
+            free -= memory.beyond_spare(kernels.stat().st_size)
     return Memory(max(0, free), min(piece, max(0, free)))
 
 

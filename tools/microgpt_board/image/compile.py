@@ -52,6 +52,15 @@ def architecture_of(version: int, micropython: str) -> str | None:
     return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else None
 
 
+def prebuilt_kernels(architecture: str | None) -> Path | None:
+    """Return the file of the native kernels for an architecture, None if there are none.
+
+    Its name is the one that `ugpt` looks for.
+    """
+    name = board.kernels_file(mpy.ARCHITECTURES.index(architecture))
+    return resources.firmware(f"native/{name}") if name else None
+
+
 def compile_file(source: Path, target: Path, *words: str) -> None:
     """Compile a module to `target`, an .mpy; raise ToolError with the message of mpy-cross."""
     command = [find_mpy_cross(), *words, "-o", str(target), str(source)]
@@ -70,9 +79,9 @@ def compile_package(target: Path, architecture: str | None) -> None:
         if source.stem in NATIVE_EMITTER and architecture not in WITHOUT_EMITTER:
             words += [f"-march={architecture}", "-X", "emit=native"]
         compile_file(source, package / f"{source.stem}.mpy", *words)
-    kernels = board.kernels_file(mpy.ARCHITECTURES.index(architecture))
+    kernels = prebuilt_kernels(architecture)
     if kernels:
-        shutil.copyfile(resources.firmware(f"native/{kernels}"), package / kernels)
+        shutil.copyfile(kernels, package / kernels.name)
 
 
 def build_files(target: Path, architecture: str | None) -> None:
